@@ -1,0 +1,21 @@
+//! The nouns of Postern and the rules about them, in reading order.
+//!
+//! Nothing here knows a clock, randomness, a network or an async runtime: each of those comes in as a value. Untrusted
+//! input is parsed here, once, into types that cannot be wrong afterwards.
+#![forbid(unsafe_code)]
+
+pub mod id;
+pub mod time;
+
+pub mod problem;
+
+pub mod access;
+pub mod address;
+pub mod event_type;
+pub mod outcome;
+pub mod provider;
+pub mod schedule;
+pub mod seal;
+pub mod signature;
+
+pub mod wire;

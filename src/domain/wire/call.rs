@@ -1,0 +1,599 @@
+//! What the edge and the consumer ask of a tenant's object.
+//!
+//! A call is a [`super::frame`] whose head is [`Envelope`]; the answer's head is `Result<T::Answer, Problem>`. Bodies
+//! stand beside the head: of [`Accept`] the message's, of [`Report`] the responses' in order, of an answer with messages
+//! or attempts theirs in order.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::endpoint::{EndpointConfig, EndpointView};
+use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::report::LaneReport;
+use super::source::{SourceForIngest, SourceView};
+use crate::id::{MessageId, OrganisationId, TenantId, Uid};
+use crate::problem::Problem;
+use crate::schedule::Schedule;
+use crate::time::Millis;
+
+/// Who asks. The object knows its organisation and compares it: another's is 404.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Caller {
+    /// A request with a token of this organisation, or of one of its tenants.
+    Organisation(OrganisationId),
+    /// The way of a webhook in: the ingest token is the authority.
+    Ingest,
+    /// The queues' consumer and the cron.
+    System,
+}
+
+/// A call on its way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// The object's name: it must know itself by it.
+    pub tenant: TenantId,
+    /// Who asks.
+    pub caller: Caller,
+    /// What.
+    pub call: Call,
+}
+
+/// The answer to a call: its head.
+pub type Reply<T> = Result<T, Problem>;
+
+/// A call with the type of its answer.
+pub trait TenantCall: Into<Call> {
+    /// What comes back when it went well.
+    type Answer: Serialize + DeserializeOwned;
+}
+
+macro_rules! calls {
+    ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {
+        /// Everything that can be asked of a tenant's object.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Call {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        $(
+            impl From<$name> for Call {
+                fn from(call: $name) -> Self {
+                    Self::$name(call)
+                }
+            }
+
+            impl TenantCall for $name {
+                type Answer = $answer;
+            }
+        )*
+    };
+}
+
+calls! {
+    /// Makes the object a tenant's. Again with the same organisation: nothing changes.
+    SetUp -> ();
+    /// Changes what the tenant's owner may set.
+    Configure -> ();
+    /// Erases everything but one row that refuses all calls.
+    Wipe -> ();
+    /// Takes a message: dedupe, store, owe.
+    Accept -> Accepted;
+    /// Records results; the answer may carry a next lane.
+    Report -> Reported;
+    /// Bodies that were too large for a lane.
+    Bodies -> BodiesFound;
+    /// Makes an endpoint.
+    EndpointCreate -> EndpointView;
+    /// One endpoint, by id or `uid`.
+    EndpointGet -> EndpointView;
+    /// A page of endpoints.
+    EndpointList -> Page<EndpointView>;
+    /// Replaces an endpoint's configuration, or makes it (`uid` in the path).
+    EndpointUpdate -> Upserted<EndpointView>;
+    /// Changes the given fields of an endpoint.
+    EndpointPatch -> EndpointView;
+    /// Deletes an endpoint; what is owed to it is cancelled.
+    EndpointDelete -> ();
+    /// An endpoint's signing secret, in clear.
+    EndpointSecret -> Secret;
+    /// Makes a source.
+    SourceCreate -> SourceView;
+    /// One source, by id or `uid`.
+    SourceGet -> SourceView;
+    /// A page of sources.
+    SourceList -> Page<SourceView>;
+    /// Replaces name, `uid` and settings of a source, or changes the given ones.
+    SourceUpdate -> SourceView;
+    /// Deletes a source; its address answers 404 from then on.
+    SourceDelete -> ();
+    /// A new secret beside the old ones, which end after an overlap.
+    SourceRotateSecret -> SourceView;
+    /// A new address beside the old one, which ends after an overlap.
+    SourceRotateToken -> SourceView;
+    /// What the edge needs to verify a request.
+    SourceByToken -> SourceForIngest;
+    /// Writes down why a request was refused: one ring per source, sampled.
+    SourceRejected -> ();
+    /// One message, by id or event id; its body beside it.
+    MessageGet -> MessageView;
+    /// A page of messages, newest first; their bodies beside it if asked for.
+    MessageList -> Page<MessageView>;
+    /// Attempts of one message, newest first; responses' bodies beside it.
+    AttemptsOfMessage -> Page<AttemptView>;
+    /// Attempts at one endpoint, newest first; responses' bodies beside it.
+    AttemptsOfEndpoint -> Page<AttemptView>;
+    /// Counts for tests and for the operator: rows, sizes, the alarm.
+    Inspect -> Value;
+}
+
+/// See [`Call::SetUp`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetUp {
+    /// Whose tenant it is.
+    pub organisation: OrganisationId,
+    /// What its owner set.
+    pub settings: TenantSettings,
+}
+
+/// What a tenant's owner may set and the object needs on its way.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TenantSettings {
+    /// Deliveries per second at the most, over all endpoints.
+    #[serde(default)]
+    pub throttle_rate: Option<u16>,
+    /// For endpoints that have none of their own.
+    #[serde(default)]
+    pub retry_schedule: Option<Schedule>,
+}
+
+/// See [`Call::Configure`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Configure {
+    /// All of them, as they shall be.
+    pub settings: TenantSettings,
+}
+
+/// See [`Call::Wipe`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wipe {}
+
+/// See [`Call::Accept`]. The body stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accept {
+    /// Random, the same in a repeat.
+    pub nonce: u64,
+    /// The edge's clock at the first try.
+    pub sent_at: Millis,
+    /// An earlier try may have stood: look for its nonce first.
+    #[serde(default)]
+    pub repeat: bool,
+    /// Number of the source that it came through; none: the API.
+    #[serde(default)]
+    pub source: Option<u16>,
+    /// The event's type.
+    pub event_type: String,
+    /// The publisher's id of the event (unique: 409) or the provider's (deduped: the same answer).
+    #[serde(default)]
+    pub event_id: Option<String>,
+    /// Channels that it is published to.
+    #[serde(default)]
+    pub channels: Option<Vec<String>>,
+    /// Of the body.
+    pub content_type: String,
+    /// Headers of the request that may be kept: never credentials.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The hop counter that came with it.
+    #[serde(default)]
+    pub hop: u8,
+    /// `Idempotency-Key` of a publish.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
+}
+
+/// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Idempotency {
+    /// SHA-256 of organisation, route and key, hex.
+    pub key: String,
+    /// SHA-256 of the request's body, hex.
+    pub fingerprint: String,
+}
+
+/// The answer to [`Accept`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The message: the new one, or the one that it is a duplicate of.
+    pub message: MessageView,
+    /// It was there already.
+    #[serde(default)]
+    pub duplicate: bool,
+}
+
+/// See [`Call::Report`]. The responses' bodies stand beside it, over all lanes in order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// One entry a lane.
+    pub lanes: Vec<LaneReport>,
+}
+
+/// The answer to [`Report`]: lanes stand beside it as frames.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// How many frames of lanes stand beside it, to be sent at once.
+    #[serde(default)]
+    pub lanes: u16,
+}
+
+/// See [`Call::Bodies`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bodies {
+    /// Of these messages.
+    pub messages: Vec<MessageId>,
+}
+
+/// The answer to [`Bodies`]: which were found, in the order of the bodies beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BodiesFound {
+    /// Those whose body stands beside it.
+    pub messages: Vec<MessageId>,
+}
+
+/// A page of a list, in Svix's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Page<T> {
+    /// The items.
+    pub data: Vec<T>,
+    /// Where the next page begins.
+    #[serde(default)]
+    pub iterator: Option<String>,
+    /// Where the page before begins.
+    #[serde(default)]
+    pub prev_iterator: Option<String>,
+    /// Nothing comes behind.
+    pub done: bool,
+}
+
+/// What every list takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageOf {
+    /// 1 to 250.
+    pub limit: u16,
+    /// From a page before.
+    #[serde(default)]
+    pub iterator: Option<String>,
+    /// Oldest first; lists of configuration only.
+    #[serde(default)]
+    pub ascending: bool,
+}
+
+/// Made or replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upserted<T> {
+    /// What stands now.
+    pub value: T,
+    /// It was not there before: 201.
+    pub created: bool,
+}
+
+/// See [`Call::EndpointCreate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointCreate {
+    /// As it shall be.
+    pub config: EndpointConfig,
+    /// `whsec_…` of its own choice; none: a random one.
+    #[serde(default)]
+    pub secret: Option<String>,
+    /// `Idempotency-Key` of the request.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
+}
+
+/// See [`Call::EndpointGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointGet {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+}
+
+/// See [`Call::EndpointList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointList {
+    /// Which part.
+    pub page: PageOf,
+}
+
+/// See [`Call::EndpointUpdate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointUpdate {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+    /// As it shall be; headers are kept.
+    pub config: EndpointConfig,
+}
+
+/// See [`Call::EndpointPatch`]. A field that is not there stays; `null` inside clears what may be cleared.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointChange {
+    /// See [`EndpointConfig::url`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// See [`EndpointConfig::description`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// See [`EndpointConfig::uid`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Option<Uid>>,
+    /// See [`EndpointConfig::event_types`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub event_types: Option<Option<Vec<String>>>,
+    /// See [`EndpointConfig::channels`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Option<Vec<String>>>,
+    /// See [`EndpointConfig::throttle_rate`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub throttle_rate: Option<Option<u16>>,
+    /// See [`EndpointConfig::disabled`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// See [`EndpointConfig::metadata`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// See [`EndpointConfig::retry_schedule`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub retry_schedule: Option<Option<Schedule>>,
+    /// See [`EndpointConfig::header_names`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_names: Option<super::HeaderNames>,
+}
+
+/// See [`Call::EndpointPatch`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointPatch {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+    /// What changes.
+    pub change: EndpointChange,
+}
+
+/// See [`Call::EndpointDelete`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointDelete {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+}
+
+/// See [`Call::EndpointSecret`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointSecret {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+}
+
+/// A secret in clear, on its way to its owner.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// `whsec_…`.
+    pub key: String,
+}
+
+/// Secrets stay out of logs.
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// See [`Call::SourceCreate`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceCreate {
+    /// A name for people.
+    pub name: String,
+    /// The preset.
+    pub provider: String,
+    /// The owner's own name for it.
+    #[serde(default)]
+    pub uid: Option<Uid>,
+    /// The preset's settings, as [`crate::provider`] wrote them.
+    pub config: Value,
+    /// In clear; the object seals them.
+    pub secrets: Vec<String>,
+    /// `Idempotency-Key` of the request.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
+}
+
+/// See [`Call::SourceGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceGet {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+}
+
+/// See [`Call::SourceList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceList {
+    /// Which part.
+    pub page: PageOf,
+}
+
+/// See [`Call::SourceUpdate`]. A field that is not there stays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceUpdate {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+    /// See [`SourceCreate::name`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// See [`SourceCreate::uid`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Option<Uid>>,
+    /// See [`SourceCreate::config`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Value>,
+    /// The provider that the settings were read for: it never changes, another is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+}
+
+/// See [`Call::SourceDelete`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDelete {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+}
+
+/// See [`Call::SourceRotateSecret`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRotateSecret {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+    /// In clear; the object seals it.
+    pub secret: String,
+    /// The others end then.
+    pub overlap_seconds: u32,
+}
+
+/// See [`Call::SourceRotateToken`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRotateToken {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+    /// The old address ends then.
+    pub overlap_seconds: u32,
+}
+
+/// See [`Call::SourceByToken`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceByToken {
+    /// The source's number.
+    pub source: u16,
+    /// SHA-256 of the token's random part, hex.
+    pub token_hash: String,
+}
+
+/// See [`Call::SourceRejected`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceRejected {
+    /// The source's number.
+    pub source: u16,
+    /// A word of the verifier's closed set.
+    pub reason: String,
+    /// A sentence, nothing computed from a secret.
+    pub detail: String,
+}
+
+/// See [`Call::MessageGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageGet {
+    /// Id, or the publisher's event id.
+    pub message: String,
+}
+
+/// See [`Call::MessageList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageList {
+    /// Which part.
+    pub page: PageOf,
+    /// With these bounds and filters.
+    pub filter: MessageFilter,
+    /// The bodies too.
+    pub with_content: bool,
+}
+
+/// What a list of messages may be narrowed to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct MessageFilter {
+    /// Earlier than.
+    #[serde(default)]
+    pub before: Option<Millis>,
+    /// Later than.
+    #[serde(default)]
+    pub after: Option<Millis>,
+    /// Published to this channel.
+    #[serde(default)]
+    pub channel: Option<String>,
+    /// Of one of these types.
+    #[serde(default)]
+    pub event_types: Option<Vec<String>>,
+}
+
+/// What a list of attempts may be narrowed to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AttemptFilter {
+    /// Of messages with these.
+    #[serde(flatten)]
+    pub message: MessageFilter,
+    /// That ended so.
+    #[serde(default)]
+    pub status: Option<AttemptStatus>,
+    /// Of deliveries that stand so: Svix's filter by Pending and Sending matches no attempt.
+    #[serde(default)]
+    pub delivery: Option<DeliveryStatus>,
+    /// 0 (no answer), 100, 200 … 500.
+    #[serde(default)]
+    pub status_code_class: Option<u16>,
+    /// At this endpoint (id or `uid`); of attempts of one message.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+}
+
+/// See [`Call::AttemptsOfMessage`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptsOfMessage {
+    /// Id, or the publisher's event id.
+    pub message: String,
+    /// Which part.
+    pub page: PageOf,
+    /// With these bounds and filters.
+    pub filter: AttemptFilter,
+}
+
+/// See [`Call::AttemptsOfEndpoint`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptsOfEndpoint {
+    /// Id or `uid`, as it stood in the path.
+    pub endpoint: String,
+    /// Which part.
+    pub page: PageOf,
+    /// With these bounds and filters.
+    pub filter: AttemptFilter,
+}
+
+/// See [`Call::Inspect`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inspect {}
+
+/// A field that is there with `null` is not a field that is not there.
+mod present {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(
+        clippy::option_option,
+        clippy::ref_option,
+        reason = "serde's form of a field module"
+    )]
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Option<Option<T>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(to)
+    }
+
+    #[expect(clippy::option_option, reason = "serde's form of a field module")]
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(from).map(Some)
+    }
+}

@@ -1,0 +1,73 @@
+//! A lane: deliveries of one endpoint that leave together, with all that is needed to send them.
+//!
+//! A lane is a [`super::frame`]: this head, then each body once. Nothing in it is usable without the master key: signing
+//! keys travel sealed, and so do the endpoint's own headers.
+
+use serde::{Deserialize, Serialize};
+
+use super::endpoint::HeaderNames;
+use super::message::Trigger;
+use crate::id::{EndpointId, MessageId, TenantId};
+use crate::time::Millis;
+
+/// Deliveries in a lane at the most.
+pub const MAX_DELIVERIES: usize = 32;
+
+/// Bytes of a lane at the most: queue operations are billed per 64 KB.
+pub const MAX_BYTES: usize = 60_000;
+
+/// The head of a lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// Whose.
+    pub tenant: TenantId,
+    /// Where to; its sequence is the endpoint's number.
+    pub endpoint: EndpointId,
+    /// The URL, as the rule judged it when the endpoint was saved; it is judged again before the send.
+    pub url: String,
+    /// The endpoint's own headers, sealed ([`crate::seal`], base64), with the generation; none: it has none.
+    #[serde(default)]
+    pub headers: Option<SealedPart>,
+    /// Signing keys, sealed, the newest first: each signs.
+    pub keys: Vec<SealedPart>,
+    /// Names of the signature's headers.
+    #[serde(default)]
+    pub header_names: HeaderNames,
+    /// Sends at the same time, at the most.
+    pub concurrency: u8,
+    /// What to send, in order.
+    pub deliveries: Vec<Handout>,
+}
+
+/// A sealed value with the generation that it was sealed under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedPart {
+    /// Base64 of [`crate::seal`]'s blob.
+    pub sealed: String,
+    /// The row's generation when it was sealed.
+    pub generation: u64,
+}
+
+/// One delivery handed out: a number of its own and a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handout {
+    /// The message.
+    pub message: MessageId,
+    /// The hand-out number, unique in the endpoint, new at every hand-out.
+    pub number: u64,
+    /// The lease: a send begins only if it can end before this.
+    pub until: Millis,
+    /// Who asked for the attempt.
+    #[serde(default)]
+    pub trigger: Trigger,
+    /// Of the body.
+    pub content_type: String,
+    /// The hop counter that the request carries.
+    #[serde(default)]
+    pub hop: u8,
+    /// Which of the frame's bodies; none: too large for a queue message, to be fetched from the object.
+    #[serde(default)]
+    pub body: Option<u16>,
+}

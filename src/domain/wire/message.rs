@@ -1,0 +1,102 @@
+//! Messages, deliveries and attempts as the API shows them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
+use crate::outcome::Cause;
+use crate::time::Millis;
+
+/// A message, without its body: that travels beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    /// Its address.
+    pub id: MessageId,
+    /// The event's type.
+    pub event_type: String,
+    /// The publisher's or the provider's own id of the event.
+    #[serde(default)]
+    pub event_id: Option<String>,
+    /// Channels that it was published to.
+    #[serde(default)]
+    pub channels: Option<Vec<String>>,
+    /// When it was accepted.
+    pub timestamp: Millis,
+    /// Of the body.
+    pub content_type: String,
+    /// The source that it came through; none: published through the API.
+    #[serde(default)]
+    pub source: Option<SourceId>,
+    /// Why it went to no endpoint at all, if that was decided for it (hop limit).
+    #[serde(default)]
+    pub not_sent: Option<String>,
+}
+
+/// Where a delivery stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryStatus {
+    /// Nothing was tried yet. Svix: Pending (1).
+    Pending,
+    /// Tried, and waiting for the next try. Svix: Sending (3).
+    Waiting,
+    /// A try was answered with 2xx. Svix: Success (0).
+    Delivered,
+    /// The plan is used up. Svix: Fail (2).
+    Failed,
+    /// The endpoint was disabled or deleted first. Svix: Fail (2).
+    Cancelled,
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptStatus {
+    /// 2xx. Svix: 0.
+    Success,
+    /// Anything else. Svix: 2.
+    Failure,
+}
+
+/// Who asked for an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// The plan. Svix: 0.
+    #[default]
+    Scheduled,
+    /// A person or a program, by hand. Svix: 1.
+    Manual,
+}
+
+/// One HTTP request that was made for a delivery. The response's body travels beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptView {
+    /// Its address.
+    pub id: AttemptId,
+    /// Where to.
+    pub endpoint: EndpointId,
+    /// What.
+    pub message: MessageId,
+    /// The URL that was called, without the values of its query.
+    pub url: String,
+    /// How it ended.
+    pub status: AttemptStatus,
+    /// The answer's status; none: no answer came.
+    #[serde(default)]
+    pub response_status: Option<u16>,
+    /// Why it failed.
+    #[serde(default)]
+    pub cause: Option<Cause>,
+    /// From opening the connection to the end of the body.
+    pub duration_ms: u32,
+    /// Who asked for it.
+    pub trigger: Trigger,
+    /// When the request was begun.
+    pub timestamp: Millis,
+    /// When the delivery is tried next, if this was its latest attempt and it waits.
+    #[serde(default)]
+    pub next_attempt: Option<Millis>,
+    /// The message's type, for filters.
+    #[serde(default)]
+    pub event_type: Option<String>,
+}

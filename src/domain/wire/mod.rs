@@ -1,0 +1,21 @@
+//! What travels between the edge, the queue and a tenant's object.
+//!
+//! During a deployment old and new run side by side, so everything here is versioned and tolerant: a field that is not
+//! there has a default, one that is not known is passed over. Bodies travel as bytes beside the JSON head ([`frame`]),
+//! never inside it.
+
+pub mod call;
+pub mod frame;
+pub mod lane;
+pub mod report;
+
+mod endpoint;
+mod message;
+mod source;
+
+pub use endpoint::{EndpointConfig, EndpointView, HeaderNames};
+pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
+pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
+
+/// The version that this release writes. It reads this one and the one before.
+pub const VERSION: u8 = 1;

@@ -1,0 +1,1 @@
+//! Native integration tests stand in `tests/`.
