@@ -11,6 +11,7 @@ pub mod problem;
 
 pub mod access;
 pub mod address;
+pub mod digest;
 pub mod event_type;
 pub mod outcome;
 pub mod provider;

@@ -1,1 +1,209 @@
-//! The ledger.
+//! The state machine of one tenant.
+//!
+//! Actors: the *edge* brings messages ([`accept`]) and asks for lists; the ledger hands out *lanes* of deliveries
+//! ([`handout`]); a *consumer* sends them and reports ([`report`]); the *alarm* looks after whatever nobody reported
+//! ([`alarm`]). Anything between them can be lost, come late or come twice.
+//!
+//! Guaranteed, after every step:
+//! 1. A sender that saw 2xx has a stored message. A dedupe key yields one message.
+//! 2. Every owed delivery ends in delivered, failed or cancelled (by disable, delete, or because its segment went).
+//!    Recorded scheduled attempts never exceed the plan.
+//! 3. The same attempt is sent twice only after a crash between send and record, when its report had not arrived by
+//!    the end of its lease, or when the queue delivers one message twice inside it.
+//! 4. What is read belongs to the tenant in the path, whole id compared.
+//! 5. The cost of accepting, of a page and of a wake-up does not grow with what is stored.
+//!
+//! Nothing here knows the platform: SQL, time and randomness come in, lanes go out as values.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+
+use postern_domain::problem::Problem;
+use postern_domain::seal::MasterKeys;
+use postern_domain::time::Millis;
+
+mod accept;
+mod alarm;
+mod attempts;
+mod call;
+mod delivery;
+mod endpoint;
+mod handout;
+mod idempotency;
+mod inspect;
+mod key;
+mod line;
+mod memory;
+mod messages;
+#[cfg(feature = "native")]
+pub mod native;
+mod page;
+mod report;
+mod schema;
+mod segment;
+mod setup;
+mod size;
+mod source;
+pub mod sql;
+mod sweep;
+mod throttle;
+
+pub use call::Replied;
+pub use handout::{LaneOut, QueueKind};
+pub use schema::{SCHEMA_VERSION, STEPS};
+
+use memory::Memory;
+use sql::Sql;
+
+/// Randomness, as a port.
+pub trait Random {
+    /// Fills the bytes.
+    fn fill(&mut self, bytes: &mut [u8]);
+
+    /// A random number.
+    fn number(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
+}
+
+/// What a deployment decides.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How long a hand-out may stay without a result.
+    pub lease_ms: u64,
+    /// How long a message is kept.
+    pub retention_ms: u64,
+    /// A segment is closed when it is this large.
+    pub segment_bytes: u64,
+    /// The storage holds this much.
+    pub capacity_bytes: u64,
+    /// Why a delivery may not be sent after all: tests switch rules of the protocol off to see the guarantees break.
+    pub rules: Rules,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            lease_ms: 60_000,
+            retention_ms: 30 * Millis::DAY,
+            segment_bytes: 256 << 20,
+            capacity_bytes: 10_000_000_000,
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// Rules that the guarantees need. All on, always; a simulation switches one off to show that it is needed.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Rules {
+    /// A first try older than 30 s is refused, a repeat looks for its nonce.
+    pub nonce: bool,
+    /// The low-water mark passes only messages whose accept lease is over.
+    pub mark_waits: bool,
+    /// A `due` row that comes up is checked before it is handed out.
+    pub due_checked: bool,
+    /// A success always wins; any other late result changes nothing.
+    pub late_changes_nothing: bool,
+    /// Disable and delete cancel what is owed.
+    pub cancel: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { nonce: true, mark_waits: true, due_checked: true, late_changes_nothing: true, cancel: true }
+    }
+}
+
+/// One tenant's state machine.
+///
+/// What it keeps in memory is a copy of what is stored, or may be forgotten; it is dropped whenever a write fails, and
+/// read again with the next call.
+#[derive(Debug)]
+pub struct Ledger<S> {
+    sql: S,
+    keys: MasterKeys,
+    settings: Settings,
+    memory: Option<Memory>,
+    /// Hand-outs that wait to leave together.
+    outbox: Vec<handout::Outgoing>,
+    /// When the alarm rings, as far as is known.
+    armed: Armed,
+    /// Consecutive failures of each task of the alarm.
+    failures: BTreeMap<&'static str, u32>,
+    log: Vec<Notice>,
+}
+
+/// What is known about the alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Armed {
+    /// Not asked yet: the next need sets it.
+    Unknown,
+    /// None is set.
+    No,
+    /// It rings then.
+    At(Millis),
+}
+
+/// Something for the log that is no error of a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// A word.
+    pub event: &'static str,
+    /// What an operator wants to know. Never a secret.
+    pub detail: String,
+}
+
+impl<S: Sql> Ledger<S> {
+    /// The state machine over this storage. `alarm` is when it rings, if the platform said so.
+    pub fn new(sql: S, keys: MasterKeys, settings: Settings) -> Self {
+        Self {
+            sql,
+            keys,
+            settings,
+            memory: None,
+            outbox: Vec::new(),
+            armed: Armed::Unknown,
+            failures: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
+
+    /// Tells what the platform said about the alarm.
+    pub fn alarm_is(&mut self, at: Option<Millis>) {
+        self.armed = at.map_or(Armed::No, Armed::At);
+    }
+
+    /// The storage, for tests.
+    pub fn sql(&self) -> &S {
+        &self.sql
+    }
+
+    /// What is to be logged since the last time this was asked.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// Forgets all that is not stored, as an eviction does. For tests and after a failed write.
+    pub fn forget(&mut self) {
+        self.memory = None;
+        self.armed = Armed::Unknown;
+    }
+
+    /// Makes sure that the alarm rings at `at` or before. Part of the caller's transaction.
+    fn wake_by(&self, at: Millis) -> Result<Armed, Problem> {
+        match self.armed {
+            Armed::At(set) if set <= at => Ok(self.armed),
+            _ => {
+                self.sql.set_alarm(Some(at))?;
+                Ok(Armed::At(at))
+            }
+        }
+    }
+
+    fn notice(&mut self, event: &'static str, detail: impl Into<String>) {
+        self.log.push(Notice { event, detail: detail.into() });
+    }
+}

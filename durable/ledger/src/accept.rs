@@ -1,0 +1,284 @@
+//! Taking a message: dedupe, store, owe, in one transaction; then the answer.
+
+use postern_domain::event_type;
+use postern_domain::id::MessageId;
+use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
+use postern_domain::wire::call::{Accept, Accepted};
+use postern_domain::wire::{MessageView, Trigger};
+
+use crate::handout::MessageToSend;
+use crate::key::{self, NewKey, Scope};
+use crate::line::Line;
+use crate::memory::message_id;
+use crate::sql::{Sql, Value};
+use crate::{Ledger, Random};
+
+/// A first try that was on its way longer than this is refused: its sender has given up, and a repeat may have stood.
+const FIRST_TRY_MS: u64 = 30_000;
+
+/// A repeat looks for its nonce among the messages of this long after its first try.
+const NONCE_SPAN_MS: u64 = 60_000;
+
+/// Clocks of the edge and of the object may differ by this.
+const CLOCK_SKEW_MS: u64 = 5000;
+
+/// From this hop on a message is stored and goes nowhere: two gateways that point at each other stop.
+const HOP_LIMIT: u8 = 3;
+
+impl<S: Sql> Ledger<S> {
+    /// Takes a message. Whoever sees `Ok` has it stored; a duplicate gets the answer of the first.
+    pub(crate) fn accept(
+        &mut self,
+        call: Accept,
+        body: Vec<u8>,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<Accepted, Problem> {
+        self.memory()?;
+        if self.settings.rules.nonce && !call.repeat && now.since(call.sent_at) > FIRST_TRY_MS {
+            return Err(Problem::new(Code::Overloaded, "The application is busy; try again in a few seconds"));
+        }
+        if let Some(source) = call.source {
+            let known = self.memory()?.sources.get(&source);
+            known.filter(|source| source.deleted_at.is_none()).ok_or_else(Problem::not_found)?;
+        }
+        if self.settings.rules.nonce && call.repeat {
+            if let Some(message) = self.find_nonce(call.nonce, call.sent_at)? {
+                return Ok(Accepted { message: self.view_of(message, &call), duplicate: false });
+            }
+        }
+        let keys = match self.keys_of(&call)? {
+            Keys::Known(message) => {
+                return Ok(Accepted { message: self.known_view(message, &call)?, duplicate: true });
+            }
+            Keys::New(keys) => keys,
+        };
+        self.room_for(call.source.is_some())?;
+        self.roll(now)?;
+        self.store(&call, body, &keys, now, random)
+    }
+
+    fn store(
+        &mut self,
+        call: &Accept,
+        body: Vec<u8>,
+        keys: &[NewKey],
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<Accepted, Problem> {
+        let lease = self.settings.lease_ms;
+        let memory = self.memory()?;
+        let time = now.max(memory.last_time);
+        let sequence = memory.last_sequence + 1;
+        let mut part = [0; 7];
+        random.fill(&mut part);
+        let id = message_id(sequence, time, &part);
+        let not_sent = (call.hop >= HOP_LIMIT)
+            .then(|| format!("it passed {} gateways already; it is stored, and not sent on", call.hop));
+        let owed: Vec<u32> = match not_sent {
+            Some(_) => Vec::new(),
+            None => memory
+                .endpoints
+                .values()
+                .filter(|endpoint| endpoint.is_on())
+                .filter(|endpoint| event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type))
+                .filter(|endpoint| {
+                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
+                })
+                .map(|endpoint| endpoint.number)
+                .collect(),
+        };
+        // Which endpoints are held back, and the line that each of those stands in from here on.
+        let mut free = Vec::new();
+        let mut behind = Vec::new();
+        let mut lines = Vec::new();
+        for endpoint in &owed {
+            if memory.lines.contains_key(endpoint) {
+                behind.push((*endpoint, memory.gate_opens_at(*endpoint, now)));
+                continue;
+            }
+            if memory.tokens(*endpoint, now) > 0 {
+                memory.take_tokens(*endpoint, 1);
+                free.push(*endpoint);
+            } else {
+                lines.push(Line::begin(*endpoint, sequence, memory.gate_opens_at(*endpoint, now)));
+            }
+        }
+        let segment = memory.segments.last().map(|s| s.number).ok_or_else(|| Problem::internal("no segment"))?;
+        let generation = memory.key_generations.last().map(|g| g.number);
+        let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let lease_over = (!free.is_empty()).then(|| time.plus(lease));
+        let wake = lease_over
+            .into_iter()
+            .chain(lines.iter().map(|line| line.opens_at))
+            .chain(behind.iter().map(|(_, opens_at)| *opens_at))
+            .min();
+        // A message that nobody wants still has to go one day.
+        let wake = wake.or_else(|| self.memory.as_ref().and_then(|memory| self.retention_wake(memory, time)));
+        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
+
+        let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
+        let armed = self.sql.atomic(|sql| {
+            for new in keys {
+                key::insert(sql, generation, new, id)?;
+            }
+            sql.run(
+                &format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+                &row,
+            )?;
+            for line in &lines {
+                line.insert(sql)?;
+            }
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at))
+        });
+        let armed = match armed {
+            Ok(armed) => armed,
+            Err(problem) => {
+                self.forget(); // the buckets gave tokens for what does not stand
+                return Err(problem);
+            }
+        };
+
+        self.armed = armed;
+        let memory = self.memory()?;
+        memory.last_sequence = sequence;
+        memory.last_time = time;
+        for line in lines {
+            memory.lines.insert(line.endpoint, line);
+        }
+        for (endpoint, opens_at) in behind {
+            if let Some(line) = memory.lines.get_mut(&endpoint) {
+                line.opens_at = line.opens_at.min(opens_at);
+            }
+        }
+        let until = time.plus(lease);
+        let outgoing: Vec<_> = free
+            .into_iter()
+            .map(|endpoint| memory.hand_out(endpoint, &to_send, until, Trigger::Scheduled, now))
+            .collect();
+        self.outbox.extend(outgoing);
+        let mut view = self.view_of(id, call);
+        view.not_sent = not_sent;
+        Ok(Accepted { message: view, duplicate: false })
+    }
+
+    /// Where nothing else wakes the object, the first message of a segment arranges for its end.
+    fn retention_wake(&self, memory: &crate::memory::Memory, time: Millis) -> Option<Millis> {
+        let alone = matches!(self.armed, crate::Armed::No | crate::Armed::Unknown);
+        alone.then(|| self.retention_at(memory).unwrap_or_else(|| time.plus(self.settings.retention_ms)))
+    }
+
+    /// The keys that the message brings, or the message that one of them is of already.
+    fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
+        let mut keys = Vec::new();
+        if let Some(idempotency) = &call.idempotency {
+            let hash = digest(&idempotency.key)?;
+            let fingerprint = digest(&idempotency.fingerprint)?;
+            if let Some(known) = self.known(Scope::Idempotency, &hash)? {
+                return if known.fingerprint.as_deref() == Some(fingerprint.as_slice()) {
+                    Ok(Keys::Known(known.message))
+                } else {
+                    Err(crate::idempotency::reused())
+                };
+            }
+            keys.push(NewKey { scope: Scope::Idempotency, hash, fingerprint: Some(fingerprint) });
+        }
+        if let Some(event_id) = &call.event_id {
+            let scope = call.source.map_or(Scope::EventId, Scope::Source);
+            let hash = event_id_hash(event_id);
+            if let Some(known) = self.known(scope, &hash)? {
+                return match scope {
+                    Scope::Source(_) => Ok(Keys::Known(known.message)),
+                    _ => Err(Problem::new(
+                        Code::Conflict,
+                        "A message with this eventId exists already in this application",
+                    )),
+                };
+            }
+            keys.push(NewKey { scope, hash, fingerprint: None });
+        }
+        Ok(Keys::New(keys))
+    }
+
+    /// The message of a first try whose answer was lost: its nonce stands among the messages of the minute after it.
+    fn find_nonce(&mut self, nonce: u64, sent_at: Millis) -> Result<Option<MessageId>, Problem> {
+        let from = self.sequence_at(sent_at.minus(CLOCK_SKEW_MS))?;
+        let to = self.sequence_at(sent_at.plus(NONCE_SPAN_MS + CLOCK_SKEW_MS))?;
+        let memory = self.memory()?;
+        let segments: Vec<u64> = memory.segments.iter().map(|segment| segment.number).collect();
+        for segment in segments {
+            let statement = format!(
+                "SELECT sequence, time, random FROM message_{segment} \
+                 WHERE sequence >= ? AND sequence < ? AND nonce = ? LIMIT 1"
+            );
+            if let Some(row) = self.sql.row(&statement, &[from.into(), to.into(), nonce.into()])? {
+                return Ok(Some(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn view_of(&self, id: MessageId, call: &Accept) -> MessageView {
+        MessageView {
+            id,
+            event_type: call.event_type.clone(),
+            event_id: call.event_id.clone(),
+            channels: call.channels.clone(),
+            timestamp: Millis(id.0.time),
+            content_type: call.content_type.clone(),
+            source: call.source.and_then(|number| self.memory.as_ref()?.source_id(number)),
+            not_sent: None,
+        }
+    }
+
+    /// The message that was there already, as it is stored; once it is gone, as the duplicate says it.
+    fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
+        Ok(self.message_view(id)?.unwrap_or_else(|| self.view_of(id, call)))
+    }
+}
+
+/// What the keys of a message say.
+enum Keys {
+    /// It is there already.
+    Known(MessageId),
+    /// It is new, and these are its keys.
+    New(Vec<NewKey>),
+}
+
+fn row_of(
+    call: &Accept,
+    id: MessageId,
+    owed: &[u32],
+    not_sent: Option<&str>,
+    body: Vec<u8>,
+) -> Result<[Value; 14], Problem> {
+    let channels = call.channels.as_ref().map(serde_json::to_string).transpose().map_err(Problem::internal)?;
+    let headers = (!call.headers.is_empty()).then(|| serde_json::to_string(&call.headers)).transpose();
+    Ok([
+        id.0.sequence.into(),
+        id.0.time.into(),
+        owed.iter().map(u32::to_string).collect::<Vec<_>>().join(",").into(),
+        Value::Blob(id.0.random.to_vec()),
+        call.nonce.into(),
+        call.event_type.as_str().into(),
+        call.source.into(),
+        call.hop.into(),
+        call.event_id.clone().into(),
+        channels.into(),
+        not_sent.map(str::to_owned).into(),
+        call.content_type.as_str().into(),
+        headers.map_err(Problem::internal)?.into(),
+        body.into(),
+    ])
+}
+
+/// The first half of a SHA-256 that came as hex: enough to tell keys of one tenant apart.
+fn digest(hex: &str) -> Result<Vec<u8>, Problem> {
+    postern_domain::digest::half_of_hex(hex).ok_or_else(|| Problem::internal("a digest that is none"))
+}
+
+/// What an event id is stored as.
+pub(crate) fn event_id_hash(event_id: &str) -> Vec<u8> {
+    postern_domain::digest::half_of(event_id.as_bytes())
+}

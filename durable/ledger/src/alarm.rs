@@ -1,0 +1,196 @@
+//! The one alarm: several tasks, each with its own count of failures. A run reads first; nothing due: no write.
+//!
+//! All of a run is one turn without an await, so a crash in it commits nothing and the platform rings again; a panic is
+//! caught by the shell, which rings again later. An error of one task keeps no other from its work.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::Trigger;
+
+use crate::delivery::{self, State};
+use crate::endpoint::Endpoint;
+use crate::handout::MessageToSend;
+use crate::sql::{Row, Sql, Value};
+use crate::{Armed, Ledger};
+
+/// Rows of `due` in one run.
+const DUE_SLICE: u64 = 256;
+
+/// A task that keeps failing is tried again after 1 s, 2 s, 4 s … and at most this.
+const BACKOFF_MS: u64 = 300_000;
+
+/// A row that came up.
+struct Due {
+    time: Millis,
+    endpoint: u32,
+    sequence: u64,
+    kind: i64,
+    generation: Option<u64>,
+}
+
+impl<S: Sql> Ledger<S> {
+    /// What the alarm does. Never fails: what went wrong is logged and tried again.
+    pub fn alarm(&mut self, now: Millis) {
+        self.armed = Armed::No;
+        if self.memory().is_err() {
+            // Never set up, or wiped: nothing is owed. A storage that cannot be read is asked again.
+            if !matches!(crate::schema::version(&self.sql), Ok(None)) && !self.is_wiped() {
+                self.ring_again("wake", now);
+            }
+            return;
+        }
+        let mut next: Option<Millis> = None;
+        let tasks: [(&'static str, Task<S>); 4] = [
+            ("sweep", |ledger, now| {
+                let more = ledger.sweep(now)?;
+                if more { Ok(Some(now)) } else { ledger.sweep_at(now) }
+            }),
+            ("retention", |ledger, now| {
+                ledger.retain(now)?;
+                ledger.prune_idempotency(now)?;
+                let memory = ledger.memory.as_ref().ok_or_else(Problem::not_found)?;
+                Ok(ledger.retention_at(memory))
+            }),
+            ("lines", |ledger, now| {
+                ledger.advance_lines(now)?;
+                Ok(ledger.memory()?.lines.values().map(|line| line.opens_at).min())
+            }),
+            ("due", |ledger, now| {
+                ledger.hand_out_due(now)?;
+                let row = ledger.sql.row("SELECT min(time) FROM due", &[])?;
+                Ok(row.map(|row| row.maybe(0, Row::time)).transpose()?.flatten())
+            }),
+        ];
+        for (name, task) in tasks {
+            match task(self, now) {
+                Ok(at) => {
+                    self.failures.remove(name);
+                    next = next.into_iter().chain(at).min();
+                }
+                Err(problem) => {
+                    self.memory = None;
+                    let at = self.failed(name, &problem, now);
+                    next = next.into_iter().chain([at]).min();
+                }
+            }
+        }
+        if let Some(at) = next {
+            match self.wake_by(at.max(now.plus(1))) {
+                Ok(armed) => self.armed = armed,
+                Err(problem) => self.notice("alarm_not_set", problem.to_string()),
+            }
+        }
+    }
+
+    /// Rings again after a while: for the shell, when a run ended in a panic.
+    pub fn ring_again(&mut self, task: &'static str, now: Millis) {
+        let at = self.failed(task, &Problem::internal("the run did not end"), now);
+        self.memory = None;
+        match self.sql.set_alarm(Some(at)) {
+            Ok(()) => self.armed = Armed::At(at),
+            Err(error) => self.notice("alarm_not_set", error.to_string()),
+        }
+    }
+
+    fn failed(&mut self, task: &'static str, problem: &Problem, now: Millis) -> Millis {
+        let count = self.failures.entry(task).or_default();
+        *count += 1;
+        let wait = 1000_u64.saturating_mul(1 << (*count - 1).min(20)).min(BACKOFF_MS);
+        self.notice("alarm_task_failed", format!("{task}: {problem}"));
+        now.plus(wait)
+    }
+
+    fn is_wiped(&self) -> bool {
+        matches!(self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]), Ok(None))
+    }
+
+    /// Hands out what is due. Each row moves to the end of its lease, with its number, before anything leaves.
+    fn hand_out_due(&mut self, now: Millis) -> Result<(), Problem> {
+        let statement =
+            "SELECT time, endpoint, sequence, kind, generation FROM due WHERE time <= ? ORDER BY time LIMIT ?";
+        let rows = self.sql.rows(statement, &[now.into(), DUE_SLICE.into()])?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let until = now.plus(self.settings.lease_ms);
+        let mut moves = Vec::new();
+        let mut outgoing = Vec::new();
+        for row in rows {
+            let due = Due {
+                time: row.time(0)?,
+                endpoint: row.small(1)?,
+                sequence: row.number(2)?,
+                kind: row.int(3)?,
+                generation: row.maybe(4, Row::number)?,
+            };
+            let message = self.still_owed(&due)?;
+            let Some(message) = message else {
+                moves.push((due, None));
+                continue;
+            };
+            let memory = self.memory()?;
+            if memory.tokens(due.endpoint, now) == 0 {
+                // Held back: due when the gate opens, one token's time after the one before it.
+                let at = memory.gate_opens_at(due.endpoint, now);
+                let later = moves.iter().filter(|(d, to)| {
+                    let held: &Option<(Millis, Option<u64>)> = to;
+                    let d: &Due = d;
+                    d.endpoint == due.endpoint && matches!(held, Some((_, None)))
+                });
+                let rate = memory.endpoints.get(&due.endpoint).and_then(|e| e.config.throttle_rate);
+                let rate = u64::from(rate.or(memory.settings.throttle_rate).unwrap_or(1)).max(1);
+                let at = at.plus(later.count() as u64 * 1000 / rate);
+                moves.push((due, Some((at, None))));
+                continue;
+            }
+            memory.take_tokens(due.endpoint, 1);
+            let trigger = if due.kind == 1 { Trigger::Manual } else { Trigger::Scheduled };
+            let out = memory.hand_out(due.endpoint, &message, until, trigger, now);
+            moves.push((due, Some((until, Some(out.handout.number)))));
+            outgoing.push(out);
+        }
+        self.sql.atomic(|sql| {
+            for (due, to) in &moves {
+                let key = [due.time.into(), due.endpoint.into(), due.sequence.into(), Value::Int(due.kind)];
+                let place = "WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
+                match to {
+                    None => sql.run(&format!("DELETE FROM due {place}"), &key)?,
+                    Some((at, number)) => {
+                        let mut values = vec![Value::from(*at), Value::from(*number)];
+                        values.extend(key);
+                        sql.run(&format!("UPDATE due SET time = ?, number = ? {place}"), &values)?
+                    }
+                };
+            }
+            Ok(())
+        })?;
+        self.outbox.extend(outgoing);
+        Ok(())
+    }
+
+    /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
+    fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
+        let checked = self.settings.rules.due_checked;
+        let memory = self.memory()?;
+        let Some(segment) = memory.open_segment_of(due.sequence) else { return Ok(None) };
+        let Some(endpoint) = memory.endpoints.get(&due.endpoint) else { return Ok(None) };
+        if checked {
+            let manual = due.kind == 1;
+            let live = if manual { due.generation == Some(endpoint.generation) } else { endpoint.is_on() };
+            if !live || (!manual && self.is_cancelled(due.endpoint, due.sequence)?) {
+                return Ok(None);
+            }
+            let row = delivery::read(&self.sql, segment, due.endpoint, due.sequence)?;
+            if !manual && row.is_none_or(|row| row.state != State::Waiting) {
+                return Ok(None);
+            }
+        }
+        if !self.memory()?.endpoints.get(&due.endpoint).is_some_and(Endpoint::is_on) {
+            return Ok(None);
+        }
+        MessageToSend::read(&self.sql, segment, due.sequence)
+    }
+}
+
+/// One task: it does what is due, and answers when it wants to be called next.
+type Task<S> = fn(&mut Ledger<S>, Millis) -> Result<Option<Millis>, Problem>;

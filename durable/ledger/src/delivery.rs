@@ -1,0 +1,154 @@
+//! A delivery's row: where it stands, with its first attempt inside.
+
+use postern_domain::outcome::Cause;
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+
+use crate::sql::{Row, Sql, SqlError, Value};
+
+/// Where a delivery that has a row stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Delivered,
+    Waiting,
+    Failed,
+    Cancelled,
+}
+
+impl State {
+    pub(crate) const fn stored(self) -> i64 {
+        match self {
+            Self::Delivered => 0,
+            Self::Waiting => 1,
+            Self::Failed => 2,
+            Self::Cancelled => 3,
+        }
+    }
+
+    pub(crate) fn read(row: &Row, column: usize) -> Result<Self, SqlError> {
+        match row.int(column)? {
+            0 => Ok(Self::Delivered),
+            1 => Ok(Self::Waiting),
+            2 => Ok(Self::Failed),
+            3 => Ok(Self::Cancelled),
+            other => Err(SqlError(format!("no delivery state {other}"))),
+        }
+    }
+}
+
+/// One recorded attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) number: u64,
+    pub(crate) time: Millis,
+    pub(crate) ok: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) duration: u32,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) url: String,
+    pub(crate) response: Vec<u8>,
+}
+
+/// Columns of an attempt, as they stand in both tables: number, time, ok, status, duration, cause, url, response.
+pub(crate) const ATTEMPT_COLUMNS: &str = "number, time, ok, status, duration, cause, url, response";
+
+impl Recorded {
+    pub(crate) fn read(row: &Row, from: usize) -> Result<Self, SqlError> {
+        Ok(Self {
+            number: row.number(from)?,
+            time: row.time(from + 1)?,
+            ok: row.int(from + 2)? == 1,
+            status: row.maybe(from + 3, Row::small)?,
+            duration: row.small(from + 4)?,
+            cause: row.maybe(from + 5, Row::text)?.map(|text| cause_from(&text)),
+            url: row.text(from + 6)?,
+            response: row.blob(from + 7)?,
+        })
+    }
+
+    pub(crate) fn values(&self) -> [Value; 8] {
+        [
+            self.number.into(),
+            self.time.into(),
+            self.ok.into(),
+            self.status.into(),
+            self.duration.into(),
+            self.cause.map(cause_text).into(),
+            self.url.as_str().into(),
+            self.response.as_slice().into(),
+        ]
+    }
+}
+
+/// A delivery's row without its response.
+#[derive(Debug, Clone)]
+pub(crate) struct DeliveryRow {
+    pub(crate) state: State,
+    pub(crate) attempts: u32,
+    pub(crate) next_at: Option<Millis>,
+    pub(crate) numbers: Vec<u64>,
+    /// Hand-out number of the attempt that stands inside, and whether it succeeded.
+    pub(crate) first: Option<(u64, bool)>,
+}
+
+/// Reads one delivery's row.
+pub(crate) fn read<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64) -> Result<Option<DeliveryRow>, Problem> {
+    let statement = format!(
+        "SELECT state, attempts, next_at, numbers, number, ok FROM delivery_{segment} \
+         WHERE endpoint = ? AND sequence = ?"
+    );
+    let Some(row) = sql.row(&statement, &[endpoint.into(), sequence.into()])? else { return Ok(None) };
+    let first = row.maybe(4, Row::number)?;
+    Ok(Some(DeliveryRow {
+        state: State::read(&row, 0)?,
+        attempts: row.small(1)?,
+        next_at: row.maybe(2, Row::time)?,
+        numbers: numbers_from(&row.maybe(3, Row::text)?.unwrap_or_default()),
+        first: first.map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1))).transpose()?,
+    }))
+}
+
+/// Whether a delivery has a row.
+pub(crate) fn exists<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64) -> Result<bool, Problem> {
+    let statement = format!("SELECT 1 FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?");
+    Ok(sql.row(&statement, &[endpoint.into(), sequence.into()])?.is_some())
+}
+
+/// Writes the row of a delivery whose lease was lost before any result came: no attempt, tried again at once.
+pub(crate) fn insert_lost<S: Sql>(
+    sql: &S,
+    segment: u64,
+    endpoint: u32,
+    sequence: u64,
+    now: Millis,
+) -> Result<(), Problem> {
+    let statement = format!(
+        "INSERT INTO delivery_{segment} (endpoint, sequence, state, attempts, updated_at, next_at) \
+         VALUES (?, ?, ?, 0, ?, ?)"
+    );
+    let waiting = Value::Int(State::Waiting.stored());
+    sql.run(&statement, &[endpoint.into(), sequence.into(), waiting, now.into(), now.into()])?;
+    Ok(())
+}
+
+pub(crate) fn numbers_from(text: &str) -> Vec<u64> {
+    text.split(',').filter_map(|number| number.parse().ok()).collect()
+}
+
+pub(crate) fn numbers_text(numbers: &[u64]) -> Option<String> {
+    let texts: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(","))
+}
+
+/// The word of the API's closed set.
+pub(crate) fn cause_text(cause: Cause) -> String {
+    match serde_json::to_value(cause) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// A word that a newer release wrote is `unknown` to this one.
+pub(crate) fn cause_from(word: &str) -> Cause {
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).unwrap_or(Cause::Unknown)
+}

@@ -1,0 +1,401 @@
+//! Endpoints: URLs of the tenant's that want messages.
+
+use std::collections::BTreeMap;
+
+use postern_domain::id::{EndpointId, Uid};
+use postern_domain::problem::{Code, Problem};
+use postern_domain::seal::{self, Place};
+use postern_domain::signature::SigningKey;
+use postern_domain::time::Millis;
+use postern_domain::wire::call::{
+    EndpointChange, EndpointCreate, EndpointDelete, EndpointGet, EndpointList, EndpointPatch, EndpointSecret,
+    EndpointUpdate, Page, Secret, Upserted,
+};
+use postern_domain::wire::lane::SealedPart;
+use postern_domain::wire::{EndpointConfig, EndpointView};
+use serde::{Deserialize, Serialize};
+
+use crate::idempotency::Noun;
+use crate::page::{self, Turn};
+use crate::sql::{Row, Sql, Value};
+use crate::{Ledger, Random};
+
+/// Endpoints of one tenant at the most: an accept looks at each.
+const MOST: usize = 1000;
+
+/// An endpoint as it is kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoint {
+    pub(crate) number: u32,
+    pub(crate) random: [u8; 7],
+    pub(crate) created_at: Millis,
+    pub(crate) updated_at: Millis,
+    pub(crate) deleted_at: Option<Millis>,
+    pub(crate) generation: u64,
+    pub(crate) cancelled_through: u64,
+    pub(crate) config: EndpointConfig,
+    pub(crate) keys: Vec<Key>,
+    pub(crate) headers: Option<SealedPart>,
+}
+
+/// A signing key, sealed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Key {
+    pub(crate) sealed: String,
+    pub(crate) generation: u64,
+    /// It signs until then; none: until it is replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_after: Option<Millis>,
+}
+
+impl Key {
+    pub(crate) fn to_part(&self) -> SealedPart {
+        SealedPart { sealed: self.sealed.clone(), generation: self.generation }
+    }
+}
+
+impl Endpoint {
+    /// Whether anything is sent to it.
+    pub(crate) const fn is_on(&self) -> bool {
+        self.deleted_at.is_none() && !self.config.disabled
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    pub(crate) fn read_endpoints(&self) -> Result<BTreeMap<u32, Endpoint>, Problem> {
+        let statement = "SELECT number, random, created_at, updated_at, deleted_at, generation, cancelled_through, \
+                         config, keys, headers FROM endpoint";
+        let mut endpoints = BTreeMap::new();
+        for row in self.sql.rows(statement, &[])? {
+            let json = |text: Option<String>| {
+                text.map(|text| serde_json::from_str(&text)).transpose().map_err(Problem::internal)
+            };
+            let endpoint = Endpoint {
+                number: row.small(0)?,
+                random: row.blob(1)?.try_into().map_err(|_| Problem::internal("an endpoint's random part"))?,
+                created_at: row.time(2)?,
+                updated_at: row.time(3)?,
+                deleted_at: row.maybe(4, Row::time)?,
+                generation: row.number(5)?,
+                cancelled_through: row.number(6)?,
+                config: serde_json::from_str(&row.text(7)?).map_err(Problem::internal)?,
+                keys: serde_json::from_str(&row.text(8)?).map_err(Problem::internal)?,
+                headers: json(row.maybe(9, Row::text)?)?,
+            };
+            endpoints.insert(endpoint.number, endpoint);
+        }
+        Ok(endpoints)
+    }
+
+    pub(crate) fn endpoint_create(
+        &mut self,
+        call: &EndpointCreate,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<EndpointView, Problem> {
+        if let Some(number) = self.replay(call.idempotency.as_ref(), Noun::Endpoint, now)? {
+            return self.endpoint_view(u32::try_from(number).map_err(Problem::internal)?);
+        }
+        let memory = self.memory()?;
+        if memory.endpoints.values().filter(|endpoint| endpoint.deleted_at.is_none()).count() >= MOST {
+            return Err(Problem::new(Code::Conflict, format!("An application has {MOST} endpoints at the most")));
+        }
+        self.uid_is_free(call.config.uid.as_ref(), None)?;
+        let number: u32 = self.next_config_number("endpoint_number")?.try_into().map_err(Problem::internal)?;
+        let key = match &call.secret {
+            Some(text) => SigningKey::parse(text)
+                .map_err(|_| Problem::fault(&["body", "secret"], "must be whsec_ and base64 of 24 to 75 bytes"))?,
+            None => SigningKey::from_random(bytes(random)),
+        };
+        let mut config = call.config.clone();
+        let headers = std::mem::take(&mut config.headers);
+        let generation = 1;
+        let sealed = self.seal_key(number, generation, &key, random)?;
+        let headers = self.seal_headers(number, generation, &headers, random)?;
+        let memory = self.memory()?;
+        let endpoint = Endpoint {
+            number,
+            random: bytes(random),
+            created_at: now,
+            updated_at: now,
+            deleted_at: None,
+            generation,
+            cancelled_through: memory.last_sequence,
+            config,
+            keys: vec![Key { sealed, generation, not_after: None }],
+            headers,
+        };
+        let row = row_of(&endpoint)?;
+        self.sql.atomic(|sql| {
+            let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
+                             cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            sql.run(statement, &row)?;
+            store_number(sql, "endpoint_number", number.into())?;
+            crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)
+        })?;
+        self.memory()?.endpoints.insert(number, endpoint);
+        self.endpoint_view(number)
+    }
+
+    pub(crate) fn endpoint_get(&mut self, call: &EndpointGet) -> Result<EndpointView, Problem> {
+        let number = self.endpoint_number(&call.endpoint)?;
+        self.endpoint_view(number)
+    }
+
+    pub(crate) fn endpoint_list(&mut self, call: &EndpointList) -> Result<Page<EndpointView>, Problem> {
+        let turn = Turn::parse::<EndpointId>(&call.page, |id| id.0.sequence)?;
+        let memory = self.memory()?;
+        let numbers: Vec<u64> = memory
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.deleted_at.is_none())
+            .map(|endpoint| endpoint.number.into())
+            .collect();
+        let (numbers, done) = turn.cut(&numbers, call.page.ascending);
+        let mut data = Vec::new();
+        for number in numbers {
+            data.push(self.endpoint_view(u32::try_from(number).map_err(Problem::internal)?)?);
+        }
+        Ok(page::of(data, done, |view| view.id.to_string()))
+    }
+
+    pub(crate) fn endpoint_update(
+        &mut self,
+        call: &EndpointUpdate,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<Upserted<EndpointView>, Problem> {
+        match self.endpoint_number(&call.endpoint) {
+            Ok(number) => {
+                let mut config = call.config.clone();
+                config.headers.clear();
+                let value = self.change(number, now, |_| config)?;
+                Ok(Upserted { value, created: false })
+            }
+            // An id is given by us alone: what is not there is not made under it.
+            Err(problem) => {
+                let uid: Uid = call.endpoint.parse().map_err(|_| problem)?;
+                let mut config = call.config.clone();
+                config.uid.get_or_insert(uid);
+                let create = EndpointCreate { config, secret: None, idempotency: None };
+                Ok(Upserted { value: self.endpoint_create(&create, now, random)?, created: true })
+            }
+        }
+    }
+
+    pub(crate) fn endpoint_patch(&mut self, call: &EndpointPatch, now: Millis) -> Result<EndpointView, Problem> {
+        let number = self.endpoint_number(&call.endpoint)?;
+        let EndpointChange {
+            url,
+            description,
+            uid,
+            event_types,
+            channels,
+            throttle_rate,
+            disabled,
+            metadata,
+            retry_schedule,
+            header_names,
+        } = call.change.clone();
+        self.change(number, now, |config| EndpointConfig {
+            url: url.unwrap_or(config.url),
+            description: description.unwrap_or(config.description),
+            uid: uid.unwrap_or(config.uid),
+            event_types: event_types.unwrap_or(config.event_types),
+            channels: channels.unwrap_or(config.channels),
+            throttle_rate: throttle_rate.unwrap_or(config.throttle_rate),
+            disabled: disabled.unwrap_or(config.disabled),
+            metadata: metadata.unwrap_or(config.metadata),
+            headers: config.headers,
+            retry_schedule: retry_schedule.unwrap_or(config.retry_schedule),
+            header_names: header_names.unwrap_or(config.header_names),
+        })
+    }
+
+    /// Deletes it: what is owed is cancelled, by derivation. A tombstone stays until its last message is gone.
+    pub(crate) fn endpoint_delete(&mut self, call: &EndpointDelete, now: Millis) -> Result<(), Problem> {
+        let number = self.endpoint_number(&call.endpoint)?;
+        let last = self.memory()?.last_sequence;
+        self.write_endpoint(number, |endpoint| {
+            endpoint.deleted_at = Some(now);
+            endpoint.updated_at = now;
+            endpoint.generation += 1;
+            endpoint.cancelled_through = last;
+            endpoint.config.uid = None;
+            endpoint.keys.clear();
+            endpoint.headers = None;
+        })
+    }
+
+    pub(crate) fn endpoint_secret(&mut self, call: &EndpointSecret) -> Result<Secret, Problem> {
+        let number = self.endpoint_number(&call.endpoint)?;
+        let memory = self.memory()?;
+        let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
+        let key = endpoint.keys.first().ok_or_else(|| Problem::internal("an endpoint without a key"))?;
+        let place = Place { tenant: memory.tenant, table: "endpoint", column: "secret", row: number.into(), generation: key.generation };
+        let blob = seal::from_text(&key.sealed).ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
+        let plain = self.keys.open(&place, &blob).map_err(unsealable)?;
+        let key = SigningKey::from_bytes(plain).map_err(Problem::internal)?;
+        Ok(Secret { key: key.to_text() })
+    }
+
+    /// The number behind an id or a `uid`. A deleted endpoint is not found.
+    pub(crate) fn endpoint_number(&mut self, text: &str) -> Result<u32, Problem> {
+        let memory = self.memory()?;
+        let id = text.parse::<EndpointId>().ok();
+        let found = memory.endpoints.values().filter(|endpoint| endpoint.deleted_at.is_none()).find(|endpoint| match id {
+            Some(id) => memory.endpoint_id(endpoint) == id,
+            None => endpoint.config.uid.as_ref().is_some_and(|uid| uid.as_str() == text),
+        });
+        found.map(|endpoint| endpoint.number).ok_or_else(Problem::not_found)
+    }
+
+    /// Forgets tombstones that no message owes anything any more.
+    pub(crate) fn bury_endpoints(&mut self, oldest: u64) -> Result<(), Problem> {
+        let gone = |endpoint: &Endpoint| endpoint.deleted_at.is_some() && endpoint.cancelled_through < oldest;
+        let numbers: Vec<u32> =
+            self.memory()?.endpoints.values().filter(|endpoint| gone(endpoint)).map(|e| e.number).collect();
+        for number in numbers {
+            self.sql.run("DELETE FROM endpoint WHERE number = ?", &[number.into()])?;
+            self.memory()?.endpoints.remove(&number);
+        }
+        Ok(())
+    }
+
+    fn endpoint_view(&mut self, number: u32) -> Result<EndpointView, Problem> {
+        let memory = self.memory()?;
+        let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
+        Ok(EndpointView {
+            id: memory.endpoint_id(endpoint),
+            config: endpoint.config.clone(),
+            created_at: endpoint.created_at,
+            updated_at: endpoint.updated_at,
+        })
+    }
+
+    /// Changes a configuration. Turning it off cancels what is owed, also after it is turned on again.
+    fn change(
+        &mut self,
+        number: u32,
+        now: Millis,
+        to: impl FnOnce(EndpointConfig) -> EndpointConfig,
+    ) -> Result<EndpointView, Problem> {
+        let memory = self.memory()?;
+        let last = memory.last_sequence;
+        let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?.config.clone();
+        let was_off = before.disabled;
+        let config = to(before);
+        self.uid_is_free(config.uid.as_ref(), Some(number))?;
+        self.write_endpoint(number, |endpoint| {
+            endpoint.updated_at = now;
+            endpoint.config = config;
+            if endpoint.config.disabled && !was_off {
+                endpoint.generation += 1;
+                endpoint.cancelled_through = last;
+            }
+        })?;
+        self.endpoint_view(number)
+    }
+
+    fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
+        let mut endpoint = self.memory()?.endpoints.get(&number).ok_or_else(Problem::not_found)?.clone();
+        change(&mut endpoint);
+        let mut values = row_of(&endpoint)?;
+        values.rotate_left(1);
+        let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
+                         cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
+        self.sql.run(statement, &values)?;
+        let memory = self.memory()?;
+        memory.buckets.remove(&number);
+        memory.endpoints.insert(number, endpoint);
+        Ok(())
+    }
+
+    fn uid_is_free(&mut self, uid: Option<&Uid>, own: Option<u32>) -> Result<(), Problem> {
+        let Some(uid) = uid else { return Ok(()) };
+        let taken = self.memory()?.endpoints.values().any(|endpoint| {
+            endpoint.deleted_at.is_none() && Some(endpoint.number) != own && endpoint.config.uid.as_ref() == Some(uid)
+        });
+        if taken { Err(Problem::new(Code::Conflict, "An endpoint with this uid exists already")) } else { Ok(()) }
+    }
+
+    fn seal_key(
+        &mut self,
+        number: u32,
+        generation: u64,
+        key: &SigningKey,
+        random: &mut dyn Random,
+    ) -> Result<String, Problem> {
+        let tenant = self.memory()?.tenant;
+        let place = Place { tenant, table: "endpoint", column: "secret", row: number.into(), generation };
+        let blob = self.keys.seal(&place, bytes(random), key.as_bytes()).map_err(Problem::internal)?;
+        Ok(seal::to_text(&blob))
+    }
+
+    fn seal_headers(
+        &mut self,
+        number: u32,
+        generation: u64,
+        headers: &BTreeMap<String, String>,
+        random: &mut dyn Random,
+    ) -> Result<Option<SealedPart>, Problem> {
+        if headers.is_empty() {
+            return Ok(None);
+        }
+        let tenant = self.memory()?.tenant;
+        let plain = serde_json::to_vec(headers).map_err(Problem::internal)?;
+        let place = Place { tenant, table: "endpoint", column: "headers", row: number.into(), generation };
+        let blob = self.keys.seal(&place, bytes(random), &plain).map_err(Problem::internal)?;
+        Ok(Some(SealedPart { sealed: seal::to_text(&blob), generation }))
+    }
+
+    /// The next number of a kind of configuration: never one that was used before.
+    pub(crate) fn next_config_number(&self, name: &str) -> Result<u64, Problem> {
+        let row = self.sql.row("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
+        Ok(row.map_or(Ok(0), |row| row.number(0))? + 1)
+    }
+}
+
+/// Keeps the highest number of a kind. Part of the caller's transaction.
+pub(crate) fn store_number<S: Sql>(sql: &S, name: &str, number: u64) -> Result<(), Problem> {
+    let statement = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+    sql.run(statement, &[name.into(), number.into()])?;
+    Ok(())
+}
+
+/// Random bytes as an array.
+pub(crate) fn bytes<const N: usize>(random: &mut dyn Random) -> [u8; N] {
+    let mut bytes = [0; N];
+    random.fill(&mut bytes);
+    bytes
+}
+
+/// A sealed value that does not open: a master key that this deployment does not have heals by itself, a broken one
+/// does not. Neither is ever overwritten.
+pub(crate) fn unsealable(error: seal::OpenError) -> Problem {
+    match error {
+        seal::OpenError::UnknownKey => Problem::new(
+            Code::SealingUnavailable,
+            "A master key that this value was sealed under is missing in this deployment",
+        ),
+        seal::OpenError::Broken => Problem::internal("a sealed value does not open"),
+    }
+}
+
+/// All columns, the number first.
+fn row_of(endpoint: &Endpoint) -> Result<Vec<Value>, Problem> {
+    let json = |value: Result<String, serde_json::Error>| value.map(Value::from).map_err(Problem::internal);
+    Ok(vec![
+        endpoint.number.into(),
+        Value::Blob(endpoint.random.to_vec()),
+        endpoint.created_at.into(),
+        endpoint.updated_at.into(),
+        endpoint.deleted_at.into(),
+        endpoint.generation.into(),
+        endpoint.cancelled_through.into(),
+        json(serde_json::to_string(&endpoint.config))?,
+        json(serde_json::to_string(&endpoint.keys))?,
+        endpoint.headers.as_ref().map_or(Ok(Value::Null), |headers| json(serde_json::to_string(headers)))?,
+    ])
+}

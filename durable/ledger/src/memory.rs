@@ -1,0 +1,141 @@
+//! What the ledger keeps in memory: a copy of its configuration and of where things stand.
+
+use std::collections::{BTreeMap, HashMap};
+
+use postern_domain::id::{Address, EndpointId, MessageId, OrganisationId, TenantId};
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::call::TenantSettings;
+
+use crate::endpoint::Endpoint;
+use crate::line::Line;
+use crate::segment::{KeyGeneration, Segment};
+use crate::source::Source;
+use crate::sql::{Row, Sql};
+use crate::throttle::Bucket;
+use crate::{Ledger, schema};
+
+/// The copy. Read when the object wakes; the cost does not grow with what is stored.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub(crate) tenant: TenantId,
+    pub(crate) organisation: OrganisationId,
+    pub(crate) settings: TenantSettings,
+    pub(crate) endpoints: BTreeMap<u32, Endpoint>,
+    pub(crate) sources: BTreeMap<u16, Source>,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) key_generations: Vec<KeyGeneration>,
+    /// Of the newest message, or of the newest that ever was.
+    pub(crate) last_sequence: u64,
+    /// A message's time is never earlier than the one before it.
+    pub(crate) last_time: Millis,
+    /// Every (message, endpoint) at or below it has a delivery row, is in a line, or is cancelled.
+    pub(crate) mark: u64,
+    /// The mark as it is stored: may lag, which costs only a second look.
+    pub(crate) mark_stored: u64,
+    pub(crate) lines: BTreeMap<u32, Line>,
+    pub(crate) buckets: HashMap<u32, Bucket>,
+    pub(crate) tenant_bucket: Option<Bucket>,
+    /// The endpoint's last hand-out number.
+    pub(crate) numbers: HashMap<u32, u64>,
+    /// Endpoints whose latest result was a quick success.
+    pub(crate) proven: HashMap<u32, bool>,
+    /// How full the storage was when it was last looked at.
+    pub(crate) fullness: crate::size::Fullness,
+    /// When something of a source was last refused, per source: (slot, times within the minute, minute).
+    pub(crate) rejections: HashMap<u16, (u64, u32, u64)>,
+}
+
+impl Memory {
+    pub(crate) fn endpoint_id(&self, endpoint: &Endpoint) -> EndpointId {
+        EndpointId(Address {
+            time: endpoint.created_at.0,
+            shard: 0,
+            sequence: endpoint.number.into(),
+            random: endpoint.random,
+        })
+    }
+
+    /// The next hand-out number of an endpoint: a time, and larger than every one before.
+    pub(crate) fn next_number(&mut self, endpoint: u32, now: Millis) -> u64 {
+        let last = self.numbers.entry(endpoint).or_default();
+        *last = now.0.max(*last + 1);
+        *last
+    }
+
+    /// The segment that a message of this number stands in, if it still does.
+    pub(crate) fn segment_of(&self, sequence: u64) -> Option<&Segment> {
+        let behind = self.segments.partition_point(|segment| segment.first <= sequence);
+        self.segments.get(behind.checked_sub(1)?).filter(|_| sequence <= self.last_sequence)
+    }
+
+    /// The same, unless it is about to be dropped: no hand-outs from it.
+    pub(crate) fn open_segment_of(&self, sequence: u64) -> Option<u64> {
+        self.segment_of(sequence).filter(|segment| segment.closed_at.is_none()).map(|segment| segment.number)
+    }
+}
+
+/// A message's id from its row.
+pub(crate) fn message_id(sequence: u64, time: Millis, random: &[u8]) -> MessageId {
+    let mut part = [0; 7];
+    for (to, from) in part.iter_mut().zip(random) {
+        *to = *from;
+    }
+    MessageId(Address { time: time.0, shard: 0, sequence, random: part })
+}
+
+impl<S: Sql> Ledger<S> {
+    /// The copy, read from storage if it is not there. An object that was never set up, or was wiped, is 404.
+    pub(crate) fn memory(&mut self) -> Result<&mut Memory, Problem> {
+        if self.memory.is_none() {
+            let memory = self.read()?;
+            self.memory = Some(memory);
+        }
+        self.memory.as_mut().ok_or_else(Problem::not_found)
+    }
+
+    fn read(&self) -> Result<Memory, Problem> {
+        let version = schema::version(&self.sql)?.ok_or_else(Problem::not_found)?;
+        let meta = |name: &str| -> Result<Option<Row>, Problem> {
+            Ok(self.sql.row("SELECT value FROM meta WHERE name = ?", &[name.into()])?)
+        };
+        let text = |name: &str| -> Result<String, Problem> {
+            Ok(meta(name)?.ok_or_else(Problem::not_found)?.text(0)?)
+        };
+        // A wiped object keeps one row, and that is not `tenant`.
+        let tenant = text("tenant")?;
+        if version < schema::SCHEMA_VERSION {
+            self.sql.atomic(|sql| schema::upgrade(sql, version))?;
+        }
+        let settings = text("settings")?;
+        let mark = meta("mark")?.map_or(Ok(0), |row| row.number(0))?;
+        let segments = self.read_segments()?;
+        let newest = segments.last().ok_or_else(|| Problem::internal("no segment"))?;
+        let statement =
+            format!("SELECT sequence, time FROM message_{} ORDER BY sequence DESC LIMIT 1", newest.number);
+        let (last_sequence, last_time) = match self.sql.row(&statement, &[])? {
+            Some(row) => (row.number(0)?, row.time(1)?),
+            None => (newest.first.saturating_sub(1), newest.opened_at),
+        };
+        Ok(Memory {
+            tenant: tenant.parse().map_err(Problem::internal)?,
+            organisation: text("organisation")?.parse().map_err(Problem::internal)?,
+            settings: serde_json::from_str(&settings).map_err(Problem::internal)?,
+            endpoints: self.read_endpoints()?,
+            sources: self.read_sources()?,
+            segments,
+            key_generations: self.read_key_generations()?,
+            last_sequence,
+            last_time,
+            mark,
+            mark_stored: mark,
+            lines: self.read_lines()?,
+            buckets: HashMap::new(),
+            tenant_bucket: None,
+            numbers: HashMap::new(),
+            proven: HashMap::new(),
+            fullness: crate::size::Fullness::Unknown,
+            rejections: HashMap::new(),
+        })
+    }
+}

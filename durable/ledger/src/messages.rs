@@ -1,0 +1,220 @@
+//! Reading messages back.
+
+use postern_domain::id::{Address, MessageId, SourceId};
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::MessageView;
+use postern_domain::wire::call::{Bodies, BodiesFound, MessageFilter, MessageGet, MessageList, Page};
+
+use crate::Ledger;
+use crate::accept::event_id_hash;
+use crate::key::Scope;
+use crate::memory::{Memory, message_id};
+use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
+use crate::sql::{Row, Sql, SqlError};
+
+/// Columns of a view, in the order that [`read_view`] takes them.
+const VIEW: &str = "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
+
+impl Memory {
+    pub(crate) fn source_id(&self, number: u16) -> Option<SourceId> {
+        let source = self.sources.get(&number)?;
+        let (time, random) = (source.created_at.0, source.random);
+        Some(SourceId(Address { time, shard: 0, sequence: number.into(), random }))
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    /// One message with its body.
+    pub(crate) fn message_get(&mut self, call: &MessageGet) -> Result<(MessageView, Vec<Vec<u8>>), Problem> {
+        let id = self.message_named(&call.message)?;
+        let view = self.message_view(id)?.ok_or_else(Problem::not_found)?;
+        let body = self.body(id)?.ok_or_else(Problem::not_found)?;
+        Ok((view, vec![body]))
+    }
+
+    /// A page of messages, newest first.
+    pub(crate) fn message_list(&mut self, call: &MessageList) -> Result<(Page<MessageView>, Vec<Vec<u8>>), Problem> {
+        let turn = Turn::parse::<MessageId>(&call.page, |id| id.0.sequence)?;
+        let filter = &call.filter;
+        let mut low = self.memory()?.segments.first().map_or(1, |segment| segment.first);
+        let mut high = self.memory()?.last_sequence;
+        if let Some(after) = filter.after {
+            low = low.max(self.sequence_at(after.plus(1))?);
+        }
+        if let Some(before) = filter.before {
+            high = high.min(self.sequence_at(before)?.saturating_sub(1));
+        }
+        match (turn.from, turn.backwards) {
+            (Some(from), true) => low = low.max(from + 1),
+            (Some(from), false) => high = high.min(from.saturating_sub(1)),
+            (None, _) => {}
+        }
+        let (mut data, mut bodies, mut bytes, mut looked) = (Vec::new(), Vec::new(), 0, 0);
+        let mut done = true;
+        let mut last_seen = None;
+        'segments: for (segment, first, last) in self.segments_within(low, high, turn.backwards)? {
+            let (mut from, mut to) = (first, last);
+            loop {
+                let order = if turn.backwards { "ASC" } else { "DESC" };
+                let body = if call.with_content { "body" } else { "NULL" };
+                let statement = format!(
+                    "SELECT {VIEW}, {body} FROM message_{segment} WHERE sequence >= ? AND sequence <= ? \
+                     ORDER BY sequence {order} LIMIT 64"
+                );
+                let rows = self.sql.rows(&statement, &[from.into(), to.into()])?;
+                let Some(end) = rows.last().map(|row| row.number(0)).transpose()? else { break };
+                for row in rows {
+                    if data.len() == turn.limit || bytes >= MOST_BYTES || looked >= MOST_ROWS {
+                        done = false;
+                        break 'segments;
+                    }
+                    looked += 1;
+                    let view = read_view(self.memory()?, &row)?;
+                    last_seen = Some(view.id);
+                    if matches(filter, &view) {
+                        if call.with_content {
+                            let body = row.blob(9)?;
+                            bytes += body.len();
+                            bodies.push(body);
+                        }
+                        data.push(view);
+                    }
+                }
+                if turn.backwards {
+                    from = end + 1;
+                } else {
+                    to = end.saturating_sub(1);
+                }
+                if from > to {
+                    break;
+                }
+            }
+        }
+        if turn.backwards {
+            data.reverse();
+            bodies.reverse();
+        }
+        let mut page = page::of(data, done, |view| view.id.to_string());
+        // A page may be short, even empty, with more to come: the iterator is where the look ended.
+        if let (false, Some(seen)) = (done, last_seen) {
+            if turn.backwards {
+                page.prev_iterator = Some(format!("-{seen}"));
+            } else {
+                page.iterator = Some(seen.to_string());
+            }
+        }
+        Ok((page, bodies))
+    }
+
+    /// Bodies for a consumer, where a lane could not carry them.
+    pub(crate) fn bodies(&mut self, call: &Bodies) -> Result<(BodiesFound, Vec<Vec<u8>>), Problem> {
+        let (mut messages, mut bodies) = (Vec::new(), Vec::new());
+        for id in &call.messages {
+            if let Some(body) = self.body(*id)? {
+                messages.push(*id);
+                bodies.push(body);
+            }
+        }
+        Ok((BodiesFound { messages }, bodies))
+    }
+
+    /// The message of an id, or of a publisher's event id.
+    pub(crate) fn message_named(&mut self, text: &str) -> Result<MessageId, Problem> {
+        self.memory()?;
+        if let Ok(id) = text.parse::<MessageId>() {
+            return Ok(id);
+        }
+        let known = self.known(Scope::EventId, &event_id_hash(text))?;
+        known.map(|known| known.message).ok_or_else(Problem::not_found)
+    }
+
+    /// A message as the API shows it; `None`: not there, or another of the same number.
+    pub(crate) fn message_view(&mut self, id: MessageId) -> Result<Option<MessageView>, Problem> {
+        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else { return Ok(None) };
+        let statement = format!("SELECT {VIEW} FROM message_{segment} WHERE sequence = ?");
+        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else { return Ok(None) };
+        let view = read_view(self.memory()?, &row)?;
+        Ok((view.id == id).then_some(view))
+    }
+
+    fn body(&mut self, id: MessageId) -> Result<Option<Vec<u8>>, Problem> {
+        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else { return Ok(None) };
+        let statement = format!("SELECT time, random, body FROM message_{segment} WHERE sequence = ?");
+        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else { return Ok(None) };
+        let whole = message_id(id.0.sequence, row.time(0)?, &row.blob(1)?);
+        Ok(if whole == id { Some(row.blob(2)?) } else { None })
+    }
+
+    /// The first sequence number whose message is not earlier than `time`: times never go back, so halves will do.
+    pub(crate) fn sequence_at(&mut self, time: Millis) -> Result<u64, Problem> {
+        let memory = self.memory()?;
+        let last = memory.last_sequence;
+        if time > memory.last_time {
+            return Ok(last + 1);
+        }
+        let mut low = memory.segments.first().map_or(1, |segment| segment.first);
+        let mut high = last + 1;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = self.time_of(middle)?;
+            if found.is_some_and(|found| found >= time) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        Ok(low)
+    }
+
+    fn time_of(&mut self, sequence: u64) -> Result<Option<Millis>, Problem> {
+        let Some(segment) = self.memory()?.segment_of(sequence).map(|s| s.number) else { return Ok(None) };
+        let statement = format!("SELECT time FROM message_{segment} WHERE sequence = ?");
+        Ok(self.sql.row(&statement, &[sequence.into()])?.map(|row| row.time(0)).transpose()?)
+    }
+
+    /// Segments that hold part of a range, with that part: the newest first, or the oldest.
+    pub(crate) fn segments_within(
+        &mut self,
+        low: u64,
+        high: u64,
+        oldest_first: bool,
+    ) -> Result<Vec<(u64, u64, u64)>, Problem> {
+        let memory = self.memory()?;
+        let ends = memory.segments.iter().skip(1).map(|next| next.first - 1).chain([u64::MAX]);
+        let mut within: Vec<(u64, u64, u64)> = memory
+            .segments
+            .iter()
+            .zip(ends)
+            .filter(|(segment, end)| segment.first <= high && *end >= low)
+            .map(|(segment, end)| (segment.number, segment.first.max(low), end.min(high)))
+            .collect();
+        if !oldest_first {
+            within.reverse();
+        }
+        Ok(within)
+    }
+}
+
+/// Whether a message is among those that were asked for; times were bounded before.
+pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
+    let of_type = |types: &Vec<String>| types.contains(&view.event_type);
+    let heard = |channel: &String| view.channels.as_ref().is_some_and(|channels| channels.contains(channel));
+    filter.event_types.as_ref().is_none_or(of_type) && filter.channel.as_ref().is_none_or(heard)
+}
+
+fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
+    let channels = row.maybe(5, Row::text)?.map(|text| serde_json::from_str(&text)).transpose();
+    let source = row.maybe(7, Row::small::<u16>)?;
+    let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
+    Ok(MessageView {
+        id: id?,
+        event_type: row.text(3)?,
+        event_id: row.maybe(4, Row::text)?,
+        channels: channels.map_err(Problem::internal)?,
+        timestamp: row.time(1)?,
+        content_type: row.text(6)?,
+        source: source.and_then(|number| memory.source_id(number)),
+        not_sent: row.maybe(8, Row::text)?,
+    })
+}

@@ -1,0 +1,212 @@
+//! Segments: messages, deliveries and attempts of one stretch of time, dropped whole; and generations of dedupe keys.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+
+use crate::memory::Memory;
+use crate::size::Fullness;
+use crate::sql::{Row, Sql, Value};
+use crate::{Ledger, schema};
+
+/// Parts that the retention is cut into: a message is kept for the retention, and at most an eighth longer.
+const PARTS: u64 = 8;
+
+/// Dedupe keys are kept this long at least: the longest horizon over which a provider repeats itself.
+const KEYS_KEPT_MS: u64 = 8 * Millis::DAY;
+
+/// One segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Segment {
+    pub(crate) number: u64,
+    pub(crate) first: u64,
+    pub(crate) opened_at: Millis,
+    pub(crate) size_before: i64,
+    pub(crate) closed_at: Option<Millis>,
+}
+
+/// One generation of keys.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyGeneration {
+    pub(crate) number: u64,
+    pub(crate) opened_at: Millis,
+}
+
+impl<S: Sql> Ledger<S> {
+    pub(crate) fn read_segments(&self) -> Result<Vec<Segment>, Problem> {
+        let statement = "SELECT number, first, opened_at, size_before, closed_at FROM segment ORDER BY number";
+        let read = |row: Row| {
+            Ok(Segment {
+                number: row.number(0)?,
+                first: row.number(1)?,
+                opened_at: row.time(2)?,
+                size_before: row.int(3)?,
+                closed_at: row.maybe(4, Row::time)?,
+            })
+        };
+        self.sql.rows(statement, &[])?.into_iter().map(read).collect()
+    }
+
+    pub(crate) fn read_key_generations(&self) -> Result<Vec<KeyGeneration>, Problem> {
+        let statement = "SELECT number, opened_at FROM key_generation ORDER BY number";
+        let read = |row: Row| Ok(KeyGeneration { number: row.number(0)?, opened_at: row.time(1)? });
+        self.sql.rows(statement, &[])?.into_iter().map(read).collect()
+    }
+
+    /// Opens a new segment and a new generation of keys where the last is old or large enough. Before an accept, so
+    /// that the newest segment is where the message goes.
+    pub(crate) fn roll(&mut self, now: Millis) -> Result<(), Problem> {
+        let (part, most) = (self.settings.retention_ms / PARTS, self.settings.segment_bytes);
+        let keys_part = self.keys_kept_ms() / PARTS;
+        let size = i64::try_from(self.sql.size()).map_err(Problem::internal)?;
+        let memory = self.memory()?;
+        let newest = memory.segments.last().ok_or_else(|| Problem::internal("no segment"))?;
+        let used = memory.last_sequence >= newest.first;
+        let large = size.saturating_sub(newest.size_before) >= i64::try_from(most).unwrap_or(i64::MAX);
+        let segment = (used && (large || now.since(newest.opened_at) >= part)).then(|| Segment {
+            number: newest.number + 1,
+            first: memory.last_sequence + 1,
+            opened_at: now,
+            size_before: size,
+            closed_at: None,
+        });
+        let keys = memory.key_generations.last().ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let keys = (now.since(keys.opened_at) >= keys_part)
+            .then(|| KeyGeneration { number: keys.number + 1, opened_at: now });
+        if segment.is_none() && keys.is_none() {
+            return Ok(());
+        }
+        self.sql.atomic(|sql| {
+            if let Some(segment) = &segment {
+                let values = [segment.number.into(), segment.first.into(), now.into(), Value::Int(segment.size_before)];
+                sql.run("INSERT INTO segment VALUES (?, ?, ?, ?, NULL)", &values)?;
+                schema::create_segment(sql, segment.number)?;
+            }
+            if let Some(keys) = &keys {
+                sql.run("INSERT INTO key_generation VALUES (?, ?)", &[keys.number.into(), now.into()])?;
+                schema::create_keys(sql, keys.number)?;
+            }
+            Ok(())
+        })?;
+        let memory = self.memory()?;
+        memory.segments.extend(segment);
+        memory.key_generations.extend(keys);
+        Ok(())
+    }
+
+    fn keys_kept_ms(&self) -> u64 {
+        self.settings.retention_ms.max(KEYS_KEPT_MS)
+    }
+
+    /// When retention has something to do next.
+    pub(crate) fn retention_at(&self, memory: &Memory) -> Option<Millis> {
+        let closing = memory.segments.iter().filter_map(|s| s.closed_at).map(|at| at.plus(self.drop_after_ms()));
+        let oldest = memory.segments.iter().position(|segment| segment.closed_at.is_none());
+        let ages = oldest.and_then(|at| last_time_of(memory, at)).map(|time| time.plus(self.settings.retention_ms));
+        let keys = memory.key_generations.get(1).map(|next| next.opened_at.plus(self.keys_kept_ms()));
+        closing.chain(ages).chain(keys).min()
+    }
+
+    /// A lease can end this long after the last hand-out; a little more, for clocks.
+    fn drop_after_ms(&self) -> u64 {
+        self.settings.lease_ms + 1000
+    }
+
+    /// Closes what is older than the retention, and drops what was closed and has no lease out any more. Dropping costs
+    /// no billed rows.
+    pub(crate) fn retain(&mut self, now: Millis) -> Result<(), Problem> {
+        let retention = self.settings.retention_ms;
+        let drop_after = self.drop_after_ms();
+        let memory = self.memory()?;
+        // The newest one is where messages go: when its last message is old, a new one takes its place first.
+        let newest = memory.segments.len().saturating_sub(1);
+        let old = |memory: &Memory, at| last_time_of(memory, at).is_some_and(|time| now.since(time) >= retention);
+        if old(memory, newest) {
+            self.roll(now)?;
+        }
+        let memory = self.memory()?;
+        let full = matches!(memory.fullness, Fullness::Shortening | Fullness::Refusing);
+        let last = memory.segments.len().saturating_sub(1);
+        let mut close: Vec<u64> = (0..last)
+            .filter(|at| memory.segments.get(*at).is_some_and(|s| s.closed_at.is_none()) && old(memory, *at))
+            .filter_map(|at| memory.segments.get(at).map(|segment| segment.number))
+            .collect();
+        let any_closing = memory.segments.iter().any(|segment| segment.closed_at.is_some());
+        if full && close.is_empty() && !any_closing {
+            // Too full: the oldest segment goes early, and the log says so.
+            let oldest = memory.segments.first().filter(|_| last > 0).map(|segment| segment.number);
+            if let Some(number) = oldest {
+                close.push(number);
+                self.notice("retention_shortened", format!("segment {number} goes early: the ledger is filling"));
+            }
+        }
+        for number in close {
+            self.sql.run("UPDATE segment SET closed_at = ? WHERE number = ?", &[now.into(), number.into()])?;
+            for segment in &mut self.memory()?.segments {
+                if segment.number == number {
+                    segment.closed_at = Some(now);
+                }
+            }
+        }
+        let done: Vec<u64> = self
+            .memory()?
+            .segments
+            .iter()
+            .filter(|segment| segment.closed_at.is_some_and(|at| now.since(at) >= drop_after))
+            .map(|segment| segment.number)
+            .collect();
+        for number in done {
+            self.drop_segment(number)?;
+        }
+        self.drop_old_keys(now)
+    }
+
+    fn drop_segment(&mut self, number: u64) -> Result<(), Problem> {
+        let before = self.sql.size();
+        self.sql.atomic(|sql| {
+            schema::drop_segment(sql, number)?;
+            sql.run("DELETE FROM segment WHERE number = ?", &[number.into()])?;
+            Ok(())
+        })?;
+        // The newest segment's own size is what the storage grew by since it was opened: what went is not its shrinking.
+        let freed = i64::try_from(before.saturating_sub(self.sql.size())).unwrap_or(0);
+        let memory = self.memory()?;
+        memory.segments.retain(|segment| segment.number != number);
+        let oldest = memory.segments.first().map_or(0, |segment| segment.first);
+        memory.mark = memory.mark.max(oldest.saturating_sub(1));
+        if let Some(newest) = memory.segments.last_mut() {
+            newest.size_before -= freed;
+            let values = [Value::Int(newest.size_before), newest.number.into()];
+            self.sql.run("UPDATE segment SET size_before = ? WHERE number = ?", &values)?;
+        }
+        self.bury_endpoints(oldest)
+    }
+
+    fn drop_old_keys(&mut self, now: Millis) -> Result<(), Problem> {
+        let kept = self.keys_kept_ms();
+        let memory = self.memory()?;
+        let ends = memory.key_generations.iter().zip(memory.key_generations.iter().skip(1));
+        let old: Vec<u64> = ends
+            .filter(|(_, next)| now.since(next.opened_at) >= kept)
+            .map(|(generation, _)| generation.number)
+            .collect();
+        for number in old {
+            self.sql.atomic(|sql| {
+                schema::drop_keys(sql, number)?;
+                sql.run("DELETE FROM key_generation WHERE number = ?", &[number.into()])?;
+                Ok(())
+            })?;
+            self.memory()?.key_generations.retain(|generation| generation.number != number);
+        }
+        Ok(())
+    }
+}
+
+/// The time of a segment's last message, or a bound for it: no later than the next segment was opened. `None`: it has no
+/// message.
+fn last_time_of(memory: &Memory, at: usize) -> Option<Millis> {
+    let segment = memory.segments.get(at)?;
+    match memory.segments.get(at + 1) {
+        Some(next) => Some(next.opened_at),
+        None => (memory.last_sequence >= segment.first).then_some(memory.last_time),
+    }
+}

@@ -1,0 +1,64 @@
+//! How full the storage is, and what follows.
+
+use postern_domain::problem::{Code, Problem};
+
+use crate::Ledger;
+use crate::sql::Sql;
+
+/// What a fill level means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fullness {
+    /// Not looked at since the object woke.
+    Unknown,
+    /// Below 70 %.
+    Ample,
+    /// From 70 %: an operator should know.
+    Filling,
+    /// From 85 %: the oldest segment goes early.
+    Shortening,
+    /// From 95 %: publishes through the API are refused.
+    Refusing,
+}
+
+impl Fullness {
+    fn of(size: u64, capacity: u64) -> Self {
+        match size.saturating_mul(100) / capacity.max(1) {
+            0..70 => Self::Ample,
+            70..85 => Self::Filling,
+            85..95 => Self::Shortening,
+            _ => Self::Refusing,
+        }
+    }
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Ample => "ample",
+            Self::Filling => "filling",
+            Self::Shortening => "shortening",
+            Self::Refusing => "refusing",
+        }
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    /// Looks at the size before something is taken. A publish is refused from 95 % on; a webhook that was verified at
+    /// `/in/` only when nothing is left (98 %), because its provider may not come again.
+    pub(crate) fn room_for(&mut self, from_source: bool) -> Result<Fullness, Problem> {
+        let (size, capacity) = (self.sql.size(), self.settings.capacity_bytes);
+        let now = Fullness::of(size, capacity);
+        let memory = self.memory()?;
+        let before = std::mem::replace(&mut memory.fullness, now);
+        if now != before && now != Fullness::Ample {
+            self.notice("ledger_filling", format!("{size} of {capacity} bytes are used: {}", now.as_str()));
+        }
+        let full = size.saturating_mul(100) / capacity.max(1) >= 98;
+        if now == Fullness::Refusing && (!from_source || full) {
+            return Err(Problem::new(
+                Code::LedgerFull,
+                "The application's ledger is full; the oldest messages are being dropped, try again in a minute",
+            ));
+        }
+        Ok(now)
+    }
+}

@@ -1,0 +1,153 @@
+//! The low-water mark: every (message, endpoint) at or below it has a delivery row, lies in its endpoint's line, or is
+//! cancelled. The sweep moves it on, and finds what was handed out at accept and never answered.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+
+use crate::line::insert_due;
+use crate::memory::Memory;
+use crate::sql::Sql;
+use crate::{Ledger, delivery};
+
+/// Messages of one slice. Rows of a slice and the mark are one transaction.
+const SLICE: usize = 1000;
+
+/// The mark is stored when it moved this far; until then a restart looks a second time, which costs reads only.
+const STORE_EVERY: u64 = 64;
+
+/// A message as far as the question goes what it owes.
+#[derive(Debug, Clone)]
+pub(crate) struct OwedRow {
+    pub(crate) sequence: u64,
+    pub(crate) time: Millis,
+    pub(crate) owed: String,
+    pub(crate) segment: u64,
+    /// Its segment is not about to be dropped.
+    pub(crate) open: bool,
+}
+
+/// The endpoints that a message was decided for at accept.
+pub(crate) fn owed_to(owed: &str) -> impl Iterator<Item = u32> + '_ {
+    owed.split(',').filter_map(|number| number.parse().ok())
+}
+
+/// Whether a message was decided for this endpoint.
+pub(crate) fn owes(owed: &str, endpoint: u32) -> bool {
+    owed_to(owed).any(|number| number == endpoint)
+}
+
+impl Memory {
+    /// Whether what is owed to an endpoint at this message was cancelled by disable or delete.
+    pub(crate) fn cancelled(&self, endpoint: u32, sequence: u64) -> bool {
+        self.endpoints.get(&endpoint).is_none_or(|endpoint| sequence <= endpoint.cancelled_through)
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    /// The same, with the rule that can be switched off.
+    pub(crate) fn is_cancelled(&mut self, endpoint: u32, sequence: u64) -> Result<bool, Problem> {
+        let on = self.settings.rules.cancel;
+        let memory = self.memory()?;
+        Ok(memory.cancelled(endpoint, sequence) && (on || !memory.endpoints.contains_key(&endpoint)))
+    }
+
+    /// Messages from `from` through `to`, oldest first, over all segments that are there.
+    pub(crate) fn owed_between(&mut self, from: u64, to: u64, limit: usize) -> Result<Vec<OwedRow>, Problem> {
+        let memory = self.memory()?;
+        let first = memory.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
+        let segments: Vec<(u64, bool)> = memory
+            .segments
+            .iter()
+            .skip(first)
+            .filter(|segment| segment.first <= to)
+            .map(|segment| (segment.number, segment.closed_at.is_none()))
+            .collect();
+        let mut found = Vec::new();
+        for (segment, open) in segments {
+            let statement = format!(
+                "SELECT sequence, time, owed FROM message_{segment} WHERE sequence >= ? AND sequence <= ? \
+                 ORDER BY sequence LIMIT ?"
+            );
+            let rest = (limit - found.len()) as u64;
+            for row in self.sql.rows(&statement, &[from.into(), to.into(), rest.into()])? {
+                let (sequence, time, owed) = (row.number(0)?, row.time(1)?, row.text(2)?);
+                found.push(OwedRow { sequence, time, owed, segment, open });
+            }
+            if found.len() == limit {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Moves the mark over one slice. Answers whether more is ready.
+    pub(crate) fn sweep(&mut self, now: Millis) -> Result<bool, Problem> {
+        let lease = self.settings.lease_ms;
+        let waits = self.settings.rules.mark_waits;
+        let memory = self.memory()?;
+        let (mark, last, stored) = (memory.mark, memory.last_sequence, memory.mark_stored);
+        let rows = self.owed_between(mark + 1, last, SLICE)?;
+        let full = rows.len() == SLICE;
+        let (mut moved, mut all, mut lost) = (mark, true, Vec::new());
+        for row in rows {
+            if waits && row.time.plus(lease) > now {
+                all = false;
+                break;
+            }
+            for endpoint in owed_to(&row.owed) {
+                if row.open && self.is_lost(endpoint, &row)? {
+                    lost.push((row.segment, endpoint, row.sequence));
+                }
+            }
+            moved = row.sequence;
+        }
+        if moved == mark {
+            return Ok(false);
+        }
+        if !lost.is_empty() || moved - stored >= STORE_EVERY {
+            self.sql.atomic(|sql| {
+                for (segment, endpoint, sequence) in &lost {
+                    delivery::insert_lost(sql, *segment, *endpoint, *sequence, now)?;
+                    insert_due(sql, now, *endpoint, *sequence)?;
+                }
+                let statement = "INSERT INTO meta VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+                sql.run(statement, &[moved.into()])?;
+                Ok(())
+            })?;
+            self.memory()?.mark_stored = moved;
+        }
+        self.memory()?.mark = moved;
+        if !lost.is_empty() {
+            self.notice("leases_lost", format!("{} first hand-outs had no result in time", lost.len()));
+        }
+        Ok(full && all)
+    }
+
+    fn is_lost(&mut self, endpoint: u32, row: &OwedRow) -> Result<bool, Problem> {
+        if self.is_cancelled(endpoint, row.sequence)? {
+            return Ok(false);
+        }
+        let line = self.memory()?.lines.get(&endpoint).map(|line| line.cursor);
+        if line.is_some_and(|cursor| row.sequence >= cursor) {
+            return Ok(false);
+        }
+        Ok(!delivery::exists(&self.sql, row.segment, endpoint, row.sequence)?)
+    }
+
+    /// When the sweep has something to do next: a quarter of a lease after the last look at the earliest, so that a busy
+    /// ledger is not woken for each message.
+    pub(crate) fn sweep_at(&mut self, now: Millis) -> Result<Option<Millis>, Problem> {
+        let lease = self.settings.lease_ms;
+        let memory = self.memory()?;
+        let (from, last) = (memory.mark + 1, memory.last_sequence);
+        let mut next = from;
+        while next <= last {
+            let rows = self.owed_between(next, last, SLICE)?;
+            if let Some(row) = rows.iter().find(|row| !row.owed.is_empty()) {
+                return Ok(Some(row.time.plus(lease).max(now.plus(lease / 4))));
+            }
+            next = rows.last().map_or(last, |row| row.sequence) + 1;
+        }
+        Ok(None)
+    }
+}
