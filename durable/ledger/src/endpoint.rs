@@ -236,7 +236,7 @@ impl<S: Sql> Ledger<S> {
         let place = Place { tenant: memory.tenant, table: "endpoint", column: "secret", row: number.into(), generation: key.generation };
         let blob = seal::from_text(&key.sealed).ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
         let plain = self.keys.open(&place, &blob).map_err(unsealable)?;
-        let key = SigningKey::from_bytes(plain).map_err(Problem::internal)?;
+        let key = SigningKey::from_bytes(&plain).map_err(Problem::internal)?;
         Ok(Secret { key: key.to_text() })
     }
 

@@ -1,0 +1,123 @@
+//! One call in, one answer out.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::call::{Call, Caller, Envelope};
+use postern_domain::wire::frame;
+use serde::Serialize;
+
+use crate::sql::Sql;
+use crate::{Ledger, Random};
+
+/// What goes back: a frame, and the problem in it, if it is one that the log should know.
+#[derive(Debug)]
+pub struct Replied {
+    /// A frame whose head is `Result<Answer, Problem>`.
+    pub frame: Vec<u8>,
+    /// The inside of a 5xx. The frame does not carry it.
+    pub cause: Option<String>,
+}
+
+impl<S: Sql> Ledger<S> {
+    /// Does what was asked. Never fails: a problem is an answer.
+    pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
+        let read = frame::decode::<Envelope>(request);
+        let done = match read {
+            Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
+            Err(error) => Err(Problem::internal(error)),
+        };
+        match done {
+            Ok(frame) => Replied { frame, cause: None },
+            Err(mut problem) => {
+                let cause = problem.cause.take();
+                if cause.is_some() {
+                    // What stands in memory may be ahead of what is stored.
+                    self.forget();
+                }
+                let frame = frame::encode(&Err::<(), Problem>(problem), &[] as &[&[u8]]).unwrap_or_default();
+                Replied { frame, cause }
+            }
+        }
+    }
+
+    fn answer(
+        &mut self,
+        envelope: Envelope,
+        mut bodies: Vec<Vec<u8>>,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<Vec<u8>, Problem> {
+        if let Call::SetUp(call) = &envelope.call {
+            return head(self.set_up(envelope.tenant, call, now));
+        }
+        self.authorise(&envelope)?;
+        match envelope.call {
+            Call::SetUp(_) => Err(Problem::internal("answered above")),
+            Call::Configure(call) => head(self.configure(call)),
+            Call::Wipe(call) => head(self.wipe(&call)),
+            Call::Accept(call) => {
+                let source = call.source;
+                let accepted = self.accept(call, bodies.pop().unwrap_or_default(), now, random);
+                if let (Ok(_), Some(source)) = (&accepted, source) {
+                    self.source_active(source)?;
+                }
+                head(accepted)
+            }
+            Call::Report(call) => head(self.report(&call, &bodies, now, random)),
+            Call::Bodies(call) => with_bodies(self.bodies(&call)),
+            Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),
+            Call::EndpointGet(call) => head(self.endpoint_get(&call)),
+            Call::EndpointList(call) => head(self.endpoint_list(&call)),
+            Call::EndpointUpdate(call) => head(self.endpoint_update(&call, now, random)),
+            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now)),
+            Call::EndpointDelete(call) => head(self.endpoint_delete(&call, now)),
+            Call::EndpointSecret(call) => head(self.endpoint_secret(&call)),
+            Call::SourceCreate(call) => head(self.source_create(call, now, random)),
+            Call::SourceGet(call) => head(self.source_get(&call)),
+            Call::SourceList(call) => head(self.source_list(&call)),
+            Call::SourceUpdate(call) => head(self.source_update(call, now)),
+            Call::SourceDelete(call) => head(self.source_delete(&call, now)),
+            Call::SourceRotateSecret(call) => head(self.source_rotate_secret(&call, now, random)),
+            Call::SourceRotateToken(call) => head(self.source_rotate_token(&call, now, random)),
+            Call::SourceByToken(call) => head(self.source_by_token(&call, now)),
+            Call::SourceRejected(call) => head(self.source_rejected(&call, now)),
+            Call::MessageGet(call) => with_bodies(self.message_get(&call)),
+            Call::MessageList(call) => with_bodies(self.message_list(&call)),
+            Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
+            Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),
+            Call::Inspect(_) => head(self.inspect()),
+        }
+    }
+
+    /// The object knows its tenant and its organisation, and compares: another's is 404, as if it were not there. What
+    /// comes by an ingest token or from the queue may do what those need, and nothing else.
+    fn authorise(&mut self, envelope: &Envelope) -> Result<(), Problem> {
+        if matches!((&envelope.call, envelope.caller), (Call::Wipe(_), Caller::System)) {
+            return Ok(()); // a wipe that was cut off is finished by the cron
+        }
+        let memory = self.memory()?;
+        if memory.tenant != envelope.tenant {
+            return Err(Problem::not_found());
+        }
+        let may = match envelope.caller {
+            Caller::Organisation(organisation) => memory.organisation == organisation,
+            Caller::Ingest => {
+                matches!(envelope.call, Call::SourceByToken(_) | Call::SourceRejected(_) | Call::Accept(_))
+            }
+            Caller::System => matches!(
+                envelope.call,
+                Call::Report(_) | Call::Bodies(_) | Call::Accept(_) | Call::Configure(_) | Call::Inspect(_)
+            ),
+        };
+        if may { Ok(()) } else { Err(Problem::not_found()) }
+    }
+}
+
+fn head<T: Serialize>(answer: Result<T, Problem>) -> Result<Vec<u8>, Problem> {
+    with_bodies(answer.map(|answer| (answer, Vec::new())))
+}
+
+fn with_bodies<T: Serialize>(answer: Result<(T, Vec<Vec<u8>>), Problem>) -> Result<Vec<u8>, Problem> {
+    let (head, bodies) = answer?;
+    frame::encode(&Ok::<T, Problem>(head), &bodies).map_err(Problem::internal)
+}
