@@ -33,8 +33,6 @@ struct Found {
     sequence: u64,
     trigger: Trigger,
     recorded: Recorded,
-    /// From the delivery's row.
-    later: bool,
 }
 
 impl<S: Sql> Ledger<S> {
@@ -135,7 +133,7 @@ impl<S: Sql> Ledger<S> {
         let mut found = Vec::new();
         if row.maybe(0, Row::number)?.is_some() {
             let recorded = Recorded::read(&row, 0)?;
-            found.push(Found { sequence, trigger: Trigger::Scheduled, recorded, later: false });
+            found.push(Found { sequence, trigger: Trigger::Scheduled, recorded });
         }
         for number in numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()) {
             let statement = format!(
@@ -147,7 +145,6 @@ impl<S: Sql> Ledger<S> {
                     sequence,
                     trigger: trigger(row.int(8)?),
                     recorded: Recorded::read(&row, 0)?,
-                    later: true,
                 });
             }
         }
@@ -365,7 +362,7 @@ impl Merge {
             for row in ledger.sql.rows(&statement, &[self.endpoint.into(), low.into(), high.into(), rest.into()])? {
                 let recorded = Recorded::read(&row, 0)?;
                 let sequence = row.number(8)?;
-                found.push(Found { sequence, trigger: Trigger::Scheduled, recorded, later: false });
+                found.push(Found { sequence, trigger: Trigger::Scheduled, recorded });
             }
             if found.len() == BATCH {
                 break;
@@ -391,7 +388,6 @@ impl Merge {
                     sequence: row.number(8)?,
                     trigger: trigger(row.int(9)?),
                     recorded: Recorded::read(&row, 0)?,
-                    later: true,
                 });
             }
         }

@@ -235,7 +235,7 @@ impl<S: Sql> Ledger<S> {
         let key = endpoint.keys.first().ok_or_else(|| Problem::internal("an endpoint without a key"))?;
         let place = Place { tenant: memory.tenant, table: "endpoint", column: "secret", row: number.into(), generation: key.generation };
         let blob = seal::from_text(&key.sealed).ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
-        let plain = self.keys.open(&place, &blob).map_err(unsealable)?;
+        let plain = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
         let key = SigningKey::from_bytes(&plain).map_err(Problem::internal)?;
         Ok(Secret { key: key.to_text() })
     }
@@ -329,7 +329,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<String, Problem> {
         let tenant = self.memory()?.tenant;
         let place = Place { tenant, table: "endpoint", column: "secret", row: number.into(), generation };
-        let blob = self.keys.seal(&place, bytes(random), key.as_bytes()).map_err(Problem::internal)?;
+        let blob = self.master_keys()?.seal(&place, bytes(random), key.as_bytes()).map_err(Problem::internal)?;
         Ok(seal::to_text(&blob))
     }
 
@@ -346,7 +346,7 @@ impl<S: Sql> Ledger<S> {
         let tenant = self.memory()?.tenant;
         let plain = serde_json::to_vec(headers).map_err(Problem::internal)?;
         let place = Place { tenant, table: "endpoint", column: "headers", row: number.into(), generation };
-        let blob = self.keys.seal(&place, bytes(random), &plain).map_err(Problem::internal)?;
+        let blob = self.master_keys()?.seal(&place, bytes(random), &plain).map_err(Problem::internal)?;
         Ok(Some(SealedPart { sealed: seal::to_text(&blob), generation }))
     }
 

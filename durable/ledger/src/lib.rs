@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_domain::problem::Problem;
+use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 
@@ -124,7 +124,7 @@ impl Default for Rules {
 #[derive(Debug)]
 pub struct Ledger<S> {
     sql: S,
-    keys: MasterKeys,
+    keys: Option<MasterKeys>,
     settings: Settings,
     memory: Option<Memory>,
     /// Hand-outs that wait to leave together.
@@ -157,8 +157,8 @@ pub struct Notice {
 }
 
 impl<S: Sql> Ledger<S> {
-    /// The state machine over this storage. `alarm` is when it rings, if the platform said so.
-    pub fn new(sql: S, keys: MasterKeys, settings: Settings) -> Self {
+    /// The state machine over this storage. Without master keys it refuses whatever has to be sealed or opened.
+    pub fn new(sql: S, keys: Option<MasterKeys>, settings: Settings) -> Self {
         Self {
             sql,
             keys,
@@ -174,6 +174,11 @@ impl<S: Sql> Ledger<S> {
     /// Tells what the platform said about the alarm.
     pub fn alarm_is(&mut self, at: Option<Millis>) {
         self.armed = at.map_or(Armed::No, Armed::At);
+    }
+
+    pub(crate) fn master_keys(&self) -> Result<&MasterKeys, Problem> {
+        let missing = "This deployment has no valid MASTER_KEYS; its operator must set the secret";
+        self.keys.as_ref().ok_or_else(|| Problem::new(Code::SealingUnavailable, missing))
     }
 
     /// The storage, for tests.

@@ -305,7 +305,7 @@ impl<S: Sql> Ledger<S> {
         let generation = token.generation;
         let place = Place { tenant, table: "source", column: "token", row: number.into(), generation };
         let blob = seal::from_text(&token.sealed).ok_or_else(|| Problem::internal("a sealed token"))?;
-        let random = self.keys.open(&place, &blob).map_err(unsealable)?;
+        let random = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
         let random = random.try_into().map_err(|_| Problem::internal("a token of another length"))?;
         Ok(SourceView {
             id,
@@ -340,7 +340,7 @@ impl<S: Sql> Ledger<S> {
         source.generation += 1;
         let (row, generation) = (source.number.into(), source.generation);
         let place = Place { tenant: self.memory()?.tenant, table: "source", column: "secret", row, generation };
-        let blob = self.keys.seal(&place, bytes(random), secret.as_bytes()).map_err(Problem::internal)?;
+        let blob = self.master_keys()?.seal(&place, bytes(random), secret.as_bytes()).map_err(Problem::internal)?;
         // Of a short secret four characters would be too much of it.
         let shown = (secret.chars().count() / 4).min(4);
         let hint: String = secret.chars().skip(secret.chars().count() - shown).collect();
@@ -353,7 +353,7 @@ impl<S: Sql> Ledger<S> {
         let (row, generation) = (source.number.into(), source.generation);
         let secret: [u8; 16] = bytes(random);
         let place = Place { tenant: self.memory()?.tenant, table: "source", column: "token", row, generation };
-        let blob = self.keys.seal(&place, bytes(random), &secret).map_err(Problem::internal)?;
+        let blob = self.master_keys()?.seal(&place, bytes(random), &secret).map_err(Problem::internal)?;
         Ok(Token { hash: digest::of(&secret), sealed: seal::to_text(&blob), generation, not_after: None })
     }
 
