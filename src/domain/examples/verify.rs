@@ -1,1 +1,51 @@
-fn main() {}
+//! Runs a file of inbound vectors through the verifier: a JSON array of requests, each with its source and whether it
+//! must be accepted.
+//!
+//! ```text
+//! cargo run --release -p postern-domain --example verify -- tests/fixtures/inbound.json
+//! ```
+//!
+//! Prints one line for each vector that the verifier sees otherwise, and `N passed, N failed` last. Leaves with 1 when
+//! one failed, with 2 when there is nothing to run.
+
+#[path = "../provider/vector.rs"]
+mod vector;
+
+use std::process::ExitCode;
+
+use postern_domain::provider::{Answer, Event, Headers, Request, Secret, SourceConfig, Verdict, verify};
+use postern_domain::time::Millis;
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let vectors = match std::env::args().nth(1) {
+        Some(path) => read(&path),
+        None => Err("usage: verify FILE".to_owned()),
+    };
+    let vectors = match vectors {
+        Ok(vectors) => vectors,
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut failed = 0;
+    for vector in &vectors {
+        if let Err(difference) = vector::judge(vector) {
+            failed += 1;
+            let field = |key| vector.get(key).and_then(Value::as_str).unwrap_or("?");
+            println!("{}: {}: {difference}", field("provider"), field("name"));
+        }
+    }
+    println!("{} passed, {failed} failed", vectors.len() - failed);
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn read(path: &str) -> Result<Vec<Value>, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{path} is no JSON array of vectors: {error}"))
+}

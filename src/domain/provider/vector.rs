@@ -1,0 +1,159 @@
+//! A vector: a request, its source, and whether it must be accepted. Compiled with the tests and with the example
+//! `verify`, which reads a whole file of them; it sees nothing but what both have in scope.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Answer, Event, Headers, Millis, Request, Secret, SourceConfig, Verdict, verify};
+
+/// The form of a vector. Fields that are not named here are notes.
+#[derive(Deserialize)]
+struct Vector {
+    provider: String,
+    config: Map<String, Value>,
+    #[serde(default = "post")]
+    method: String,
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    headers: BTreeMap<String, OneOrMore>,
+    #[serde(default)]
+    body: Option<String>,
+    #[serde(default)]
+    body_base64: Option<String>,
+    /// Seconds since 1970; vectors whose scheme signs no time have none.
+    #[serde(default)]
+    now: u64,
+    valid: bool,
+    #[serde(default)]
+    expect: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+/// Whether the verifier says of a vector what the vector says; if not, in what they differ. A provider or settings that
+/// the verifier refuses are a difference too, also where the vector must not pass: nothing was tried.
+pub(super) fn judge(vector: &Value) -> Result<(), String> {
+    let vector = Vector::deserialize(vector).map_err(|error| format!("is no vector: {error}"))?;
+    let (config, secrets) = to_api(&vector.provider, &vector.config)?;
+    let config = SourceConfig::parse(&vector.provider, &config).map_err(|faults| {
+        let sentences: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{} {}", fault.loc.join("."), fault.msg))
+            .collect();
+        format!("the source is refused: {}", sentences.join("; "))
+    })?;
+    let body = match (&vector.body, &vector.body_base64) {
+        (None, Some(base64)) => BASE64_STANDARD
+            .decode(base64)
+            .map_err(|error| format!("body_base64: {error}"))?,
+        (Some(body), None) => body.clone().into_bytes(),
+        (None, None) => Vec::new(),
+        (Some(_), Some(_)) => return Err("has both body and body_base64".to_owned()),
+    };
+    let headers = Headers::new(vector.headers.iter().flat_map(|(name, values)| {
+        let values = match values {
+            OneOrMore::One(value) => std::slice::from_ref(value),
+            OneOrMore::More(values) => values,
+        };
+        values.iter().map(|value| (name.clone(), value.clone()))
+    }));
+    let request = Request {
+        method: &vector.method,
+        url: vector.url.as_deref(),
+        headers: &headers,
+        body: &body,
+    };
+    let now = Millis(vector.now.saturating_mul(Millis::SECOND));
+    match (verify(&config, &secrets, &request, now), vector.valid) {
+        (Verdict::Accept(accepted), true) => check_events(&accepted.events, &vector.expect),
+        (Verdict::Challenge(answer), true) => check_answer(&answer, &vector.expect),
+        (Verdict::Reject(_), false) => Ok(()),
+        (Verdict::Accept(_) | Verdict::Challenge(_), false) => Err("accepted, must be rejected".to_owned()),
+        (Verdict::Reject(rejection), true) => Err(format!(
+            "rejected, must be accepted: {} ({})",
+            rejection.reason.as_str(),
+            rejection.detail
+        )),
+    }
+}
+
+fn post() -> String {
+    "POST".to_owned()
+}
+
+/// Vectors write settings and secrets in one object and in snake case; the API has them apart and in camel case.
+fn to_api(provider: &str, config: &Map<String, Value>) -> Result<(Value, Vec<Secret>), String> {
+    let mut settings = Map::new();
+    let mut secrets = Vec::new();
+    for (key, value) in config {
+        match (provider, key.as_str()) {
+            (_, "secrets") => secrets.extend(value.as_array().into_iter().flatten()),
+            (_, "secret") | ("basic", "password") | ("api_key", "key") => secrets.push(value),
+            _ => {
+                settings.insert(to_camel(key), value.clone());
+            }
+        }
+    }
+    let secrets = secrets.into_iter().map(|value| {
+        let value = value.as_str().ok_or("has a secret that is no text")?.to_owned();
+        Ok(Secret {
+            value,
+            not_before: None,
+            not_after: None,
+        })
+    });
+    Ok((settings.into(), secrets.collect::<Result<_, String>>()?))
+}
+
+fn to_camel(key: &str) -> String {
+    let mut words = key.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |text, word| {
+        let mut letters = word.chars();
+        let initial = letters.next().map(|letter| letter.to_ascii_uppercase());
+        text + &initial.into_iter().chain(letters).collect::<String>()
+    })
+}
+
+fn check_events(events: &[Event], expect: &BTreeMap<String, Value>) -> Result<(), String> {
+    let ids: Value = events.iter().map(|event| event.id.clone()).collect();
+    let types: Value = events.iter().map(|event| event.event_type.clone()).collect();
+    for (key, expected) in expect {
+        let (seen, expected) = match key.as_str() {
+            "event_id" => (&ids, Value::from(vec![expected.clone()])),
+            "event_type" => (&types, Value::from(vec![expected.clone()])),
+            "event_ids" => (&ids, expected.clone()),
+            "event_types" => (&types, expected.clone()),
+            _ => return Err(format!("expects {key}, which an event does not have")),
+        };
+        if *seen != expected {
+            return Err(format!("{key} is {seen}, must be {expected}"));
+        }
+    }
+    Ok(())
+}
+
+fn check_answer(answer: &Answer, expect: &BTreeMap<String, Value>) -> Result<(), String> {
+    for (key, expected) in expect {
+        let seen = match key.as_str() {
+            "response_status" => Value::from(answer.status),
+            "response_body" => Value::from(String::from_utf8_lossy(&answer.body)),
+            "response_content_type" => Value::from(answer.content_type.clone()),
+            _ => return Err(format!("expects {key}, which an answer does not have")),
+        };
+        if seen != *expected {
+            return Err(format!("{key} is {seen}, must be {expected}"));
+        }
+    }
+    Ok(())
+}
