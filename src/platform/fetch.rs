@@ -1,0 +1,246 @@
+//! The one way out: every request that Postern makes to somebody else's server goes through [`send`].
+//!
+//! What is called is a [`Target`], and only [`postern_domain::address::Policy`] makes one, so an address that was not
+//! judged cannot be called. Redirects are never followed, nothing is cached, one deadline covers connecting, the headers
+//! and the body, and no more of a body is read than is kept. The runtime adds `Host`, `Content-Length` and `CF-Worker`;
+//! every other header comes from the caller.
+
+use futures::StreamExt as _;
+use postern_domain::address::Target;
+use postern_domain::outcome::Cause;
+use postern_domain::schedule;
+use postern_domain::time::Millis;
+use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+
+use super::clock;
+
+/// The name under which Postern calls.
+pub(crate) const USER_AGENT: &str = concat!("Postern/", env!("CARGO_PKG_VERSION"));
+
+/// Bytes kept of the body of a success.
+const KEPT_OF_SUCCESS: usize = 1024;
+
+/// Bytes kept of the body of a failure: enough for an error page's sentence.
+const KEPT_OF_FAILURE: usize = 16 * 1024;
+
+/// One request to be made.
+pub(crate) struct Outgoing<'a> {
+    /// Where to: sent exactly as the rule wrote it.
+    pub(crate) target: &'a Target,
+    /// How.
+    pub(crate) method: Method,
+    /// All that the request carries.
+    pub(crate) headers: &'a [(String, String)],
+    /// What; empty: the request has no body.
+    pub(crate) body: &'a [u8],
+    /// For all of it, from now on.
+    pub(crate) deadline_ms: u64,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// The answer's status, if its headers came.
+    pub(crate) status: Option<u16>,
+    /// Why it failed; none: a status of 2xx, and as much of the body as is kept.
+    pub(crate) cause: Option<Cause>,
+    /// A failure's `Retry-After`, as milliseconds from the answer.
+    pub(crate) retry_after_ms: Option<u64>,
+    /// The body, up to the cap.
+    pub(crate) body: Vec<u8>,
+    /// When the request was begun.
+    pub(crate) started_at: Millis,
+    /// From then to the end of the body.
+    pub(crate) duration_ms: u32,
+}
+
+/// Makes one request. Never fails in another way than by [`Ended::cause`].
+pub(crate) async fn send(outgoing: Outgoing<'_>) -> Ended {
+    let started_at = clock::now();
+    let mut ended = exchange(&outgoing, started_at).await;
+    ended.duration_ms = u32::try_from(clock::now().since(started_at)).unwrap_or(u32::MAX);
+    ended
+}
+
+async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
+    let mut ended = Ended {
+        status: None,
+        cause: None,
+        retry_after_ms: None,
+        body: Vec::new(),
+        started_at,
+        duration_ms: 0,
+    };
+    let deadline = u32::try_from(outgoing.deadline_ms).unwrap_or(u32::MAX);
+    let deadline: AbortSignal = worker::web_sys::AbortSignal::timeout_with_u32(deadline).into();
+    let answer = match request(outgoing) {
+        Ok(request) => Fetch::Request(request).send_with_signal(&deadline).await,
+        Err(error) => Err(error),
+    };
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => {
+            ended.cause = Some(cause_of(&error, Phase::Headers));
+            return ended;
+        }
+    };
+
+    let status = answer.status_code();
+    let header = |name: &str| answer.headers().get(name).ok().flatten();
+    let by_network = answered_by_network(
+        status,
+        header("cf-ray").is_some(),
+        header("server").as_deref().unwrap_or_default(),
+    );
+    ended.status = Some(status);
+    ended.cause = Cause::of_status(status, by_network);
+    if ended.cause.is_some() {
+        ended.retry_after_ms =
+            header("retry-after").and_then(|value| schedule::retry_after_ms(&value, clock::now()));
+    }
+
+    let cap = if ended.cause.is_none() {
+        KEPT_OF_SUCCESS
+    } else {
+        KEPT_OF_FAILURE
+    };
+    // An answer that can have no body has no stream: that is an empty body.
+    if let Ok(mut chunks) = answer.stream() {
+        while let Some(chunk) = chunks.next().await {
+            match chunk {
+                Ok(chunk) => {
+                    if keep(&mut ended.body, &chunk, cap) {
+                        break; // dropping the stream closes the connection
+                    }
+                }
+                Err(error) => {
+                    // A status that says failure says more than how its body ended.
+                    ended.cause = ended.cause.or_else(|| Some(cause_of(&error, Phase::Body)));
+                    break;
+                }
+            }
+        }
+    }
+    ended
+}
+
+fn request(outgoing: &Outgoing<'_>) -> worker::Result<Request> {
+    let headers = Headers::new();
+    for (name, value) in outgoing.headers {
+        headers.set(name, value)?;
+    }
+    let mut init = RequestInit::new();
+    init.with_method(outgoing.method.clone())
+        .with_headers(headers)
+        .with_redirect(RequestRedirect::Manual)
+        .with_cache(CacheMode::NoStore);
+    if !outgoing.body.is_empty() {
+        init.with_body(Some(js_sys::Uint8Array::from(outgoing.body).into()));
+    }
+    Request::new_with_init(outgoing.target.as_str(), &init)
+}
+
+/// Keeps what fits; true when there was more than that.
+fn keep(kept: &mut Vec<u8>, chunk: &[u8], cap: usize) -> bool {
+    let room = cap.saturating_sub(kept.len());
+    kept.extend(chunk.iter().take(room));
+    chunk.len() > room
+}
+
+/// 520 to 530 are made by the network in front of an endpoint when the endpoint does not answer; an endpoint may use
+/// the numbers too, but does not sign as that network.
+fn answered_by_network(status: u16, has_ray: bool, server: &str) -> bool {
+    (520..=530).contains(&status) && (has_ray || server.eq_ignore_ascii_case("cloudflare"))
+}
+
+/// How far an exchange had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Headers,
+    Body,
+}
+
+fn cause_of(error: &Error, phase: Phase) -> Cause {
+    match error {
+        Error::UnknownJsError { name, message, .. } => {
+            cause_of_text(name.as_deref().unwrap_or_default(), message, phase)
+        }
+        _ => Cause::Unknown,
+    }
+}
+
+/// The runtime tells its errors apart by their texts only.
+fn cause_of_text(name: &str, message: &str, phase: Phase) -> Cause {
+    if matches!(name, "TimeoutError" | "AbortError") {
+        return match phase {
+            Phase::Headers => Cause::Timeout,
+            Phase::Body => Cause::BodyTimeout,
+        };
+    }
+    if message.contains("Network connection lost") {
+        Cause::ConnectionLost
+    } else if message.starts_with("internal error") && phase == Phase::Headers {
+        Cause::NameOrTls
+    } else {
+        Cause::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_told_apart_by_whether_the_answer_had_begun() {
+        let text = "The operation was aborted due to timeout";
+        assert_eq!(
+            cause_of_text("TimeoutError", text, Phase::Headers),
+            Cause::Timeout
+        );
+        assert_eq!(
+            cause_of_text("TimeoutError", text, Phase::Body),
+            Cause::BodyTimeout
+        );
+    }
+
+    #[test]
+    fn a_connection_that_was_refused_or_cut_off_is_a_lost_one_in_either_phase() {
+        for phase in [Phase::Headers, Phase::Body] {
+            assert_eq!(
+                cause_of_text("Error", "Network connection lost.", phase),
+                Cause::ConnectionLost
+            );
+        }
+    }
+
+    #[test]
+    fn an_internal_error_before_the_headers_is_a_name_or_a_certificate() {
+        let text = "internal error; reference = abc";
+        assert_eq!(cause_of_text("Error", text, Phase::Headers), Cause::NameOrTls);
+        assert_eq!(cause_of_text("Error", text, Phase::Body), Cause::Unknown);
+    }
+
+    #[test]
+    fn any_other_text_is_unknown() {
+        let text = "Fetch API cannot load: ftp://example.com/";
+        assert_eq!(cause_of_text("TypeError", text, Phase::Headers), Cause::Unknown);
+    }
+
+    #[test]
+    fn only_the_network_in_front_answers_in_an_endpoints_place() {
+        assert!(answered_by_network(522, true, ""));
+        assert!(answered_by_network(530, false, "Cloudflare"));
+        assert!(!answered_by_network(522, false, "nginx"));
+        assert!(!answered_by_network(503, true, "cloudflare"));
+        assert!(!answered_by_network(531, true, "cloudflare"));
+    }
+
+    #[test]
+    fn a_body_is_kept_up_to_the_cap_and_what_is_beyond_is_noticed() {
+        let mut kept = Vec::new();
+        assert!(!keep(&mut kept, b"abc", 5));
+        assert!(!keep(&mut kept, b"de", 5));
+        assert!(keep(&mut kept, b"f", 5));
+        assert_eq!(kept, b"abcde");
+    }
+}
