@@ -1,0 +1,6 @@
+//! `/api/v1/app/{app_id}/attempt`: HTTP requests that were made for deliveries.
+
+pub(crate) mod by_endpoint;
+pub(crate) mod by_msg;
+
+pub(crate) mod shape;

@@ -1,0 +1,11 @@
+//! `/api/v1/app/{app_id}/endpoint`: URLs that want messages.
+
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod patch;
+pub(crate) mod secret;
+pub(crate) mod update;
+
+pub(crate) mod shape;

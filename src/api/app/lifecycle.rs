@@ -1,0 +1,148 @@
+//! A tenant stands in two places, its object and the directory's row. Making, changing and deleting one goes through
+//! states of the row, so that whatever breaks off half-way is finished later.
+
+use postern_domain::id::TenantId;
+use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
+use postern_domain::wire::call::{Configure, SetUp, Wipe};
+use worker::Env;
+
+use super::shape::{self, ApplicationIn};
+use crate::api::access::OrganisationAccess;
+use crate::platform::random;
+use crate::platform::tenant::TenantObject;
+use crate::store::application::{self, Application, Key, State};
+use crate::store::{Directory, idempotency, uid};
+
+/// A half that is younger than this has somebody at work on it.
+const ABANDONED_MS: u64 = 60 * Millis::SECOND;
+
+/// Makes a tenant: row, object, row. `Err` of the existing one when its `uid` is taken.
+pub(crate) async fn make(
+    access: &OrganisationAccess,
+    new: ApplicationIn,
+    now: Millis,
+) -> Result<Result<Application, Application>, Problem> {
+    let directory = access.directory()?;
+    let wanted = new.uid.clone();
+    let mut row = Application {
+        id: TenantId(random::bytes()),
+        organisation: access.organisation,
+        uid: None,
+        name: String::new(),
+        metadata: String::new(),
+        throttle_rate: None,
+        retry_schedule: None,
+        state: State::Creating,
+        created_at: now,
+        updated_at: now,
+    };
+    new.write(&mut row)?;
+    if application::insert(&directory, &row).await? {
+        set_up(access, &directory, &row).await?;
+        return Ok(Ok(row));
+    }
+    let taken = wanted.ok_or_else(|| Problem::internal("two tenants drew the same id"))?;
+    let existing = application::find(&directory, access.organisation, &Key::Uid(taken)).await?;
+    // Deleted between the two statements: the caller tries again.
+    existing.map(Err).ok_or_else(taken_just_now)
+}
+
+/// Finishes what [`make`] began. Again: nothing changes.
+pub(crate) async fn set_up(
+    access: &OrganisationAccess,
+    directory: &Directory,
+    row: &Application,
+) -> Result<(), Problem> {
+    let call = SetUp {
+        organisation: row.organisation,
+        settings: shape::settings(row),
+    };
+    access.tenant(row.id).object().call(call, &[]).await?;
+    application::activate(directory, row.id).await
+}
+
+/// Writes a changed row: what the object owns goes to the object first.
+pub(crate) async fn change(
+    access: &OrganisationAccess,
+    before: &Application,
+    after: &Application,
+) -> Result<(), Problem> {
+    let settings = shape::settings(after);
+    if settings != shape::settings(before) {
+        access
+            .tenant(after.id)
+            .object()
+            .call(Configure { settings }, &[])
+            .await?;
+    }
+    if !application::update(&access.directory()?, after).await? {
+        return Err(taken_just_now());
+    }
+    if before.uid != after.uid {
+        uid::forget(access.organisation, before.uid.as_ref());
+        uid::forget(access.organisation, after.uid.as_ref());
+    }
+    Ok(())
+}
+
+/// Deletes a tenant: hidden at once, its object wiped, then the row goes.
+pub(crate) async fn delete(
+    access: &OrganisationAccess,
+    row: &Application,
+    now: Millis,
+) -> Result<(), Problem> {
+    let directory = access.directory()?;
+    application::begin_delete(&directory, row.id, now).await?;
+    uid::forget(access.organisation, row.uid.as_ref());
+    access.tenant(row.id).object().call(Wipe {}, &[]).await?;
+    application::end_delete(&directory, row.id).await
+}
+
+/// The active tenant that a path names.
+pub(crate) async fn find(access: &OrganisationAccess, key: &Key) -> Result<Option<Application>, Problem> {
+    let row = application::find(&access.directory()?, access.organisation, key).await?;
+    Ok(row.filter(|row| row.state == State::Active))
+}
+
+/// Finishes halves, and drops keys that have expired. One that cannot be finished now does not keep the others waiting.
+pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
+    let directory = Directory::new(env)?;
+    let mut failed = None;
+    for row in application::halves(&directory, now.minus(ABANDONED_MS)).await? {
+        if let Err(problem) = finish(env, &directory, &row).await {
+            failed = Some(problem);
+        }
+    }
+    idempotency::prune(&directory, now).await?;
+    failed.map_or(Ok(()), Err)
+}
+
+async fn finish(env: &Env, directory: &Directory, row: &Application) -> Result<(), Problem> {
+    let caller = postern_domain::wire::call::Caller::Organisation(row.organisation);
+    let object = TenantObject::new(env, row.id, caller);
+    match row.state {
+        State::Creating => {
+            let call = SetUp {
+                organisation: row.organisation,
+                settings: shape::settings(row),
+            };
+            object.call(call, &[]).await?;
+            application::activate(directory, row.id).await
+        }
+        State::Deleting => {
+            match object.call(Wipe {}, &[]).await {
+                // Wiped before, or never set up: it refuses everything already.
+                Err(problem) if problem.code != Code::NotFound => return Err(problem),
+                _ => {}
+            }
+            application::end_delete(directory, row.id).await
+        }
+        State::Active => Ok(()),
+    }
+}
+
+/// 409.
+pub(crate) fn taken_just_now() -> Problem {
+    Problem::new(Code::Conflict, "An application with this uid exists already")
+}

@@ -1,0 +1,16 @@
+//! `GET /api/v1/app/{app_id}/msg/{msg_id}/body`: the bytes as they came.
+
+use postern_domain::problem::Problem;
+use postern_domain::wire::call::MessageGet;
+
+use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::reply::Answer;
+
+/// 200 with the message's content type. A stranger chose both, so that no browser may run them.
+pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
+    let message = ask.param(1).to_owned();
+    let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
+    let body = bodies.into_iter().next().unwrap_or_default();
+    Ok(Answer::stranger(&message.content_type, body))
+}

@@ -1,0 +1,20 @@
+//! `GET /api/v1/event-type`.
+
+use postern_domain::problem::Problem;
+
+use super::shape::EventTypeOut;
+use crate::api::access::OrganisationAccess;
+use crate::api::ask::Ask;
+use crate::api::reply::{Answer, page};
+use crate::store::event_type;
+
+/// A page of event types, by name; with schemas if `with_content`.
+pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
+    let mut query = ask.query();
+    let of = query.page();
+    let archived_too = query.flag("include_archived", false);
+    let with_content = query.flag("with_content", false);
+    query.finish()?;
+    let rows = event_type::list(&access.directory()?, access.organisation, of, archived_too).await?;
+    Answer::ok(&page(rows, |row| EventTypeOut::new(row, with_content)))
+}

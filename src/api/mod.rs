@@ -1,0 +1,95 @@
+//! `/api/v1`: one file per operation, named after its path.
+//!
+//! What every operation goes through stands in [`answer`], in this order: the route, the token, the body (capped while it
+//! comes), the tenant, the handler; then one place writes answers and errors.
+
+mod access;
+mod ask;
+mod field;
+mod form;
+mod idempotency;
+mod operations;
+mod query;
+mod reply;
+
+mod app;
+mod event_type;
+mod health;
+mod testing;
+mod version;
+
+#[cfg(test)]
+mod openapi;
+
+use postern_domain::problem::{Code, Problem};
+use worker::{Env, Request, Response};
+
+use crate::platform::{clock, http, log, random};
+use access::Caller;
+use ask::Ask;
+use operations::{Found, Handler};
+use reply::Answer;
+
+/// The body of a request to the API at the most: a message of 1 MiB and what stands around it.
+const BODY_CAP: usize = 1_310_720;
+
+/// Answers any request that is not a provider's webhook.
+pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Response> {
+    let id = format!("req_{}", hex::encode(random::bytes::<12>()));
+    let answer = work(&mut request, env).await.unwrap_or_else(|problem| {
+        if problem.code.status() >= 500 && problem.code != Code::NotImplemented {
+            let fields = serde_json::json!({
+                "request": id,
+                "method": request.method().as_ref(),
+                "path": request.path(),
+                "code": problem.code,
+                "cause": problem.cause,
+            });
+            log::error("api_failed", fields);
+        }
+        Answer::problem(&problem)
+    });
+    answer.with("x-request-id", &id).into_response()
+}
+
+/// What the clock calls: finishes tenants that were made or deleted by halves, and drops what has expired.
+pub(crate) async fn tidy(env: &Env) {
+    if let Err(problem) = app::lifecycle::tidy(env, clock::now()).await {
+        let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+        log::error("tidy_failed", fields);
+    }
+}
+
+async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
+    let now = clock::now();
+    let url = request
+        .url()
+        .map_err(|_| Problem::new(Code::BadRequest, "The request's URL cannot be read"))?;
+    let method = request.method();
+    let (operation, params) = match operations::find(method.as_ref(), url.path()) {
+        Found::Operation(operation, params) => (operation, params),
+        Found::OtherMethods(allowed) => return Ok(Answer::method_not_allowed(&allowed)),
+        Found::Nothing => return Err(Problem::new(Code::NotFound, "There is no such path")),
+    };
+    let ask = Ask::new(request, env.clone(), url, operation, params, now);
+    if let Handler::Open(handle) = operation.handler {
+        return handle(ask).await;
+    }
+
+    let caller = Caller::authenticate(env, http::header(request, "authorization").as_deref(), now)?;
+    let ask = if operation.takes_body() {
+        ask.with_body(http::body(request, BODY_CAP).await?)
+    } else {
+        ask
+    };
+    match operation.handler {
+        Handler::Open(handle) => handle(ask).await,
+        Handler::Caller(handle) => handle(caller, ask).await,
+        Handler::Organisation(handle) => handle(caller.organisation()?, ask).await,
+        Handler::Tenant(handle) => {
+            let tenant = caller.tenant(ask.param(0), now).await?;
+            handle(tenant, ask).await
+        }
+        Handler::NotBuilt => Err(operations::not_built()),
+    }
+}

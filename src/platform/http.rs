@@ -1,0 +1,139 @@
+//! Requests and answers of this Worker's own: what every way in needs of them.
+
+use futures::StreamExt;
+use postern_domain::problem::{Code, Problem};
+use serde_json::json;
+use worker::{Error, Headers, Request, Response, ResponseBody};
+
+/// An error as it leaves, wherever it leaves: `{code, detail}`; of a validation `detail` lists the faults, as Svix's
+/// clients expect. What happened inside is not in it.
+pub(crate) struct Rendered {
+    /// The status.
+    pub(crate) status: u16,
+    /// JSON.
+    pub(crate) body: Vec<u8>,
+    /// Headers, the content's type among them.
+    pub(crate) headers: Vec<(&'static str, &'static str)>,
+}
+
+/// Writes an error.
+pub(crate) fn render(problem: &Problem) -> Rendered {
+    let detail = if problem.faults.is_empty() {
+        json!(problem.detail)
+    } else {
+        json!(problem.faults)
+    };
+    let body = json!({ "code": problem.code, "detail": detail });
+    let mut headers = vec![("content-type", "application/json")];
+    match problem.code {
+        Code::AuthenticationFailed => headers.push(("www-authenticate", "Bearer")),
+        Code::Overloaded => headers.push(("retry-after", "1")),
+        Code::LedgerFull | Code::SealingUnavailable => headers.push(("retry-after", "60")),
+        _ => {}
+    }
+    Rendered {
+        status: problem.code.status(),
+        body: body.to_string().into_bytes(),
+        headers,
+    }
+}
+
+/// The same as the runtime's response.
+pub(crate) fn problem(problem: &Problem) -> Response {
+    let rendered = render(problem);
+    let headers = Headers::new();
+    for (name, value) in rendered.headers {
+        // Names and values stand above: none that could be refused.
+        let _ = headers.set(name, value);
+    }
+    Response::builder()
+        .with_status(rendered.status)
+        .with_headers(headers)
+        .body(ResponseBody::Body(rendered.body))
+}
+
+/// The body, counted while it comes: at most `cap` bytes are ever held.
+///
+/// # Errors
+/// [`Code::PayloadTooLarge`] at the first byte too many; [`Code::BadRequest`] when the sender broke off.
+pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, Problem> {
+    let too_large = || {
+        Problem::new(
+            Code::PayloadTooLarge,
+            format!("The body is larger than {cap} bytes"),
+        )
+    };
+    let announced = header(request, "content-length").and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > cap) {
+        return Err(too_large());
+    }
+    if request.inner().body().is_none() {
+        return Ok(Vec::new());
+    }
+    let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
+    let mut chunks = request.stream().map_err(|_| broken_off())?;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_| broken_off())?;
+        if bytes.len() + chunk.len() > cap {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+/// A header's value, if it is there.
+pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
+}
+
+/// What an error of the runtime says, without its stack.
+pub(crate) fn message(error: &Error) -> String {
+    match error {
+        Error::UnknownJsError { name, message, .. } => match name {
+            Some(name) => format!("{name}: {message}"),
+            None => message.clone(),
+        },
+        Error::D1(error) => error.cause(),
+        other => other.to_string(),
+    }
+}
+
+fn broken_off() -> Problem {
+    Problem::new(Code::BadRequest, "The body broke off before its end")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json_of(problem: &Problem) -> serde_json::Value {
+        serde_json::from_slice(&render(problem).body).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_validation_says_each_place_and_the_code_beside_them() {
+        assert_eq!(
+            json_of(&Problem::fault(&["body", "url"], "must be https")),
+            json!({
+                "code": "validation",
+                "detail": [{ "loc": ["body", "url"], "msg": "must be https", "type": "value_error" }],
+            })
+        );
+    }
+
+    #[test]
+    fn what_happened_inside_never_leaves() {
+        assert!(
+            !json_of(&Problem::internal("the secret is 42"))
+                .to_string()
+                .contains("42")
+        );
+    }
+
+    #[test]
+    fn who_is_to_come_again_is_told_when() {
+        let overloaded = render(&Problem::new(Code::Overloaded, "later"));
+        assert!(overloaded.headers.contains(&("retry-after", "1")));
+    }
+}

@@ -1,0 +1,9 @@
+//! The runtime behind small doors: each thing that is not pure has one place here.
+
+pub(crate) mod clock;
+pub(crate) mod config;
+pub(crate) mod deadline;
+pub(crate) mod http;
+pub(crate) mod log;
+pub(crate) mod random;
+pub(crate) mod tenant;
