@@ -29,11 +29,11 @@ impl Basic {
     pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
         const USERNAME: &str = "username";
         let mut settings = Settings::new(NAME, config)?;
-        let given = settings.has(USERNAME);
-        let username = settings.required_text(USERNAME, "give the user's name that the provider sends");
-        if given && (username.is_empty() || username.len() > MAX_USERNAME) {
+        let given = settings.required_text(USERNAME, "give the user's name that the provider sends");
+        if given.is_some_and(|name| name.is_empty() || name.len() > MAX_USERNAME) {
             settings.fault(USERNAME, format!("must have 1 to {MAX_USERNAME} bytes"));
         }
+        let username = given.unwrap_or_default();
         if username.contains(':') || username.contains(char::is_control) {
             settings.fault(
                 USERNAME,

@@ -108,7 +108,10 @@ pub struct Accepted {
 
 /// The name of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "`type` is a keyword, and the API says eventType")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "`type` is a keyword, and the API says eventType"
+)]
 pub struct Event {
     /// The provider's id of it, never empty. None: nothing to deduplicate by.
     pub id: Option<String>,

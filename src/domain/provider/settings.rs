@@ -67,9 +67,9 @@ impl<'a> Settings<'a> {
     }
 
     /// A text that must be there; `wants` says what it is.
-    pub(super) fn required_text(&mut self, key: &'static str, wants: &str) -> &'a str {
+    pub(super) fn required_text(&mut self, key: &'static str, wants: &str) -> Option<&'a str> {
         self.require(key, wants);
-        self.text(key).unwrap_or_default()
+        self.text(key)
     }
 
     /// A list of texts that may be missing.

@@ -378,146 +378,111 @@ fn settings_are_stored_with_their_defaults_and_read_back_the_same() {
 }
 
 #[test]
-fn what_is_wrong_with_settings_is_said_at_its_place() {
-    for (provider, config, place) in [
-        ("carrier-pigeon", json!({}), "provider"),
-        ("stripe", json!([]), "config"),
-        ("stripe", json!({"tolerence": 1}), "tolerence"),
-        ("stripe", json!({"tolerance": 0}), "tolerance"),
-        ("stripe", json!({"tolerance": -1}), "tolerance"),
-        ("stripe", json!({"tolerance": 604_801}), "tolerance"),
-        ("stripe", json!({"tolerance": "300"}), "tolerance"),
-        ("stripe", json!({"secrets": ["whsec_x"]}), "secrets"),
-        ("standard-webhooks", json!({"publicKeys": "whpk_"}), "publicKeys"),
-        ("standard-webhooks", json!({"publicKeys": [1]}), "publicKeys"),
+fn an_unknown_provider_and_settings_that_are_no_object_are_refused() {
+    assert_eq!(faulty_places("carrier-pigeon", &json!({})), ["body.provider"]);
+    for config in [json!([]), json!("{}"), json!(1)] {
+        assert_eq!(faulty_places("stripe", &config), ["body.config"]);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_stripe_and_standard_webhooks_is_said_at_its_place() {
+    for (setting, value) in [
+        ("tolerence", json!(1)),
+        ("tolerance", json!(0)),
+        ("tolerance", json!(-1)),
+        ("tolerance", json!(604_801)),
+        ("tolerance", json!("300")),
+        ("secrets", json!(["whsec_x"])),
+    ] {
+        assert_refused("stripe", &json!({ setting: value }), setting);
+    }
+    for keys in [
+        json!("whpk_"),
+        json!([1]),
+        json!(["whpk_AAAA"]),
+        json!([public_key().replace("whpk_", "whsk_")]),
+        json!([public_key(), public_key()]),
+        json!([small_order_key()]),
+    ] {
+        assert_refused("standard-webhooks", &json!({ "publicKeys": keys }), "publicKeys");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_hmac_is_said_at_its_place() {
+    for header in [
+        json!(null),
+        json!(""),
+        json!("X Signature"),
+        json!("X-S\r\nY"),
+        json!(1),
+    ] {
+        assert_refused("hmac", &json!({ "header": header }), "header");
+    }
+    for (setting, value) in [
+        ("algorithm", "md5"),
+        ("encoding", "HEX"),
+        ("prefix", "a, b"),
+        ("prefix", "é"),
+        ("template", "hello"),
+        ("template", "{x-s}{body}"),
+        ("template", "{header:x-s}{body}"),
+        ("listSeparator", ""),
+        ("listSeparator", "a"),
+        ("eventType", ""),
+        ("eventType", "/a~2"),
+        ("eventId", "header:"),
+        ("eventId", "Authorization"),
+    ] {
+        let config = json!({"header": "X-S", setting: value});
+        assert_refused("hmac", &config, setting);
+    }
+    let slash = json!({"header": "X-S", "encoding": "base64", "listSeparator": "/"});
+    assert_refused("hmac", &slash, "listSeparator");
+    let comma = json!({"header": "X-S", "prefix": "v1,", "listSeparator": ","});
+    assert_refused("hmac", &comma, "listSeparator");
+}
+
+#[test]
+fn a_time_or_an_id_that_is_not_signed_is_refused_and_so_is_one_that_nothing_carries() {
+    for (setting, config) in [
         (
-            "standard-webhooks",
-            json!({"publicKeys": ["whpk_AAAA"]}),
-            "publicKeys",
-        ),
-        (
-            "standard-webhooks",
-            json!({"publicKeys": [public_key(), public_key()]}),
-            "publicKeys",
-        ),
-        (
-            "standard-webhooks",
-            json!({"publicKeys": [small_order_key()]}),
-            "publicKeys",
-        ),
-        (
-            "standard-webhooks",
-            json!({"publicKeys": [public_key().replace("whpk_", "whsk_")]}),
-            "publicKeys",
-        ),
-        ("hmac", json!({}), "header"),
-        ("hmac", json!({"header": ""}), "header"),
-        ("hmac", json!({"header": "X Signature"}), "header"),
-        ("hmac", json!({"header": "X-S\r\nY"}), "header"),
-        ("hmac", json!({"header": 1}), "header"),
-        ("hmac", json!({"header": "X-S", "algorithm": "md5"}), "algorithm"),
-        ("hmac", json!({"header": "X-S", "encoding": "HEX"}), "encoding"),
-        ("hmac", json!({"header": "X-S", "prefix": "a, b"}), "prefix"),
-        ("hmac", json!({"header": "X-S", "prefix": "é"}), "prefix"),
-        (
-            "hmac",
-            json!({"header": "X-S", "template": "{timestamp}"}),
-            "template",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "template": "{x-s}{body}"}),
-            "template",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "template": "{header:x-s}{body}"}),
-            "template",
-        ),
-        (
-            "hmac",
+            "timestampHeader",
             json!({"header": "X-S", "template": "{timestamp}.{body}"}),
-            "timestampHeader",
         ),
         (
-            "hmac",
+            "timestampHeader",
             json!({"header": "X-S", "timestampHeader": "X-T"}),
-            "timestampHeader",
         ),
         (
-            "hmac",
+            "timestampHeader",
             json!({"header": "X-S", "template": "{timestamp}{body}", "timestampHeader": "x-s"}),
-            "timestampHeader",
         ),
-        ("hmac", json!({"header": "X-S", "tolerance": 300}), "tolerance"),
+        ("tolerance", json!({"header": "X-S", "tolerance": 300})),
+        ("idHeader", json!({"header": "X-S", "template": "{id}.{body}"})),
+        ("idHeader", json!({"header": "X-S", "idHeader": "X-Id"})),
         (
-            "hmac",
-            json!({"header": "X-S", "template": "{id}.{body}"}),
             "idHeader",
-        ),
-        ("hmac", json!({"header": "X-S", "idHeader": "X-Id"}), "idHeader"),
-        (
-            "hmac",
             json!({"header": "X-S", "template": "{id}{body}", "idHeader": "x-s"}),
-            "idHeader",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "listSeparator": ""}),
-            "listSeparator",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "listSeparator": "a"}),
-            "listSeparator",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "encoding": "base64", "listSeparator": "/"}),
-            "listSeparator",
-        ),
-        (
-            "hmac",
-            json!({"header": "X-S", "prefix": "v1,", "listSeparator": ","}),
-            "listSeparator",
-        ),
-        ("hmac", json!({"header": "X-S", "eventType": ""}), "eventType"),
-        ("hmac", json!({"header": "X-S", "eventType": "/a~2"}), "eventType"),
-        ("hmac", json!({"header": "X-S", "eventId": "header:"}), "eventId"),
-        (
-            "hmac",
-            json!({"header": "X-S", "eventId": "Authorization"}),
-            "eventId",
-        ),
-        ("basic", json!({}), "username"),
-        ("basic", json!({"username": ""}), "username"),
-        ("basic", json!({"username": "a:b"}), "username"),
-        ("basic", json!({"username": "u", "password": "p"}), "password"),
-        (
-            "basic",
-            json!({"username": "u", "eventId": "header:authorization"}),
-            "eventId",
-        ),
-        ("api_key", json!({}), "header"),
-        ("api_key", json!({"header": "X-Api-Key", "key": "k"}), "key"),
-        (
-            "api_key",
-            json!({"header": "X-Api-Key", "eventType": "x-api-key"}),
-            "eventType",
-        ),
-        (
-            "api_key",
-            json!({"header": "X-Api-Key", "eventId": "Cookie"}),
-            "eventId",
         ),
     ] {
-        let faults = SourceConfig::parse(provider, &config).unwrap_err();
-        let places: Vec<String> = faults.iter().map(|fault| fault.loc.join(".")).collect();
-        let expected = match place {
-            "provider" | "config" => format!("body.{place}"),
-            _ => format!("body.config.{place}"),
-        };
-        assert_eq!(places, [expected], "{provider} {config}");
+        assert_refused("hmac", &config, setting);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_basic_and_api_key_is_said_at_its_place() {
+    for username in [json!(null), json!(""), json!("a:b"), json!("a\nb"), json!(1)] {
+        assert_refused("basic", &json!({ "username": username }), "username");
+    }
+    assert_refused("basic", &json!({"username": "u", "password": "p"}), "password");
+    let credential = json!({"username": "u", "eventId": "header:authorization"});
+    assert_refused("basic", &credential, "eventId");
+    assert_refused("api_key", &json!({}), "header");
+    for (setting, value) in [("key", "k"), ("eventType", "x-api-key"), ("eventId", "Cookie")] {
+        let config = json!({"header": "X-Api-Key", setting: value});
+        assert_refused("api_key", &config, setting);
     }
 }
 
@@ -677,6 +642,8 @@ proptest! {
     }
 }
 
+type Pairs = Vec<(&'static str, String)>;
+
 /// A genuine request whose parts can be spoilt one at a time.
 #[derive(Clone)]
 struct Case {
@@ -689,7 +656,7 @@ struct Case {
     before: usize,
     signs_time: bool,
     /// The headers for a list of signatures.
-    headers: fn(&[Vec<u8>]) -> Vec<(&'static str, String)>,
+    headers: fn(&[Vec<u8>]) -> Pairs,
 }
 
 impl Case {
@@ -822,7 +789,7 @@ fn token_and_signed_cases() -> Vec<Case> {
     [signed_cases(), vec![Case::basic(), Case::api_key()]].concat()
 }
 
-fn standard_headers(scheme: &str, signatures: &[Vec<u8>]) -> Vec<(&'static str, String)> {
+fn standard_headers(scheme: &str, signatures: &[Vec<u8>]) -> Pairs {
     let entries: Vec<String> = signatures
         .iter()
         .map(|bytes| format!("{scheme},{}", BASE64_STANDARD.encode(bytes)))
@@ -856,6 +823,16 @@ fn small_order_key() -> String {
     let mut point = [0; 32];
     point[0] = 1;
     format!("whpk_{}", BASE64_STANDARD.encode(point))
+}
+
+fn faulty_places(provider: &str, config: &Value) -> Vec<String> {
+    let faults = SourceConfig::parse(provider, config).unwrap_err();
+    faults.iter().map(|fault| fault.loc.join(".")).collect()
+}
+
+fn assert_refused(provider: &str, config: &Value, setting: &str) {
+    let place = format!("body.config.{setting}");
+    assert_eq!(faulty_places(provider, config), [place], "{provider} {config}");
 }
 
 fn parse(provider: &str, config: &Value) -> SourceConfig {
