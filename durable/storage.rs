@@ -133,7 +133,7 @@ impl Sql for ObjectStorage {
 
     fn set_alarm(&self, at: Option<Millis>) -> Result<(), SqlError> {
         // Not awaited: the write is part of this turn, and of the transaction that it stands in.
-        match at {
+        let _promise = match at {
             Some(at) => {
                 self.written.set(self.written.get() + 1);
                 #[expect(clippy::cast_precision_loss, reason = "48 bits")]

@@ -29,6 +29,7 @@ const BATCH_BYTES: usize = 240_000;
 const BATCH_MESSAGES: usize = 100;
 
 /// One tenant's object.
+#[expect(missing_docs, reason = "the macro's own functions have none")]
 #[durable_object]
 pub struct Tenant {
     inner: Rc<Inner>,

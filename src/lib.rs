@@ -33,9 +33,9 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _context: ScheduleContext) 
 /// The queues' consumer. Exported by hand: the library's own glue panics when a handler errs, and that resets the
 /// isolate. The runtime calls it by this name.
 #[wasm_bindgen]
-pub fn queue(batch: deliver::Batch, env: Env, _context: JsValue) -> js_sys::Promise {
+pub fn queue(batch: deliver::Batch, env: Env, invocation: deliver::Invocation) -> js_sys::Promise {
     js_sys::futures::future_to_promise(AssertUnwindSafe(async move {
-        deliver::consume(batch, env).await;
+        deliver::consume(batch, env, invocation).await;
         Ok(JsValue::UNDEFINED)
     }))
 }

@@ -78,7 +78,7 @@ pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {
 
 async fn deliver(messages: Vec<QueueMessage>, env: Env, answer: oneshot::Sender<()>) {
     let config = match Config::from_env(&env) {
-        Ok(config) => Rc::new(config),
+        Ok(config) => config,
         Err(problem) => {
             log::error("consumer_config", json!({ "cause": problem.to_string() }));
             messages.iter().for_each(|message| message.again(30));

@@ -3,7 +3,9 @@
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod deadline;
+pub(crate) mod fetch;
 pub(crate) mod http;
+pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod random;
 pub(crate) mod tenant;
