@@ -59,7 +59,7 @@ const PANIC_TRIES: u32 = 3;
 /// Takes a batch. Never fails: each message is acknowledged or comes again.
 pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {
     let messages: Vec<QueueMessage> = batch.messages().iter().map(JsCast::unchecked_into).collect();
-    if batch.queue().starts_with("postern-overflow") {
+    if batch.queue().ends_with("overflow") {
         future::join_all(messages.iter().map(|message| overflow::drain(message, &env))).await;
         return;
     }
