@@ -95,8 +95,7 @@ pub(crate) async fn delete(
     let directory = access.directory()?;
     application::begin_delete(&directory, row.id, now).await?;
     uid::forget(access.organisation, row.uid.as_ref());
-    access.tenant(row.id).object().call(Wipe {}, &[]).await?;
-    application::end_delete(&directory, row.id).await
+    wipe(&directory, &access.tenant(row.id).object(), row.id).await
 }
 
 /// The active tenant that a path names.
@@ -130,15 +129,16 @@ async fn finish(env: &Env, directory: &Directory, row: &Application) -> Result<(
             object.call(call, &[]).await?;
             application::activate(directory, row.id).await
         }
-        State::Deleting => {
-            match object.call(Wipe {}, &[]).await {
-                // Wiped before, or never set up: it refuses everything already.
-                Err(problem) if problem.code != Code::NotFound => return Err(problem),
-                _ => {}
-            }
-            application::end_delete(directory, row.id).await
-        }
+        State::Deleting => wipe(directory, &object, row.id).await,
         State::Active => Ok(()),
+    }
+}
+
+async fn wipe(directory: &Directory, object: &TenantObject, id: TenantId) -> Result<(), Problem> {
+    match object.call(Wipe {}, &[]).await {
+        // Wiped before, or never set up: it refuses everything already.
+        Err(problem) if problem.code != Code::NotFound => Err(problem),
+        _ => application::end_delete(directory, id).await,
     }
 }
 
