@@ -99,6 +99,10 @@ impl ObjectStorage {
     }
 }
 
+// Counters only: a panic between two of them leaves nothing half done.
+impl std::panic::UnwindSafe for ObjectStorage {}
+impl std::panic::RefUnwindSafe for ObjectStorage {}
+
 impl Sql for ObjectStorage {
     fn run(&self, statement: &str, values: &[Value]) -> Result<u64, SqlError> {
         let cursor = self.execute(statement, values)?;
