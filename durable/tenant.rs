@@ -97,7 +97,9 @@ impl DurableObject for Tenant {
             self.inner.ledger.borrow_mut().ring_again("panic", now());
         }
         self.inner.log_notices();
-        self.inner.send_lanes().await;
+        // Behind the run, not in it: an alarm that is set while this one is still running can be lost.
+        let inner = self.inner.clone();
+        self.state.wait_until(async move { inner.send_lanes().await });
         Response::empty()
     }
 }

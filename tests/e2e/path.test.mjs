@@ -34,8 +34,8 @@ async function source(app, body) {
   return response.json();
 }
 
-test("a webhook that Stripe signed reaches the tenant's endpoint, signed anew, byte for byte", async () => {
-  const receiver = await startReceiver();
+test("a webhook that Stripe signed reaches the tenant's endpoint, signed anew, byte for byte", async (t) => {
+  const receiver = await startReceiver(t);
   const app = await svix.application.create({ name: "Acme" });
   const endpoint = await svix.endpoint.create(app.id, { url: receiver.url });
   const { key } = await svix.endpoint.getSecret(app.id, endpoint.id);
@@ -62,11 +62,10 @@ test("a webhook that Stripe signed reaches the tenant's endpoint, signed anew, b
   );
   assert.equal(attempts.data[0].status, 0);
   assert.equal(attempts.data[0].responseStatusCode, 200);
-  await receiver.stop();
 });
 
-test("the same event again is answered the same and delivered once", async () => {
-  const receiver = await startReceiver();
+test("the same event again is answered the same and delivered once", async (t) => {
+  const receiver = await startReceiver(t);
   const app = await svix.application.create({ name: "Twice" });
   await svix.endpoint.create(app.id, { url: receiver.url });
   const from = await source(app.id, { name: "Stripe", provider: "stripe", secrets: [SECRET] });
@@ -79,11 +78,10 @@ test("the same event again is answered the same and delivered once", async () =>
   const { data } = await svix.message.list(app.id);
   assert.equal(data.length, 1);
   assert.equal(receiver.requests.length, 1);
-  await receiver.stop();
 });
 
-test("a delivery that fails is tried again on the endpoint's schedule, with the same id", async () => {
-  const receiver = await startReceiver(500, 503, 200);
+test("a delivery that fails is tried again on the endpoint's schedule, with the same id", async (t) => {
+  const receiver = await startReceiver(t, 500, 503, 200);
   const app = await svix.application.create({ name: "Retry" });
   const endpoint = await svix.endpoint.create(app.id, { url: receiver.url, retrySchedule: [1, 1] });
   const message = await svix.message.create(app.id, { eventType: "a.b", payload: { n: 1 } });
@@ -96,5 +94,4 @@ test("a delivery that fails is tried again on the endpoint's schedule, with the 
     "three attempts",
   );
   assert.deepEqual(attempts.data.map((attempt) => attempt.responseStatusCode), [200, 503, 500]);
-  await receiver.stop();
 });

@@ -6,9 +6,9 @@ import { once } from "node:events";
 /**
  * Answers of a script, each for one request; the last one for all that follow:
  * a status, {status, headers, body}, "hang" (never answers), "endless" (a body without an end), "drip" (headers, then
- * nothing).
+ * nothing). It ends with the test `t`.
  */
-export async function startReceiver(...script) {
+export async function startReceiver(t, ...script) {
   const requests = [];
   const waiting = [];
   const answers = script.length ? script : [200];
@@ -54,7 +54,7 @@ export async function startReceiver(...script) {
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
 
-  return {
+  const receiver = {
     url: `http://127.0.0.1:${server.address().port}/hook`,
     requests,
     /** The n-th request (from 1), as soon as it is there. */
@@ -81,4 +81,6 @@ export async function startReceiver(...script) {
       await new Promise((resolve) => server.close(resolve));
     },
   };
+  t?.after(() => receiver.stop());
+  return receiver;
 }

@@ -130,7 +130,7 @@ impl<S: Sql> Ledger<S> {
             for line in &lines {
                 line.insert(sql)?;
             }
-            wake.map_or(Ok(self.armed), |at| self.wake_by(at))
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
         let armed = match armed {
             Ok(armed) => armed,

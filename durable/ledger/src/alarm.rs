@@ -75,7 +75,7 @@ impl<S: Sql> Ledger<S> {
             }
         }
         if let Some(at) = next {
-            match self.wake_by(at.max(now.plus(1))) {
+            match self.wake_by(at.max(now.plus(1)), now) {
                 Ok(armed) => self.armed = armed,
                 Err(problem) => self.notice("alarm_not_set", problem.to_string()),
             }

@@ -117,6 +117,9 @@ impl Default for Rules {
     }
 }
 
+/// An alarm that is this late is not believed to ring any more.
+const OVERDUE_MS: u64 = 5000;
+
 /// One tenant's state machine.
 ///
 /// What it keeps in memory is a copy of what is stored, or may be forgotten; it is dropped whenever a write fails, and
@@ -197,10 +200,11 @@ impl<S: Sql> Ledger<S> {
         self.armed = Armed::Unknown;
     }
 
-    /// Makes sure that the alarm rings at `at` or before. Part of the caller's transaction.
-    fn wake_by(&self, at: Millis) -> Result<Armed, Problem> {
+    /// Makes sure that the alarm rings at `at` or before. Part of the caller's transaction. One that should have rung
+    /// and did not is set again.
+    fn wake_by(&self, at: Millis, now: Millis) -> Result<Armed, Problem> {
         match self.armed {
-            Armed::At(set) if set <= at => Ok(self.armed),
+            Armed::At(set) if set <= at && now.since(set) < OVERDUE_MS => Ok(self.armed),
             _ => {
                 self.sql.set_alarm(Some(at))?;
                 Ok(Armed::At(at))

@@ -64,7 +64,7 @@ impl<S: Sql> Ledger<S> {
                 let due = entry.record(&next, rules.late_changes_nothing)?;
                 wake = wake.into_iter().chain(due).min();
             }
-            wake.map_or(Ok(self.armed), |at| self.wake_by(at))
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;
         let memory = self.memory()?;
