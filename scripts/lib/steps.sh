@@ -78,7 +78,7 @@ step() {
   wait "$running" || status=$?
   running=""
   if [ "$status" -ne 0 ]; then
-    tail -n 60 "$log" >&2
+    tail -n 200 "$log" >&2
     rm -f "$log"
     fail "failed after $((SECONDS - began)) s: $text"
   fi
