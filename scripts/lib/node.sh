@@ -50,3 +50,5 @@ provide_packages() {
 
 # Neither usage statistics nor questions, and no request for a Cloudflare-like `cf` object at each start.
 export WRANGLER_SEND_METRICS=false CLOUDFLARE_CF_FETCH_ENABLED=false WRANGLER_LOG_PATH="$notes/wrangler-logs"
+# Nor a trace of every request on disk.
+export X_LOCAL_OBSERVABILITY=false

@@ -1,158 +1,140 @@
-// The built Worker on Miniflare's API: real workerd, real D1, objects and queues, and deliveries that leave from workerd.
+// The built Worker on workerd, as wrangler.toml describes it, through Miniflare's API: outgoing requests leave from
+// workerd itself, so that refusals, redirects and deadlines are the real ones.
+//
+//   const postern = await start();          // state of its own, on a port of its own
+//   await postern.fetch("/health");
+//   await postern.stop();
 
-import { createHmac, randomBytes } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
-import { join } from "node:path";
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Log, LogLevel, Miniflare, convertV4MiniflareOptions } from "miniflare";
+import { unstable_getMiniflareWorkerOptions, unstable_readConfig, unstable_splitSqlQuery } from "wrangler";
+import { freshSecrets } from "../../scripts/lib/secrets.mjs";
+import { DEVELOPMENT_ORGANISATION, issueToken } from "../../scripts/lib/token.mjs";
 
-export const root = new URL("../../", import.meta.url).pathname;
+export const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
+export { DEVELOPMENT_ORGANISATION };
 
-/** The organisation of the tests. */
-export const ORGANISATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
-export const OTHER_ORGANISATION = "org_23rb8YdGqMT0qIzpgGwdXfHirMv";
+/** One set for all servers of a test file, so that one that starts again opens what the last one sealed. */
+export const testSecrets = freshSecrets();
 
-const JWT_SECRET = "a secret of the tests, long enough";
-const MASTER_KEYS = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-
-/** Starts the Worker. `vars` are added to its variables; `persist` is a folder that keeps its state. */
-export async function start({ vars = {}, persist, port, dir = join(root, "build"), log } = {}) {
-  port ??= await freePort();
-  const url = `http://127.0.0.1:${port}`;
-  const { compatibility_date, flags } = configuration();
+/**
+ * @param {object} [options]
+ * @param {Record<string, string>} [options.vars] over those of wrangler.toml: LEASE_SECONDS, TEST_HOOKS …; one that
+ *   is null is taken away
+ * @param {Record<string, string>} [options.secrets]
+ * @param {string} [options.persist] a folder that keeps the state; without one it is gone with the server
+ * @param {number} [options.port]
+ */
+export async function start({ vars = {}, secrets = testSecrets, persist, port } = {}) {
+  if (!existsSync(join(root, "build/index.js"))) {
+    throw new Error("build/ is empty: scripts/build --no-opt fills it");
+  }
+  const at = port ?? (await freePort());
+  const url = `http://127.0.0.1:${at}`;
+  const logs = [];
   const mf = new Miniflare(
     convertV4MiniflareOptions({
+      ...configured(),
+      bindings: bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets),
       host: "127.0.0.1",
-      port,
-      name: "postern",
-      compatibilityDate: compatibility_date,
-      compatibilityFlags: flags,
+      port: at,
       cf: false,
+      log: new Log(LogLevel.ERROR),
       logRequests: false,
-      ...(persist ? { resourcePersistencePath: persist } : {}),
-      ...(log ? { handleRuntimeStdio: log } : {}),
-      modulesRoot: dir,
-      modules: [
-        { type: "ESModule", path: join(dir, "index.js") },
-        { type: "CompiledWasm", path: join(dir, "index_bg.wasm") },
-      ],
-      bindings: {
-        BASE_URL: url,
-        JWT_SECRET,
-        MASTER_KEYS,
-        ALLOW_PRIVATE_ADDRESSES: "localhost",
-        TEST_HOOKS: "1",
-        ...vars,
-      },
-      durableObjects: { TENANT: { className: "Tenant", useSQLite: true } },
-      d1Databases: { DB: "00000000-0000-4000-8000-000000000001" },
-      queueProducers: {
-        DELIVERIES: "postern-deliveries",
-        DELIVERIES_SLOW: "postern-deliveries-slow",
-        OVERFLOW: "postern-overflow",
-      },
-      queueConsumers: {
-        "postern-deliveries": { maxBatchSize: 10, maxBatchTimeout: 0, maxRetries: 20 },
-        "postern-deliveries-slow": { maxBatchSize: 5, maxBatchTimeout: 0, maxRetries: 20 },
-        "postern-overflow": { maxBatchSize: 10, maxBatchTimeout: 0, maxRetries: 100 },
-      },
+      handleStructuredLogs: keep(logs),
+      ...(persist && { resourcePersistencePath: persist }),
     }),
   );
-  await mf.ready;
-  await migrate(await mf.getD1Database("DB"));
+  try {
+    await mf.ready;
+    await applyMigrations(await mf.getD1Database("DB"));
+  } catch (error) {
+    await mf.dispose();
+    throw error;
+  }
+
   return {
     url,
     mf,
-    token: token({ sub: ORGANISATION }),
-    /** What a tenant's object says of itself. */
-    async inspect(tenant) {
-      const response = await fetch(`${url}/test/app/${tenant}/inspect`, {
-        headers: { authorization: `Bearer ${token({ sub: ORGANISATION })}` },
-      });
-      if (!response.ok) throw new Error(`inspect: ${response.status} ${await response.text()}`);
-      return response.json();
-    },
-    /** A tenant's object itself, beside the Worker. */
-    async object(tenant) {
-      const namespace = await mf.getDurableObjectNamespace("TENANT");
-      return namespace.get(namespace.idFromName(tenant));
-    },
+    /** What the Worker wrote to its console: `{level, message, timestamp}`, oldest first. */
+    logs,
+    /** An operator's token, or with `app` a tenant's. */
+    token: (options) => issueToken(secrets.JWT_SECRET, options),
+    fetch: (path, init) => fetch(new URL(path, url), { redirect: "manual", ...init }),
+    database: () => mf.getD1Database("DB"),
+    /** Runs the cron handler, which never runs by itself here. */
+    cron: async (cron = "*/5 * * * *") => (await mf.getWorker()).scheduled({ cron }),
+    /** Hands a batch to the consumer as a queue would, and returns what it did with each message. */
+    consume: async (queue, messages) => (await mf.getWorker()).queue(queue, messages),
     stop: () => mf.dispose(),
   };
 }
 
-/** A token as `svix-server jwt generate` makes them. */
-export function token(claims, { secret = JWT_SECRET, header = {}, ttl = 3600 } = {}) {
-  const now = Math.floor(Date.now() / 1000);
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const text = `${part({ alg: "HS256", typ: "JWT", ...header })}.${part({ iat: now, nbf: now, exp: now + ttl, ...claims })}`;
-  return `${text}.${createHmac("sha256", secret).update(text).digest("base64url")}`;
-}
+process.env.WRANGLER_LOG ??= "error"; // else it announces secrets of .dev.vars that are not used here
 
-/** A call of the API beside the SDKs: `{status, headers, body}`, the body as JSON where it is JSON. */
-export function caller(url, bearer = token({ sub: ORGANISATION })) {
-  return async (method, path, body, headers = {}) => {
-    const raw = typeof body === "string" || body instanceof Uint8Array;
-    const response = await fetch(url + path, {
-      method,
-      headers: {
-        ...(bearer ? { authorization: `Bearer ${bearer}` } : {}),
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      body: body === undefined ? undefined : raw ? body : JSON.stringify(body),
-      redirect: "manual",
-    });
-    const text = await response.text();
-    let parsed = text;
-    try {
-      parsed = JSON.parse(text);
-    } catch {
-      // not JSON: the text itself
-    }
-    return { status: response.status, headers: response.headers, body: parsed };
+/** wrangler.toml as Miniflare wants it: bindings, queues, objects, assets, compatibility. */
+function configured() {
+  const { workerOptions } = unstable_getMiniflareWorkerOptions(join(root, "wrangler.toml"));
+  const { modulesRules: _, ...options } = workerOptions;
+  return {
+    ...options,
+    name: "postern",
+    rootPath: root,
+    modulesRoot: join(root, "build"),
+    modules: [
+      { type: "ESModule", path: join(root, "build/index.js") },
+      { type: "CompiledWasm", path: join(root, "build/index_bg.wasm") },
+    ],
   };
 }
 
-/** Asks until the answer is as it should be: for what has no event to await, such as a row behind the API. */
-export async function eventually(ask, holds, what, withinMs = 30_000) {
-  const end = Date.now() + withinMs;
-  for (;;) {
-    const answer = await ask();
-    if (holds(answer)) return answer;
-    if (Date.now() > end) throw new Error(`${what}: not within ${withinMs} ms; last ${JSON.stringify(answer)}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+/** The vars of wrangler.toml and those of the test. What a developer has in .dev.vars has no say here. */
+function bindings(vars, secrets) {
+  const { vars: configured } = unstable_readConfig({ config: join(root, "wrangler.toml") });
+  return Object.fromEntries(Object.entries({ ...configured, ...vars, ...secrets }).filter(([, value]) => value !== null));
 }
 
-export const random = (n = 6) => randomBytes(n).toString("hex");
-
-export async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function migrate(database) {
-  await database.prepare("CREATE TABLE IF NOT EXISTS applied (name TEXT PRIMARY KEY)").run();
+/** As `wrangler d1 migrations apply` does it, with the same table, so that either goes on where the other stopped. */
+async function applyMigrations(database) {
   const folder = join(root, "migrations");
-  for (const name of readdirSync(folder).filter((name) => name.endsWith(".sql")).sort()) {
-    if (await database.prepare("SELECT 1 FROM applied WHERE name = ?").bind(name).first()) continue;
-    const sql = readFileSync(join(folder, name), "utf8").replace(/--.*$/gm, "");
-    const statements = sql.split(/;\s*$/m).map((text) => text.trim()).filter(Boolean);
+  const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith(".sql")).sort() : [];
+  await database
+    .prepare(
+      "CREATE TABLE IF NOT EXISTS d1_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, " +
+        "applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)",
+    )
+    .run();
+  const applied = await database.prepare("SELECT name FROM d1_migrations").all();
+  const done = new Set(applied.results.map((row) => row.name));
+  for (const name of names.filter((name) => !done.has(name))) {
+    const statements = unstable_splitSqlQuery(readFileSync(join(folder, name), "utf8"));
     await database.batch([
-      ...statements.map((text) => database.prepare(text)),
-      database.prepare("INSERT INTO applied VALUES (?)").bind(name),
+      ...statements.map((statement) => database.prepare(statement)),
+      database.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name),
     ]);
   }
 }
 
-function configuration() {
-  const text = readFileSync(join(root, "wrangler.toml"), "utf8");
-  const [, compatibility_date] = text.match(/^compatibility_date = "(.*)"/m);
-  const [, list] = text.match(/^compatibility_flags = \[([^\]]*)\]/m);
-  const flags = [...list.replace(/#.*$/gm, "").matchAll(/"([^"]+)"/g)].map((found) => found[1]);
-  return { compatibility_date, flags };
+function keep(logs) {
+  const shown = process.env.POSTERN_TEST_LOGS === "1";
+  return (log) => {
+    logs.push(log);
+    if (shown) {
+      process.stderr.write(`${log.level}: ${log.message}\n`);
+    }
+  };
+}
+
+/** BASE_URL has to be known before the server starts, so its port has to be too. */
+function freePort() {
+  return new Promise((done, failed) => {
+    const server = createServer().on("error", failed);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => done(port));
+    });
+  });
 }
