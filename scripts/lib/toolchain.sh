@@ -10,11 +10,12 @@ provide_rust() {
   have rustup || fail "rustup is missing: the pinned compiler and its wasm target come through it (rustup.rs)"
   rust_is_complete && return
   step "installing the Rust that rust-toolchain.toml names" install_rust
-  rust_is_complete || fail "rustup did not bring the wasm target and rust-src: try 'rustup toolchain install'"
+  rust_is_complete || fail "the rustc in PATH is not rustup's $(rust_version): put ~/.cargo/bin first in PATH"
 }
 
 rust_is_complete() {
   local sysroot
+  rustc --version 2>/dev/null | grep -qF " $(rust_version) " || return 1
   sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc --print sysroot 2>/dev/null) &&
     [ -d "$sysroot/lib/rustlib/src/rust/library" ] &&
     [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown/lib" ]
