@@ -62,7 +62,11 @@ impl ObjectStorage {
         let sql: JsValue = state.storage().sql().as_ref().clone();
         let inner = state._inner();
         let storage = Reflect::get(inner.as_ref(), &"storage".into()).unwrap_or(JsValue::UNDEFINED);
-        let storage = Self { sql: sql.unchecked_into(), storage: storage.unchecked_into(), written: Cell::new(0) };
+        let storage = Self {
+            sql: sql.unchecked_into(),
+            storage: storage.unchecked_into(),
+            written: Cell::new(0),
+        };
         (storage, State::from(inner))
     }
 
@@ -73,7 +77,9 @@ impl ObjectStorage {
 
     /// The answer.
     pub(crate) async fn alarm_of(promise: Promise) -> Result<Option<Millis>, SqlError> {
-        let at = wasm_bindgen_futures::JsFuture::from(promise).await.map_err(text)?;
+        let at = wasm_bindgen_futures::JsFuture::from(promise)
+            .await
+            .map_err(text)?;
         Ok(at.as_f64().map(millis))
     }
 
@@ -113,7 +119,10 @@ impl Sql for ObjectStorage {
         let cursor = self.execute(statement, values)?;
         let all = cursor.raw().and_then(|rows| rows.to_array()).map_err(text)?;
         self.count(&cursor);
-        Ok(all.iter().map(|row| Row(Array::from(&row).iter().map(|value| from_js(&value)).collect())).collect())
+        Ok(all
+            .iter()
+            .map(|row| Row(Array::from(&row).iter().map(|value| from_js(&value)).collect()))
+            .collect())
     }
 
     fn atomic<T>(&self, work: impl FnOnce(&Self) -> Result<T, Problem>) -> Result<T, Problem> {
@@ -121,12 +130,18 @@ impl Sql for ObjectStorage {
         let mut state = AssertUnwindSafe((&mut work, &mut done));
         let committed = self.storage.transaction_sync(&mut move || {
             let (work, done) = &mut *state;
-            let Some(work) = work.take() else { return Err(JsValue::from_str("called twice")) };
+            let Some(work) = work.take() else {
+                return Err(JsValue::from_str("called twice"));
+            };
             let result = work(self);
             let failed = result.is_err();
             **done = Some(result);
             // A throw makes the runtime roll back.
-            if failed { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
+            if failed {
+                Err(JsValue::from_str("rolled back"))
+            } else {
+                Ok(JsValue::UNDEFINED)
+            }
         });
         match (committed, done) {
             (Ok(_), Some(result)) | (Err(_), Some(result @ Err(_))) => result,
@@ -171,8 +186,16 @@ fn from_js(value: &JsValue) -> Value {
     }
     if let Some(number) = value.dyn_ref::<Number>() {
         let n = number.value_of();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "whole and within 2^53")]
-        return if n.fract() == 0.0 && n.abs() <= MOST as f64 { Value::Int(n as i64) } else { Value::Real(n) };
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "whole and within 2^53"
+        )]
+        return if n.fract() == 0.0 && n.abs() <= MOST as f64 {
+            Value::Int(n as i64)
+        } else {
+            Value::Real(n)
+        };
     }
     if let Some(buffer) = value.dyn_ref::<ArrayBuffer>() {
         return Value::Blob(Uint8Array::new(buffer).to_vec());
@@ -181,13 +204,24 @@ fn from_js(value: &JsValue) -> Value {
 }
 
 /// A whole number that came as a double.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time, a count or a size: below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time, a count or a size: below 2^53"
+)]
 fn millis(n: f64) -> Millis {
     Millis(n.max(0.0) as u64)
 }
 
 /// The error's message, without its stack.
+#[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
 fn text(error: JsValue) -> SqlError {
-    let message = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
-    SqlError(message.or_else(|| error.as_string()).unwrap_or_else(|| "unknown".to_owned()))
+    let message = error
+        .dyn_ref::<js_sys::Error>()
+        .map(|error| String::from(error.message()));
+    SqlError(
+        message
+            .or_else(|| error.as_string())
+            .unwrap_or_else(|| "unknown".to_owned()),
+    )
 }

@@ -11,8 +11,8 @@ use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_ledger::{Ledger, QueueKind, Settings};
 use worker::{
-    BatchMessageBuilder, Delay, DurableObject, Env, Queue, QueueContentType, RawMessageBuilder, Request, Response,
-    Result, State, console_error, console_log, durable_object,
+    BatchMessageBuilder, Delay, DurableObject, Env, Queue, QueueContentType, RawMessageBuilder, Request,
+    Response, Result, State, console_error, console_log, durable_object,
 };
 
 use crate::clock::now;
@@ -29,7 +29,6 @@ const BATCH_BYTES: usize = 240_000;
 const BATCH_MESSAGES: usize = 100;
 
 /// One tenant's object.
-#[expect(missing_docs, reason = "the macro's own functions have none")]
 #[durable_object]
 pub struct Tenant {
     inner: Rc<Inner>,
@@ -57,26 +56,44 @@ impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
         let (storage, state) = ObjectStorage::of(state);
         // A deployment without master keys answers, and refuses whatever needs to be sealed.
-        let keys = env.secret("MASTER_KEYS").map(|keys| keys.to_string()).unwrap_or_default();
+        let keys = env
+            .secret("MASTER_KEYS")
+            .map(|keys| keys.to_string())
+            .unwrap_or_default();
         let keys = MasterKeys::parse(&keys).ok();
         if keys.is_none() {
-            console_error!("{}", notice("error", "master_keys", "MASTER_KEYS is missing or wrong"));
+            console_error!(
+                "{}",
+                notice("error", "master_keys", "MASTER_KEYS is missing or wrong")
+            );
         }
         let ledger = RefCell::new(Ledger::new(storage, keys, settings(&env)));
         let test_hooks = number(&env, "TEST_HOOKS") == Some(1);
-        let inner = Inner { ledger, env, asked: Cell::new(false), gathering: Cell::new(false), test_hooks, planted: Cell::new(false) };
-        Self { inner: Rc::new(inner), state }
+        let inner = Inner {
+            ledger,
+            env,
+            asked: Cell::new(false),
+            gathering: Cell::new(false),
+            test_hooks,
+            planted: Cell::new(false),
+        };
+        Self {
+            inner: Rc::new(inner),
+            state,
+        }
     }
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         self.inner.ask_for_alarm().await;
         let body = request.bytes().await?;
-        if self.inner.test_hooks {
-            if let Some(answer) = self.inner.test_hook(&request)? {
-                return Ok(answer);
-            }
+        if let Some(answer) = self.inner.test_hook(&request)? {
+            return Ok(answer);
         }
-        let replied = self.inner.ledger.borrow_mut().call(&body, now(), &mut PlatformRandom);
+        let replied = self
+            .inner
+            .ledger
+            .borrow_mut()
+            .call(&body, now(), &mut PlatformRandom);
         if let Some(cause) = &replied.cause {
             console_error!("{}", notice("error", "tenant_call", cause));
         }
@@ -154,7 +171,11 @@ impl Inner {
             }
         };
         for kind in [QueueKind::Fast, QueueKind::Slow] {
-            let frames: Vec<_> = lanes.iter().filter(|lane| lane.queue == kind).map(|lane| &lane.frame).collect();
+            let frames: Vec<_> = lanes
+                .iter()
+                .filter(|lane| lane.queue == kind)
+                .map(|lane| &lane.frame)
+                .collect();
             if frames.is_empty() {
                 continue;
             }
@@ -190,7 +211,9 @@ impl Inner {
             if let [frame] = now {
                 queue.send_raw(message(frame)).await?;
             } else {
-                let batch = now.iter().fold(BatchMessageBuilder::new(), |batch, frame| batch.message(message(frame)));
+                let batch = now.iter().fold(BatchMessageBuilder::new(), |batch, frame| {
+                    batch.message(message(frame))
+                });
                 queue.send_raw_batch(batch.build()).await?;
             }
             rest = later;
@@ -206,8 +229,10 @@ impl Inner {
 
     /// What tests may ask of an object beside its calls: rows written, a panic here, a panic in the next alarm.
     fn test_hook(&self, request: &Request) -> Result<Option<Response>> {
-        let path = request.path();
-        match path.as_str() {
+        if !self.test_hooks {
+            return Ok(None);
+        }
+        match request.path().as_str() {
             "/test/written" => Response::from_json(&self.ledger.borrow().sql().written()).map(Some),
             "/test/panic" => panic!("planted: the object's fetch"),
             "/test/panic-in-alarm" => {

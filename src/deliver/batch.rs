@@ -37,7 +37,8 @@ impl QueueMessage {
         if let Some(array) = body.dyn_ref::<js_sys::Uint8Array>() {
             return Some(array.to_vec());
         }
-        body.dyn_ref::<js_sys::ArrayBuffer>().map(|buffer| js_sys::Uint8Array::new(buffer).to_vec())
+        body.dyn_ref::<js_sys::ArrayBuffer>()
+            .map(|buffer| js_sys::Uint8Array::new(buffer).to_vec())
     }
 
     /// Gives it back to the queue, to come again after a while.

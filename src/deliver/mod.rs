@@ -14,7 +14,7 @@ mod results;
 mod schedule;
 mod send;
 
-pub use batch::{Batch, Invocation};
+pub(crate) use batch::{Batch, Invocation};
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -65,7 +65,9 @@ pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {
     }
     let (answer, answered) = oneshot::channel();
     let work = AssertUnwindSafe(async move {
-        let run = AssertUnwindSafe(deliver(messages, env, answer)).catch_unwind().await;
+        let run = AssertUnwindSafe(deliver(messages, env, answer))
+            .catch_unwind()
+            .await;
         if run.is_err() {
             log::error("consumer_panicked", json!({}));
         }
@@ -81,7 +83,9 @@ async fn deliver(messages: Vec<QueueMessage>, env: Env, answer: oneshot::Sender<
         Ok(config) => config,
         Err(problem) => {
             log::error("consumer_config", json!({ "cause": problem.to_string() }));
-            messages.iter().for_each(|message| message.again(30));
+            for message in &messages {
+                message.again(30);
+            }
             return;
         }
     };
@@ -119,9 +123,15 @@ async fn deliver(messages: Vec<QueueMessage>, env: Env, answer: oneshot::Sender<
 /// One thing that happened.
 enum Event {
     /// Bodies that a lane could not carry have come.
-    Fetched { lane: usize, bodies: Result<Vec<(u64, Vec<u8>)>, Problem> },
+    Fetched {
+        lane: usize,
+        bodies: Result<Vec<(u64, Vec<u8>)>, Problem>,
+    },
     /// A send has ended; none: it panicked.
-    Sent { lane: usize, result: Option<(SendResult, Vec<u8>)> },
+    Sent {
+        lane: usize,
+        result: Option<(SendResult, Vec<u8>)>,
+    },
     /// A tenant's results have waited long enough.
     Gathered(TenantId),
     /// A report has ended.
@@ -184,7 +194,10 @@ impl Run {
         }));
         match prepared {
             Ok(Err(NotOpened::KeyMissing)) => {
-                log::error("master_key_missing", json!({ "tenant": lane.tenant, "endpoint": lane.endpoint }));
+                log::error(
+                    "master_key_missing",
+                    json!({ "tenant": lane.tenant, "endpoint": lane.endpoint }),
+                );
                 message.again(30);
             }
             Ok(opened) => self.add(lane, bodies, opened, Some(message)),
@@ -201,7 +214,12 @@ impl Run {
         message: Option<QueueMessage>,
     ) {
         let number = self.lanes.len();
-        let missing: Vec<_> = lane.deliveries.iter().filter(|d| d.body.is_none()).map(|d| d.message).collect();
+        let missing: Vec<_> = lane
+            .deliveries
+            .iter()
+            .filter(|d| d.body.is_none())
+            .map(|d| d.message)
+            .collect();
         let held = Held {
             lane: Rc::new(lane),
             bodies: Rc::new(bodies),
@@ -222,7 +240,12 @@ impl Run {
             async move {
                 let answer = object.call(Bodies { messages: missing }, &[]).await;
                 let bodies = answer.map(|(found, bodies)| {
-                    found.messages.into_iter().map(|message| message.0.sequence).zip(bodies).collect()
+                    found
+                        .messages
+                        .into_iter()
+                        .map(|message| message.0.sequence)
+                        .zip(bodies)
+                        .collect()
                 });
                 Event::Fetched { lane: number, bodies }
             }
@@ -241,7 +264,9 @@ impl Run {
     /// Begins as many sends as may be begun.
     fn begin(&mut self) {
         while let Some((turn, place)) = self.turns.take() {
-            let Some(number) = self.lane_of_turn.get(turn).copied() else { continue };
+            let Some(number) = self.lane_of_turn.get(turn).copied() else {
+                continue;
+            };
             if !self.begin_one(number, place) {
                 self.turns.done(turn);
             }
@@ -250,8 +275,12 @@ impl Run {
 
     /// Begins one; false: it is given up, and owed again when its lease is over.
     fn begin_one(&mut self, number: usize, place: usize) -> bool {
-        let Some(held) = self.lanes.get_mut(number) else { return false };
-        let Some(handout) = held.lane.deliveries.get(place).cloned() else { return false };
+        let Some(held) = self.lanes.get_mut(number) else {
+            return false;
+        };
+        let Some(handout) = held.lane.deliveries.get(place).cloned() else {
+            return false;
+        };
         if let Some(message) = held.message.take() {
             message.ack();
         }
@@ -259,7 +288,10 @@ impl Run {
         let timeout = self.config.delivery_timeout_ms;
         let has_body = match handout.body {
             Some(body) => held.bodies.get(usize::from(body)).is_some(),
-            None => held.fetched.iter().any(|(sequence, _)| *sequence == handout.message.0.sequence),
+            None => held
+                .fetched
+                .iter()
+                .any(|(sequence, _)| *sequence == handout.message.0.sequence),
         };
         if !has_body || !lease_allows(clock::now(), handout.until, timeout) {
             if self.results.give_up(tenant, 1) {
@@ -271,7 +303,11 @@ impl Run {
         let (opened, config) = (held.opened.clone(), self.config.clone());
         let waited = clock::now().since(self.since);
         let work = async move {
-            let fetched = || fetched.iter().find(|(sequence, _)| *sequence == handout.message.0.sequence);
+            let fetched = || {
+                fetched
+                    .iter()
+                    .find(|(sequence, _)| *sequence == handout.message.0.sequence)
+            };
             let body = match handout.body {
                 Some(body) => bodies.get(usize::from(body)).map(Vec::as_slice),
                 None => fetched().map(|(_, body)| body.as_slice()),
@@ -283,7 +319,10 @@ impl Run {
         self.events.push(
             AssertUnwindSafe(work)
                 .catch_unwind()
-                .map(move |done| Event::Sent { lane: number, result: done.ok() })
+                .map(move |done| Event::Sent {
+                    lane: number,
+                    result: done.ok(),
+                })
                 .boxed_local(),
         );
         true
@@ -291,13 +330,19 @@ impl Run {
 
     fn on(&mut self, event: Event) {
         match event {
-            Event::Fetched { lane, bodies: Ok(bodies) } => {
+            Event::Fetched {
+                lane,
+                bodies: Ok(bodies),
+            } => {
                 if let Some(held) = self.lanes.get_mut(lane) {
                     held.fetched = Rc::new(bodies);
                 }
                 self.ready(lane);
             }
-            Event::Fetched { lane, bodies: Err(problem) } => self.not_fetched(lane, &problem),
+            Event::Fetched {
+                lane,
+                bodies: Err(problem),
+            } => self.not_fetched(lane, &problem),
             Event::Sent { lane, result } => self.sent(lane, result),
             Event::Gathered(tenant) => self.report(tenant),
             Event::Reported { lanes } => {
@@ -313,8 +358,13 @@ impl Run {
     }
 
     fn not_fetched(&mut self, lane: usize, problem: &Problem) {
-        let Some(held) = self.lanes.get_mut(lane) else { return };
-        log::warn("bodies_not_fetched", json!({ "tenant": held.lane.tenant, "cause": problem.to_string() }));
+        let Some(held) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        log::warn(
+            "bodies_not_fetched",
+            json!({ "tenant": held.lane.tenant, "cause": problem.to_string() }),
+        );
         let (tenant, count) = (held.lane.tenant, held.lane.deliveries.len());
         if let Some(message) = held.message.take() {
             message.ack(); // the lease owes them again
@@ -325,7 +375,9 @@ impl Run {
     }
 
     fn sent(&mut self, number: usize, result: Option<(SendResult, Vec<u8>)>) {
-        let Some(held) = self.lanes.get(number) else { return };
+        let Some(held) = self.lanes.get(number) else {
+            return;
+        };
         let tenant = held.lane.tenant;
         let endpoint = u32::try_from(held.lane.endpoint.0.sequence).unwrap_or(u32::MAX);
         if let Some(turn) = held.turn {
@@ -341,14 +393,20 @@ impl Run {
         match self.results.add(tenant, endpoint, result, body) {
             Next::Report => self.report(tenant),
             Next::StartTimer => {
-                self.events.push(pause(GATHER_MS).map(move |()| Event::Gathered(tenant)).boxed_local());
+                self.events.push(
+                    pause(GATHER_MS)
+                        .map(move |()| Event::Gathered(tenant))
+                        .boxed_local(),
+                );
             }
             Next::Wait => {}
         }
     }
 
     fn report(&mut self, tenant: TenantId) {
-        let Some((report, bodies)) = self.results.take(tenant) else { return };
+        let Some((report, bodies)) = self.results.take(tenant) else {
+            return;
+        };
         let object = TenantObject::new(&self.env, tenant, Caller::System);
         self.events.push(
             async move {
@@ -362,7 +420,9 @@ impl Run {
     /// Lanes of which nothing was begun go back to the queue.
     fn give_back(&mut self) {
         for held in &mut self.lanes {
-            let Some(message) = held.message.take() else { continue };
+            let Some(message) = held.message.take() else {
+                continue;
+            };
             message.again(0);
             let count = match held.turn {
                 Some(turn) => self.turns.give_up(turn),
@@ -384,7 +444,10 @@ async fn tell(object: &TenantObject, tenant: TenantId, report: Report, bodies: &
             Ok((_, lanes)) => return lanes,
             Err(problem) if problem.code.status() < 500 => {
                 // The tenant is gone: nobody wants to know.
-                log::warn("report_refused", json!({ "tenant": tenant, "code": problem.code }));
+                log::warn(
+                    "report_refused",
+                    json!({ "tenant": tenant, "code": problem.code }),
+                );
                 return Vec::new();
             }
             Err(problem) => cause = problem.to_string(),

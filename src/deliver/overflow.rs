@@ -21,7 +21,10 @@ pub(super) async fn drain(message: &QueueMessage, env: &worker::Env) {
         return message.ack();
     };
     accept.repeat = true;
-    match TenantObject::new(env, envelope.tenant, envelope.caller).call(accept, &bodies).await {
+    match TenantObject::new(env, envelope.tenant, envelope.caller)
+        .call(accept, &bodies)
+        .await
+    {
         Ok(_) => message.ack(),
         Err(problem) if problem.code.status() < 500 => {
             let fields = json!({ "tenant": envelope.tenant, "code": problem.code, "detail": problem.detail });
@@ -29,7 +32,10 @@ pub(super) async fn drain(message: &QueueMessage, env: &worker::Env) {
             message.ack();
         }
         Err(problem) => {
-            log::warn("overflow_waits", json!({ "tenant": envelope.tenant, "cause": problem.to_string() }));
+            log::warn(
+                "overflow_waits",
+                json!({ "tenant": envelope.tenant, "cause": problem.to_string() }),
+            );
             message.again(2_u32.pow(message.attempts().min(8)));
         }
     }

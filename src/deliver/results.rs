@@ -79,7 +79,11 @@ impl Results {
             .map(|(endpoint, entries)| {
                 let (results, of_lane): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
                 bodies.extend(of_lane);
-                LaneReport { endpoint, results, last }
+                LaneReport {
+                    endpoint,
+                    results,
+                    last,
+                }
             })
             .collect();
         Some((Report { lanes }, bodies))
@@ -100,7 +104,12 @@ mod tests {
 
     fn result(number: u64) -> SendResult {
         SendResult {
-            message: MessageId(Address { time: 1, shard: 0, sequence: number, random: [0; 7] }),
+            message: MessageId(Address {
+                time: 1,
+                shard: 0,
+                sequence: number,
+                random: [0; 7],
+            }),
             number,
             until: Millis(9),
             trigger: Trigger::Scheduled,
@@ -142,8 +151,16 @@ mod tests {
         results.add(A, 1, result(2), vec![2]);
         results.add(A, 2, result(3), vec![3]);
         let (report, bodies) = results.take(A).unwrap();
-        let numbers: Vec<_> = report.lanes.iter().flat_map(|lane| &lane.results).map(|r| r.number).collect();
-        assert_eq!((numbers, bodies), (vec![2, 1, 3], vec![vec![2], vec![1], vec![3]]));
+        let numbers: Vec<_> = report
+            .lanes
+            .iter()
+            .flat_map(|lane| &lane.results)
+            .map(|r| r.number)
+            .collect();
+        assert_eq!(
+            (numbers, bodies),
+            (vec![2, 1, 3], vec![vec![2], vec![1], vec![3]])
+        );
     }
 
     #[test]

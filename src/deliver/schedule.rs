@@ -26,7 +26,11 @@ impl Turns {
     /// Adds a lane with this many deliveries; answers its number.
     pub(super) fn add(&mut self, deliveries: usize, concurrency: u8) -> usize {
         let concurrency = usize::from(concurrency).max(1);
-        self.lanes.push(Waiting { deliveries: (0..deliveries).collect(), concurrency, in_flight: 0 });
+        self.lanes.push(Waiting {
+            deliveries: (0..deliveries).collect(),
+            concurrency,
+            in_flight: 0,
+        });
         self.lanes.len() - 1
     }
 
@@ -62,7 +66,9 @@ impl Turns {
 
     /// Takes a lane's deliveries out; answers how many had not been taken.
     pub(super) fn give_up(&mut self, lane: usize) -> usize {
-        self.lanes.get_mut(lane).map_or(0, |lane| std::mem::take(&mut lane.deliveries).len())
+        self.lanes
+            .get_mut(lane)
+            .map_or(0, |lane| std::mem::take(&mut lane.deliveries).len())
     }
 }
 

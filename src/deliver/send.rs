@@ -49,9 +49,19 @@ pub(super) fn open(lane: &Lane, keys: &MasterKeys) -> Result<Opened, NotOpened> 
         })
     };
     let key = |part| SigningKey::from_bytes(&read(part, "secret")?).map_err(|_| NotOpened::Broken);
-    let headers = lane.headers.as_ref().map(|part| read(part, "headers")).transpose()?;
-    let headers = headers.map(|json| serde_json::from_slice(&json)).transpose().map_err(|_| NotOpened::Broken)?;
-    Ok(Opened { keys: lane.keys.iter().map(key).collect::<Result<_, _>>()?, headers: headers.unwrap_or_default() })
+    let headers = lane
+        .headers
+        .as_ref()
+        .map(|part| read(part, "headers"))
+        .transpose()?;
+    let headers = headers
+        .map(|json| serde_json::from_slice(&json))
+        .transpose()
+        .map_err(|_| NotOpened::Broken)?;
+    Ok(Opened {
+        keys: lane.keys.iter().map(key).collect::<Result<_, _>>()?,
+        headers: headers.unwrap_or_default(),
+    })
 }
 
 /// Whether a send that begins now can end, and be reported, inside its lease.
@@ -96,7 +106,13 @@ pub(super) async fn send(
         return (result, Vec::new());
     };
     let headers = headers(lane, opened, handout, body, now);
-    let outgoing = Outgoing { target: &target, method: Method::Post, headers: &headers, body, deadline_ms: timeout_ms };
+    let outgoing = Outgoing {
+        target: &target,
+        method: Method::Post,
+        headers: &headers,
+        body,
+        deadline_ms: timeout_ms,
+    };
     let ended = fetch::send(outgoing).await;
     result.started_at = ended.started_at;
     result.duration_ms = ended.duration_ms;
@@ -107,11 +123,20 @@ pub(super) async fn send(
 }
 
 /// All that the request carries: the endpoint's own headers first, so that none of them replaces one of ours.
-fn headers(lane: &Lane, opened: &Opened, handout: &Handout, body: &[u8], now: Millis) -> Vec<(String, String)> {
+fn headers(
+    lane: &Lane,
+    opened: &Opened,
+    handout: &Handout,
+    body: &[u8],
+    now: Millis,
+) -> Vec<(String, String)> {
     let mut headers: Vec<(String, String)> = opened.headers.clone().into_iter().collect();
     headers.push(("user-agent".to_owned(), USER_AGENT.to_owned()));
     headers.push(("content-type".to_owned(), handout.content_type.clone()));
-    headers.push(("postern-hop".to_owned(), handout.hop.saturating_add(1).to_string()));
+    headers.push((
+        "postern-hop".to_owned(),
+        handout.hop.saturating_add(1).to_string(),
+    ));
     let id = handout.message.to_string();
     let signed = signature::headers(lane.header_names, &opened.keys, &id, now.seconds(), body);
     headers.extend(signed.into_iter().map(|(name, value)| (name.to_owned(), value)));

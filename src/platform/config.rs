@@ -25,8 +25,6 @@ pub(crate) struct Config {
     pub(crate) master_keys: MasterKeys,
     /// Keys of the API's tokens.
     pub(crate) jwt: JwtKeys,
-    /// How long a hand-out is good.
-    pub(crate) lease_ms: u64,
     /// How long one delivery may take.
     pub(crate) delivery_timeout_ms: u64,
     /// Tests may plant panics and look inside.
@@ -76,7 +74,6 @@ impl Config {
             policy: policy(&allow_private, &[&base_url])?,
             master_keys: MasterKeys::parse(&text("MASTER_KEYS")).map_err(|_| unread("MASTER_KEYS"))?,
             jwt: jwt_keys(&text("JWT_SECRET")).ok_or_else(|| unread("JWT_SECRET"))?,
-            lease_ms: 1000 * seconds("LEASE_SECONDS", 60)?,
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,

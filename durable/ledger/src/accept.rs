@@ -10,7 +10,7 @@ use postern_domain::wire::{MessageView, Trigger};
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
 use crate::line::Line;
-use crate::memory::message_id;
+use crate::memory::{Memory, message_id};
 use crate::sql::{Sql, Value};
 use crate::{Ledger, Random};
 
@@ -30,33 +30,47 @@ impl<S: Sql> Ledger<S> {
     /// Takes a message. Whoever sees `Ok` has it stored; a duplicate gets the answer of the first.
     pub(crate) fn accept(
         &mut self,
-        call: Accept,
+        call: &Accept,
         body: Vec<u8>,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<Accepted, Problem> {
         self.memory()?;
         if self.settings.rules.nonce && !call.repeat && now.since(call.sent_at) > FIRST_TRY_MS {
-            return Err(Problem::new(Code::Overloaded, "The application is busy; try again in a few seconds"));
+            return Err(Problem::new(
+                Code::Overloaded,
+                "The application is busy; try again in a few seconds",
+            ));
         }
         if let Some(source) = call.source {
             let known = self.memory()?.sources.get(&source);
-            known.filter(|source| source.deleted_at.is_none()).ok_or_else(Problem::not_found)?;
+            known
+                .filter(|source| source.deleted_at.is_none())
+                .ok_or_else(Problem::not_found)?;
         }
-        if self.settings.rules.nonce && call.repeat {
-            if let Some(message) = self.find_nonce(call.nonce, call.sent_at)? {
-                return Ok(Accepted { message: self.view_of(message, &call), duplicate: false });
-            }
+        let stood = if self.settings.rules.nonce && call.repeat {
+            self.find_nonce(call.nonce, call.sent_at)?
+        } else {
+            None
+        };
+        if let Some(message) = stood {
+            return Ok(Accepted {
+                message: self.view_of(message, call),
+                duplicate: false,
+            });
         }
-        let keys = match self.keys_of(&call)? {
+        let keys = match self.keys_of(call)? {
             Keys::Known(message) => {
-                return Ok(Accepted { message: self.known_view(message, &call)?, duplicate: true });
+                return Ok(Accepted {
+                    message: self.known_view(message, call)?,
+                    duplicate: true,
+                });
             }
             Keys::New(keys) => keys,
         };
         self.room_for(call.source.is_some())?;
         self.roll(now)?;
-        self.store(&call, body, &keys, now, random)
+        self.store(call, body, &keys, now, random)
     }
 
     fn store(
@@ -74,38 +88,18 @@ impl<S: Sql> Ledger<S> {
         let mut part = [0; 7];
         random.fill(&mut part);
         let id = message_id(sequence, time, &part);
-        let not_sent = (call.hop >= HOP_LIMIT)
-            .then(|| format!("it passed {} gateways already; it is stored, and not sent on", call.hop));
-        let owed: Vec<u32> = match not_sent {
-            Some(_) => Vec::new(),
-            None => memory
-                .endpoints
-                .values()
-                .filter(|endpoint| endpoint.is_on())
-                .filter(|endpoint| event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type))
-                .filter(|endpoint| {
-                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
-                })
-                .map(|endpoint| endpoint.number)
-                .collect(),
-        };
-        // Which endpoints are held back, and the line that each of those stands in from here on.
-        let mut free = Vec::new();
-        let mut behind = Vec::new();
-        let mut lines = Vec::new();
-        for endpoint in &owed {
-            if memory.lines.contains_key(endpoint) {
-                behind.push((*endpoint, memory.gate_opens_at(*endpoint, now)));
-                continue;
-            }
-            if memory.tokens(*endpoint, now) > 0 {
-                memory.take_tokens(*endpoint, 1);
-                free.push(*endpoint);
-            } else {
-                lines.push(Line::begin(*endpoint, sequence, memory.gate_opens_at(*endpoint, now)));
-            }
-        }
-        let segment = memory.segments.last().map(|s| s.number).ok_or_else(|| Problem::internal("no segment"))?;
+        let Owing {
+            owed,
+            free,
+            behind,
+            lines,
+            not_sent,
+        } = memory.decide(call, sequence, now);
+        let segment = memory
+            .segments
+            .last()
+            .map(|s| s.number)
+            .ok_or_else(|| Problem::internal("no segment"))?;
         let generation = memory.key_generations.last().map(|g| g.number);
         let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
         let lease_over = (!free.is_empty()).then(|| time.plus(lease));
@@ -115,7 +109,11 @@ impl<S: Sql> Ledger<S> {
             .chain(behind.iter().map(|(_, opens_at)| *opens_at))
             .min();
         // A message that nobody wants still has to go one day.
-        let wake = wake.or_else(|| self.memory.as_ref().and_then(|memory| self.retention_wake(memory, time)));
+        let wake = wake.or_else(|| {
+            self.memory
+                .as_ref()
+                .and_then(|memory| self.retention_wake(memory, time))
+        });
         let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
 
         let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
@@ -160,13 +158,19 @@ impl<S: Sql> Ledger<S> {
         self.outbox.extend(outgoing);
         let mut view = self.view_of(id, call);
         view.not_sent = not_sent;
-        Ok(Accepted { message: view, duplicate: false })
+        Ok(Accepted {
+            message: view,
+            duplicate: false,
+        })
     }
 
     /// Where nothing else wakes the object, the first message of a segment arranges for its end.
-    fn retention_wake(&self, memory: &crate::memory::Memory, time: Millis) -> Option<Millis> {
+    fn retention_wake(&self, memory: &Memory, time: Millis) -> Option<Millis> {
         let alone = matches!(self.armed, crate::Armed::No | crate::Armed::Unknown);
-        alone.then(|| self.retention_at(memory).unwrap_or_else(|| time.plus(self.settings.retention_ms)))
+        alone.then(|| {
+            self.retention_at(memory)
+                .unwrap_or_else(|| time.plus(self.settings.retention_ms))
+        })
     }
 
     /// The keys that the message brings, or the message that one of them is of already.
@@ -182,7 +186,11 @@ impl<S: Sql> Ledger<S> {
                     Err(crate::idempotency::reused())
                 };
             }
-            keys.push(NewKey { scope: Scope::Idempotency, hash, fingerprint: Some(fingerprint) });
+            keys.push(NewKey {
+                scope: Scope::Idempotency,
+                hash,
+                fingerprint: Some(fingerprint),
+            });
         }
         if let Some(event_id) = &call.event_id {
             let scope = call.source.map_or(Scope::EventId, Scope::Source);
@@ -196,7 +204,11 @@ impl<S: Sql> Ledger<S> {
                     )),
                 };
             }
-            keys.push(NewKey { scope, hash, fingerprint: None });
+            keys.push(NewKey {
+                scope,
+                hash,
+                fingerprint: None,
+            });
         }
         Ok(Keys::New(keys))
     }
@@ -212,7 +224,10 @@ impl<S: Sql> Ledger<S> {
                 "SELECT sequence, time, random FROM message_{segment} \
                  WHERE sequence >= ? AND sequence < ? AND nonce = ? LIMIT 1"
             );
-            if let Some(row) = self.sql.row(&statement, &[from.into(), to.into(), nonce.into()])? {
+            if let Some(row) = self
+                .sql
+                .row(&statement, &[from.into(), to.into(), nonce.into()])?
+            {
                 return Ok(Some(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?)));
             }
         }
@@ -227,7 +242,9 @@ impl<S: Sql> Ledger<S> {
             channels: call.channels.clone(),
             timestamp: Millis(id.0.time),
             content_type: call.content_type.clone(),
-            source: call.source.and_then(|number| self.memory.as_ref()?.source_id(number)),
+            source: call
+                .source
+                .and_then(|number| self.memory.as_ref()?.source_id(number)),
             not_sent: None,
         }
     }
@@ -235,6 +252,73 @@ impl<S: Sql> Ledger<S> {
     /// The message that was there already, as it is stored; once it is gone, as the duplicate says it.
     fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
         Ok(self.message_view(id)?.unwrap_or_else(|| self.view_of(id, call)))
+    }
+}
+
+/// What a message owes, and how each of it leaves.
+struct Owing {
+    /// Endpoints that want it.
+    owed: Vec<u32>,
+    /// Those that get it now.
+    free: Vec<u32>,
+    /// Those whose line is behind already, and when its gate opens.
+    behind: Vec<(u32, Millis)>,
+    /// Lines that begin with it.
+    lines: Vec<Line>,
+    /// Why it owes nothing at all.
+    not_sent: Option<String>,
+}
+
+impl Memory {
+    /// Decides it, and takes the tokens of those that get it now.
+    fn decide(&mut self, call: &Accept, sequence: u64, now: Millis) -> Owing {
+        let not_sent = (call.hop >= HOP_LIMIT).then(|| {
+            format!(
+                "it passed {} gateways already; it is stored, and not sent on",
+                call.hop
+            )
+        });
+        let owed: Vec<u32> = match not_sent {
+            Some(_) => Vec::new(),
+            None => self
+                .endpoints
+                .values()
+                .filter(|endpoint| endpoint.is_on())
+                .filter(|endpoint| {
+                    event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
+                })
+                .filter(|endpoint| {
+                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
+                })
+                .map(|endpoint| endpoint.number)
+                .collect(),
+        };
+        let mut free = Vec::new();
+        let mut behind = Vec::new();
+        let mut lines = Vec::new();
+        for endpoint in &owed {
+            if self.lines.contains_key(endpoint) {
+                behind.push((*endpoint, self.gate_opens_at(*endpoint, now)));
+                continue;
+            }
+            if self.tokens(*endpoint, now) > 0 {
+                self.take_tokens(*endpoint, 1);
+                free.push(*endpoint);
+            } else {
+                lines.push(Line::begin(
+                    *endpoint,
+                    sequence,
+                    self.gate_opens_at(*endpoint, now),
+                ));
+            }
+        }
+        Owing {
+            owed,
+            free,
+            behind,
+            lines,
+            not_sent,
+        }
     }
 }
 
@@ -253,12 +337,23 @@ fn row_of(
     not_sent: Option<&str>,
     body: Vec<u8>,
 ) -> Result<[Value; 14], Problem> {
-    let channels = call.channels.as_ref().map(serde_json::to_string).transpose().map_err(Problem::internal)?;
-    let headers = (!call.headers.is_empty()).then(|| serde_json::to_string(&call.headers)).transpose();
+    let channels = call
+        .channels
+        .as_ref()
+        .map(serde_json::to_string)
+        .transpose()
+        .map_err(Problem::internal)?;
+    let headers = (!call.headers.is_empty())
+        .then(|| serde_json::to_string(&call.headers))
+        .transpose();
     Ok([
         id.0.sequence.into(),
         id.0.time.into(),
-        owed.iter().map(u32::to_string).collect::<Vec<_>>().join(",").into(),
+        owed.iter()
+            .map(u32::to_string)
+            .collect::<Vec<_>>()
+            .join(",")
+            .into(),
         Value::Blob(id.0.random.to_vec()),
         call.nonce.into(),
         call.event_type.as_str().into(),

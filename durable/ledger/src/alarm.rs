@@ -3,6 +3,8 @@
 //! All of a run is one turn without an await, so a crash in it commits nothing and the platform rings again; a panic is
 //! caught by the shell, which rings again later. An error of one task keeps no other from its work.
 
+use std::collections::BTreeMap;
+
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
@@ -101,13 +103,15 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn is_wiped(&self) -> bool {
-        matches!(self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]), Ok(None))
+        matches!(
+            self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]),
+            Ok(None)
+        )
     }
 
     /// Hands out what is due. Each row moves to the end of its lease, with its number, before anything leaves.
     fn hand_out_due(&mut self, now: Millis) -> Result<(), Problem> {
-        let statement =
-            "SELECT time, endpoint, sequence, kind, generation FROM due WHERE time <= ? ORDER BY time LIMIT ?";
+        let statement = "SELECT time, endpoint, sequence, kind, generation FROM due WHERE time <= ? ORDER BY time LIMIT ?";
         let rows = self.sql.rows(statement, &[now.into(), DUE_SLICE.into()])?;
         if rows.is_empty() {
             return Ok(());
@@ -115,6 +119,7 @@ impl<S: Sql> Ledger<S> {
         let until = now.plus(self.settings.lease_ms);
         let mut moves = Vec::new();
         let mut outgoing = Vec::new();
+        let mut held = BTreeMap::new();
         for row in rows {
             let due = Due {
                 time: row.time(0)?,
@@ -130,28 +135,38 @@ impl<S: Sql> Ledger<S> {
             };
             let memory = self.memory()?;
             if memory.tokens(due.endpoint, now) == 0 {
-                // Held back: due when the gate opens, one token's time after the one before it.
-                let at = memory.gate_opens_at(due.endpoint, now);
-                let later = moves.iter().filter(|(d, to)| {
-                    let held: &Option<(Millis, Option<u64>)> = to;
-                    let d: &Due = d;
-                    d.endpoint == due.endpoint && matches!(held, Some((_, None)))
-                });
-                let rate = memory.endpoints.get(&due.endpoint).and_then(|e| e.config.throttle_rate);
-                let rate = u64::from(rate.or(memory.settings.throttle_rate).unwrap_or(1)).max(1);
-                let at = at.plus(later.count() as u64 * 1000 / rate);
+                // Held back: due when the gate opens, each one token's time after the one before it.
+                let before = held.entry(due.endpoint).or_insert(0_u64);
+                let rate = memory
+                    .endpoints
+                    .get(&due.endpoint)
+                    .and_then(|e| e.config.throttle_rate);
+                let rate = rate.or(memory.settings.throttle_rate).unwrap_or(1).max(1);
+                let at = memory
+                    .gate_opens_at(due.endpoint, now)
+                    .plus(*before * 1000 / u64::from(rate));
+                *before += 1;
                 moves.push((due, Some((at, None))));
                 continue;
             }
             memory.take_tokens(due.endpoint, 1);
-            let trigger = if due.kind == 1 { Trigger::Manual } else { Trigger::Scheduled };
+            let trigger = if due.kind == 1 {
+                Trigger::Manual
+            } else {
+                Trigger::Scheduled
+            };
             let out = memory.hand_out(due.endpoint, &message, until, trigger, now);
             moves.push((due, Some((until, Some(out.handout.number)))));
             outgoing.push(out);
         }
         self.sql.atomic(|sql| {
             for (due, to) in &moves {
-                let key = [due.time.into(), due.endpoint.into(), due.sequence.into(), Value::Int(due.kind)];
+                let key = [
+                    due.time.into(),
+                    due.endpoint.into(),
+                    due.sequence.into(),
+                    Value::Int(due.kind),
+                ];
                 let place = "WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
                 match to {
                     None => sql.run(&format!("DELETE FROM due {place}"), &key)?,
@@ -172,11 +187,19 @@ impl<S: Sql> Ledger<S> {
     fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
         let checked = self.settings.rules.due_checked;
         let memory = self.memory()?;
-        let Some(segment) = memory.open_segment_of(due.sequence) else { return Ok(None) };
-        let Some(endpoint) = memory.endpoints.get(&due.endpoint) else { return Ok(None) };
+        let Some(segment) = memory.open_segment_of(due.sequence) else {
+            return Ok(None);
+        };
+        let Some(endpoint) = memory.endpoints.get(&due.endpoint) else {
+            return Ok(None);
+        };
         if checked {
             let manual = due.kind == 1;
-            let live = if manual { due.generation == Some(endpoint.generation) } else { endpoint.is_on() };
+            let live = if manual {
+                due.generation == Some(endpoint.generation)
+            } else {
+                endpoint.is_on()
+            };
             if !live || (!manual && self.is_cancelled(due.endpoint, due.sequence)?) {
                 return Ok(None);
             }
@@ -185,7 +208,12 @@ impl<S: Sql> Ledger<S> {
                 return Ok(None);
             }
         }
-        if !self.memory()?.endpoints.get(&due.endpoint).is_some_and(Endpoint::is_on) {
+        if !self
+            .memory()?
+            .endpoints
+            .get(&due.endpoint)
+            .is_some_and(Endpoint::is_on)
+        {
             return Ok(None);
         }
         MessageToSend::read(&self.sql, segment, due.sequence)

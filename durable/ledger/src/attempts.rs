@@ -10,7 +10,7 @@ use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, MessageVi
 
 use crate::Ledger;
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_from};
-use crate::memory::message_id;
+use crate::memory::{Memory, message_id};
 use crate::messages::matches;
 use crate::page::{MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql};
@@ -43,10 +43,23 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(Page<AttemptView>, Vec<Vec<u8>>), Problem> {
         let id = self.message_named(&call.message)?;
         let message = self.message_view(id)?.ok_or_else(Problem::not_found)?;
-        let only = call.filter.endpoint.as_ref().map(|endpoint| self.endpoint_number(endpoint)).transpose()?;
-        let segment = self.memory()?.segment_of(id.0.sequence).map(|s| s.number).ok_or_else(Problem::not_found)?;
+        let only = call
+            .filter
+            .endpoint
+            .as_ref()
+            .map(|endpoint| self.endpoint_number(endpoint))
+            .transpose()?;
+        let segment = self
+            .memory()?
+            .segment_of(id.0.sequence)
+            .map(|s| s.number)
+            .ok_or_else(Problem::not_found)?;
         let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
-        let owed = self.sql.row(&statement, &[id.0.sequence.into()])?.ok_or_else(Problem::not_found)?.text(0)?;
+        let owed = self
+            .sql
+            .row(&statement, &[id.0.sequence.into()])?
+            .ok_or_else(Problem::not_found)?
+            .text(0)?;
 
         let mut all = Vec::new();
         for endpoint in owed_to(&owed).filter(|endpoint| only.is_none_or(|only| only == *endpoint)) {
@@ -96,8 +109,12 @@ impl<S: Sql> Ledger<S> {
             }
             looked += 1;
             stream.advance();
-            let Some(segment) = self.memory()?.segment_of(found.sequence).map(|s| s.number) else { continue };
-            let Some(message) = self.message_at(segment, found.sequence)? else { continue };
+            let Some(segment) = self.memory()?.segment_of(found.sequence).map(|s| s.number) else {
+                continue;
+            };
+            let Some(message) = self.message_at(segment, found.sequence)? else {
+                continue;
+            };
             let (view, response) = self.view(&message, endpoint, segment, found)?;
             if wanted(&call.filter, &message, &view) {
                 bytes += response.len();
@@ -112,7 +129,11 @@ impl<S: Sql> Ledger<S> {
         }
         // Backwards, the page before begins where the look ended, and the one behind where it began.
         let before = if turn.from.is_none() { newest } else { start };
-        let (next, previous) = if turn.backwards { (start, end) } else { (end, before) };
+        let (next, previous) = if turn.backwards {
+            (start, end)
+        } else {
+            (end, before)
+        };
         let any = !data.is_empty() || !done;
         Ok((
             Page {
@@ -125,22 +146,36 @@ impl<S: Sql> Ledger<S> {
         ))
     }
 
-    fn attempts_of_delivery(&self, segment: u64, endpoint: u32, sequence: u64) -> Result<Vec<Found>, Problem> {
+    fn attempts_of_delivery(
+        &self,
+        segment: u64,
+        endpoint: u32,
+        sequence: u64,
+    ) -> Result<Vec<Found>, Problem> {
         let statement = format!(
             "SELECT {ATTEMPT_COLUMNS}, numbers FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?"
         );
-        let Some(row) = self.sql.row(&statement, &[endpoint.into(), sequence.into()])? else { return Ok(Vec::new()) };
+        let Some(row) = self.sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
+            return Ok(Vec::new());
+        };
         let mut found = Vec::new();
         if row.maybe(0, Row::number)?.is_some() {
             let recorded = Recorded::read(&row, 0)?;
-            found.push(Found { sequence, trigger: Trigger::Scheduled, recorded });
+            found.push(Found {
+                sequence,
+                trigger: Trigger::Scheduled,
+                recorded,
+            });
         }
         for number in numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()) {
             let statement = format!(
                 "SELECT {ATTEMPT_COLUMNS}, kind FROM attempt_{segment} \
                  WHERE endpoint = ? AND number = ? AND sequence = ?"
             );
-            if let Some(row) = self.sql.row(&statement, &[endpoint.into(), number.into(), sequence.into()])? {
+            if let Some(row) = self
+                .sql
+                .row(&statement, &[endpoint.into(), number.into(), sequence.into()])?
+            {
                 found.push(Found {
                     sequence,
                     trigger: trigger(row.int(8)?),
@@ -153,7 +188,9 @@ impl<S: Sql> Ledger<S> {
 
     fn message_at(&mut self, segment: u64, sequence: u64) -> Result<Option<MessageView>, Problem> {
         let statement = format!("SELECT time, random FROM message_{segment} WHERE sequence = ?");
-        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else { return Ok(None) };
+        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
+            return Ok(None);
+        };
         let id: MessageId = message_id(sequence, row.time(0)?, &row.blob(1)?);
         self.message_view(id)
     }
@@ -174,13 +211,19 @@ impl<S: Sql> Ledger<S> {
             Some(latest) => *latest == recorded.number,
             None => row.first.is_some_and(|(first, _)| first == recorded.number),
         };
-        let waits = row.filter(|row| row.state == State::Waiting && !cancelled).filter(is_latest);
+        let waits = row
+            .filter(|row| row.state == State::Waiting && !cancelled)
+            .filter(is_latest);
         let view = AttemptView {
             id: AttemptId::new(message.id, number, recorded.number),
-            endpoint: memory.endpoint_id(endpoint),
+            endpoint: Memory::endpoint_id(endpoint),
             message: message.id,
             url: recorded.url,
-            status: if recorded.ok { AttemptStatus::Success } else { AttemptStatus::Failure },
+            status: if recorded.ok {
+                AttemptStatus::Success
+            } else {
+                AttemptStatus::Failure
+            },
             response_status: recorded.status,
             cause: recorded.cause,
             duration_ms: recorded.duration,
@@ -194,7 +237,11 @@ impl<S: Sql> Ledger<S> {
 }
 
 fn trigger(kind: i64) -> Trigger {
-    if kind == 1 { Trigger::Manual } else { Trigger::Scheduled }
+    if kind == 1 {
+        Trigger::Manual
+    } else {
+        Trigger::Scheduled
+    }
 }
 
 fn wanted(filter: &AttemptFilter, message: &MessageView, view: &AttemptView) -> bool {
@@ -217,12 +264,22 @@ fn wanted(filter: &AttemptFilter, message: &MessageView, view: &AttemptView) -> 
 }
 
 impl Position {
-    const NEWEST: Self = Self { sequence: u64::MAX >> 16, later: (u64::MAX >> 16, u64::MAX >> 16) };
+    const NEWEST: Self = Self {
+        sequence: u64::MAX >> 16,
+        later: (u64::MAX >> 16, u64::MAX >> 16),
+    };
 
     fn read(text: &str) -> Option<Self> {
-        let mut parts = text.strip_prefix("at_")?.split('_').map(|part| u64::from_str_radix(part, 36).ok());
-        let position = Self { sequence: parts.next()??, later: (parts.next()??, parts.next()??) };
-        (parts.next().is_none() && position.sequence.max(position.later.0).max(position.later.1) <= u64::MAX >> 16)
+        let mut parts = text
+            .strip_prefix("at_")?
+            .split('_')
+            .map(|part| u64::from_str_radix(part, 36).ok());
+        let position = Self {
+            sequence: parts.next()??,
+            later: (parts.next()??, parts.next()??),
+        };
+        (parts.next().is_none()
+            && position.sequence.max(position.later.0).max(position.later.1) <= u64::MAX >> 16)
             .then_some(position)
     }
 }
@@ -230,7 +287,13 @@ impl Position {
 impl std::fmt::Display for Position {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (number, sequence) = self.later;
-        write!(f, "at_{}_{}_{}", Base36(self.sequence), Base36(number), Base36(sequence))
+        write!(
+            f,
+            "at_{}_{}_{}",
+            Base36(self.sequence),
+            Base36(number),
+            Base36(sequence)
+        )
     }
 }
 
@@ -282,7 +345,10 @@ impl Merge {
         self.fill(ledger)?;
         Ok(Position {
             sequence: self.first.last().map_or(0, |found| found.sequence + 1),
-            later: self.later.last().map_or((0, 0), |found| (found.recorded.number, found.sequence + 1)),
+            later: self
+                .later
+                .last()
+                .map_or((0, 0), |found| (found.recorded.number, found.sequence + 1)),
         })
     }
 
@@ -290,8 +356,15 @@ impl Merge {
     fn peek<S: Sql>(&mut self, ledger: &mut Ledger<S>) -> Result<Option<Found>, Problem> {
         self.fill(ledger)?;
         Ok(self.next_is_later().and_then(|later| {
-            let from = if later { self.later.last() } else { self.first.last() };
-            from.map(|found| Found { recorded: found.recorded.clone(), ..*found })
+            let from = if later {
+                self.later.last()
+            } else {
+                self.first.last()
+            };
+            from.map(|found| Found {
+                recorded: found.recorded.clone(),
+                ..*found
+            })
         }))
     }
 
@@ -319,7 +392,9 @@ impl Merge {
             (None, None) => None,
             (Some(_), None) => Some(false),
             (None, Some(_)) => Some(true),
-            (Some(first), Some(later)) => Some((later.recorded.number > first.recorded.number) != self.backwards),
+            (Some(first), Some(later)) => {
+                Some((later.recorded.number > first.recorded.number) != self.backwards)
+            }
         }
     }
 
@@ -359,10 +434,17 @@ impl Merge {
                  ORDER BY sequence {order} LIMIT ?"
             );
             let rest = (BATCH - found.len()) as u64;
-            for row in ledger.sql.rows(&statement, &[self.endpoint.into(), low.into(), high.into(), rest.into()])? {
+            for row in ledger.sql.rows(
+                &statement,
+                &[self.endpoint.into(), low.into(), high.into(), rest.into()],
+            )? {
                 let recorded = Recorded::read(&row, 0)?;
                 let sequence = row.number(8)?;
-                found.push(Found { sequence, trigger: Trigger::Scheduled, recorded });
+                found.push(Found {
+                    sequence,
+                    trigger: Trigger::Scheduled,
+                    recorded,
+                });
             }
             if found.len() == BATCH {
                 break;
@@ -372,9 +454,18 @@ impl Merge {
     }
 
     fn read_later<S: Sql>(&self, ledger: &mut Ledger<S>) -> Result<Vec<Found>, Problem> {
-        let segments: Vec<u64> = ledger.memory()?.segments.iter().map(|segment| segment.number).collect();
+        let segments: Vec<u64> = ledger
+            .memory()?
+            .segments
+            .iter()
+            .map(|segment| segment.number)
+            .collect();
         let (number, sequence) = self.read_to.later;
-        let (compare, order) = if self.backwards { (">=", "ASC") } else { ("<", "DESC") };
+        let (compare, order) = if self.backwards {
+            (">=", "ASC")
+        } else {
+            ("<", "DESC")
+        };
         let mut found = Vec::new();
         for segment in segments {
             let statement = format!(
@@ -382,7 +473,12 @@ impl Merge {
                  WHERE endpoint = ? AND (number, sequence) {compare} (?, ?) \
                  ORDER BY number {order}, sequence {order} LIMIT ?"
             );
-            let values = [self.endpoint.into(), number.into(), sequence.into(), (BATCH as u64).into()];
+            let values = [
+                self.endpoint.into(),
+                number.into(),
+                sequence.into(),
+                (BATCH as u64).into(),
+            ];
             for row in ledger.sql.rows(&statement, &values)? {
                 found.push(Found {
                     sequence: row.number(8)?,

@@ -57,7 +57,7 @@ impl<S: Sql> Ledger<S> {
             Call::Wipe(call) => head(self.wipe(&call)),
             Call::Accept(call) => {
                 let source = call.source;
-                let accepted = self.accept(call, bodies.pop().unwrap_or_default(), now, random);
+                let accepted = self.accept(&call, bodies.pop().unwrap_or_default(), now, random);
                 if let (Ok(_), Some(source)) = (&accepted, source) {
                     self.source_active(source)?;
                 }
@@ -102,7 +102,10 @@ impl<S: Sql> Ledger<S> {
         let may = match envelope.caller {
             Caller::Organisation(organisation) => memory.organisation == organisation,
             Caller::Ingest => {
-                matches!(envelope.call, Call::SourceByToken(_) | Call::SourceRejected(_) | Call::Accept(_))
+                matches!(
+                    envelope.call,
+                    Call::SourceByToken(_) | Call::SourceRejected(_) | Call::Accept(_)
+                )
             }
             Caller::System => matches!(
                 envelope.call,

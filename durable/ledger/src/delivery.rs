@@ -92,26 +92,37 @@ pub(crate) struct DeliveryRow {
 }
 
 /// Reads one delivery's row.
-pub(crate) fn read<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64) -> Result<Option<DeliveryRow>, Problem> {
+pub(crate) fn read<S: Sql>(
+    sql: &S,
+    segment: u64,
+    endpoint: u32,
+    sequence: u64,
+) -> Result<Option<DeliveryRow>, Problem> {
     let statement = format!(
         "SELECT state, attempts, next_at, numbers, number, ok FROM delivery_{segment} \
          WHERE endpoint = ? AND sequence = ?"
     );
-    let Some(row) = sql.row(&statement, &[endpoint.into(), sequence.into()])? else { return Ok(None) };
+    let Some(row) = sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
+        return Ok(None);
+    };
     let first = row.maybe(4, Row::number)?;
     Ok(Some(DeliveryRow {
         state: State::read(&row, 0)?,
         attempts: row.small(1)?,
         next_at: row.maybe(2, Row::time)?,
         numbers: numbers_from(&row.maybe(3, Row::text)?.unwrap_or_default()),
-        first: first.map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1))).transpose()?,
+        first: first
+            .map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1)))
+            .transpose()?,
     }))
 }
 
 /// Whether a delivery has a row.
 pub(crate) fn exists<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64) -> Result<bool, Problem> {
     let statement = format!("SELECT 1 FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?");
-    Ok(sql.row(&statement, &[endpoint.into(), sequence.into()])?.is_some())
+    Ok(sql
+        .row(&statement, &[endpoint.into(), sequence.into()])?
+        .is_some())
 }
 
 /// Writes the row of a delivery whose lease was lost before any result came: no attempt, tried again at once.
@@ -127,7 +138,10 @@ pub(crate) fn insert_lost<S: Sql>(
          VALUES (?, ?, ?, 0, ?, ?)"
     );
     let waiting = Value::Int(State::Waiting.stored());
-    sql.run(&statement, &[endpoint.into(), sequence.into(), waiting, now.into(), now.into()])?;
+    sql.run(
+        &statement,
+        &[endpoint.into(), sequence.into(), waiting, now.into(), now.into()],
+    )?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use postern_domain::wire::{EndpointConfig, EndpointView};
 use serde::{Deserialize, Serialize};
 
 use crate::idempotency::Noun;
+use crate::memory::Memory;
 use crate::page::{self, Turn};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -51,7 +52,10 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn to_part(&self) -> SealedPart {
-        SealedPart { sealed: self.sealed.clone(), generation: self.generation }
+        SealedPart {
+            sealed: self.sealed.clone(),
+            generation: self.generation,
+        }
     }
 }
 
@@ -69,11 +73,16 @@ impl<S: Sql> Ledger<S> {
         let mut endpoints = BTreeMap::new();
         for row in self.sql.rows(statement, &[])? {
             let json = |text: Option<String>| {
-                text.map(|text| serde_json::from_str(&text)).transpose().map_err(Problem::internal)
+                text.map(|text| serde_json::from_str(&text))
+                    .transpose()
+                    .map_err(Problem::internal)
             };
             let endpoint = Endpoint {
                 number: row.small(0)?,
-                random: row.blob(1)?.try_into().map_err(|_| Problem::internal("an endpoint's random part"))?,
+                random: row
+                    .blob(1)?
+                    .try_into()
+                    .map_err(|_| Problem::internal("an endpoint's random part"))?,
                 created_at: row.time(2)?,
                 updated_at: row.time(3)?,
                 deleted_at: row.maybe(4, Row::time)?,
@@ -98,14 +107,27 @@ impl<S: Sql> Ledger<S> {
             return self.endpoint_view(u32::try_from(number).map_err(Problem::internal)?);
         }
         let memory = self.memory()?;
-        if memory.endpoints.values().filter(|endpoint| endpoint.deleted_at.is_none()).count() >= MOST {
-            return Err(Problem::new(Code::Conflict, format!("An application has {MOST} endpoints at the most")));
+        if memory
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.deleted_at.is_none())
+            .count()
+            >= MOST
+        {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("An application has {MOST} endpoints at the most"),
+            ));
         }
         self.uid_is_free(call.config.uid.as_ref(), None)?;
-        let number: u32 = self.next_config_number("endpoint_number")?.try_into().map_err(Problem::internal)?;
+        let number: u32 = self
+            .next_config_number("endpoint_number")?
+            .try_into()
+            .map_err(Problem::internal)?;
         let key = match &call.secret {
-            Some(text) => SigningKey::parse(text)
-                .map_err(|_| Problem::fault(&["body", "secret"], "must be whsec_ and base64 of 24 to 75 bytes"))?,
+            Some(text) => SigningKey::parse(text).map_err(|_| {
+                Problem::fault(&["body", "secret"], "must be whsec_ and base64 of 24 to 75 bytes")
+            })?,
             None => SigningKey::from_random(bytes(random)),
         };
         let mut config = call.config.clone();
@@ -123,7 +145,11 @@ impl<S: Sql> Ledger<S> {
             generation,
             cancelled_through: memory.last_sequence,
             config,
-            keys: vec![Key { sealed, generation, not_after: None }],
+            keys: vec![Key {
+                sealed,
+                generation,
+                not_after: None,
+            }],
             headers,
         };
         let row = row_of(&endpoint)?;
@@ -171,20 +197,34 @@ impl<S: Sql> Ledger<S> {
                 let mut config = call.config.clone();
                 config.headers.clear();
                 let value = self.change(number, now, |_| config)?;
-                Ok(Upserted { value, created: false })
+                Ok(Upserted {
+                    value,
+                    created: false,
+                })
             }
             // An id is given by us alone: what is not there is not made under it.
             Err(problem) => {
                 let uid: Uid = call.endpoint.parse().map_err(|_| problem)?;
                 let mut config = call.config.clone();
                 config.uid.get_or_insert(uid);
-                let create = EndpointCreate { config, secret: None, idempotency: None };
-                Ok(Upserted { value: self.endpoint_create(&create, now, random)?, created: true })
+                let create = EndpointCreate {
+                    config,
+                    secret: None,
+                    idempotency: None,
+                };
+                Ok(Upserted {
+                    value: self.endpoint_create(&create, now, random)?,
+                    created: true,
+                })
             }
         }
     }
 
-    pub(crate) fn endpoint_patch(&mut self, call: &EndpointPatch, now: Millis) -> Result<EndpointView, Problem> {
+    pub(crate) fn endpoint_patch(
+        &mut self,
+        call: &EndpointPatch,
+        now: Millis,
+    ) -> Result<EndpointView, Problem> {
         let number = self.endpoint_number(&call.endpoint)?;
         let EndpointChange {
             url,
@@ -232,9 +272,19 @@ impl<S: Sql> Ledger<S> {
         let number = self.endpoint_number(&call.endpoint)?;
         let memory = self.memory()?;
         let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
-        let key = endpoint.keys.first().ok_or_else(|| Problem::internal("an endpoint without a key"))?;
-        let place = Place { tenant: memory.tenant, table: "endpoint", column: "secret", row: number.into(), generation: key.generation };
-        let blob = seal::from_text(&key.sealed).ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
+        let key = endpoint
+            .keys
+            .first()
+            .ok_or_else(|| Problem::internal("an endpoint without a key"))?;
+        let place = Place {
+            tenant: memory.tenant,
+            table: "endpoint",
+            column: "secret",
+            row: number.into(),
+            generation: key.generation,
+        };
+        let blob = seal::from_text(&key.sealed)
+            .ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
         let plain = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
         let key = SigningKey::from_bytes(&plain).map_err(Problem::internal)?;
         Ok(Secret { key: key.to_text() })
@@ -244,20 +294,36 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn endpoint_number(&mut self, text: &str) -> Result<u32, Problem> {
         let memory = self.memory()?;
         let id = text.parse::<EndpointId>().ok();
-        let found = memory.endpoints.values().filter(|endpoint| endpoint.deleted_at.is_none()).find(|endpoint| match id {
-            Some(id) => memory.endpoint_id(endpoint) == id,
-            None => endpoint.config.uid.as_ref().is_some_and(|uid| uid.as_str() == text),
-        });
-        found.map(|endpoint| endpoint.number).ok_or_else(Problem::not_found)
+        let found = memory
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.deleted_at.is_none())
+            .find(|endpoint| match id {
+                Some(id) => Memory::endpoint_id(endpoint) == id,
+                None => endpoint
+                    .config
+                    .uid
+                    .as_ref()
+                    .is_some_and(|uid| uid.as_str() == text),
+            });
+        found
+            .map(|endpoint| endpoint.number)
+            .ok_or_else(Problem::not_found)
     }
 
     /// Forgets tombstones that no message owes anything any more.
     pub(crate) fn bury_endpoints(&mut self, oldest: u64) -> Result<(), Problem> {
         let gone = |endpoint: &Endpoint| endpoint.deleted_at.is_some() && endpoint.cancelled_through < oldest;
-        let numbers: Vec<u32> =
-            self.memory()?.endpoints.values().filter(|endpoint| gone(endpoint)).map(|e| e.number).collect();
+        let numbers: Vec<u32> = self
+            .memory()?
+            .endpoints
+            .values()
+            .filter(|endpoint| gone(endpoint))
+            .map(|e| e.number)
+            .collect();
         for number in numbers {
-            self.sql.run("DELETE FROM endpoint WHERE number = ?", &[number.into()])?;
+            self.sql
+                .run("DELETE FROM endpoint WHERE number = ?", &[number.into()])?;
             self.memory()?.endpoints.remove(&number);
         }
         Ok(())
@@ -267,7 +333,7 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         Ok(EndpointView {
-            id: memory.endpoint_id(endpoint),
+            id: Memory::endpoint_id(endpoint),
             config: endpoint.config.clone(),
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
@@ -283,7 +349,12 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<EndpointView, Problem> {
         let memory = self.memory()?;
         let last = memory.last_sequence;
-        let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?.config.clone();
+        let before = memory
+            .endpoints
+            .get(&number)
+            .ok_or_else(Problem::not_found)?
+            .config
+            .clone();
         let was_off = before.disabled;
         let config = to(before);
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
@@ -299,7 +370,12 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
-        let mut endpoint = self.memory()?.endpoints.get(&number).ok_or_else(Problem::not_found)?.clone();
+        let mut endpoint = self
+            .memory()?
+            .endpoints
+            .get(&number)
+            .ok_or_else(Problem::not_found)?
+            .clone();
         change(&mut endpoint);
         let mut values = row_of(&endpoint)?;
         values.rotate_left(1);
@@ -315,9 +391,18 @@ impl<S: Sql> Ledger<S> {
     fn uid_is_free(&mut self, uid: Option<&Uid>, own: Option<u32>) -> Result<(), Problem> {
         let Some(uid) = uid else { return Ok(()) };
         let taken = self.memory()?.endpoints.values().any(|endpoint| {
-            endpoint.deleted_at.is_none() && Some(endpoint.number) != own && endpoint.config.uid.as_ref() == Some(uid)
+            endpoint.deleted_at.is_none()
+                && Some(endpoint.number) != own
+                && endpoint.config.uid.as_ref() == Some(uid)
         });
-        if taken { Err(Problem::new(Code::Conflict, "An endpoint with this uid exists already")) } else { Ok(()) }
+        if taken {
+            Err(Problem::new(
+                Code::Conflict,
+                "An endpoint with this uid exists already",
+            ))
+        } else {
+            Ok(())
+        }
     }
 
     fn seal_key(
@@ -328,8 +413,17 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<String, Problem> {
         let tenant = self.memory()?.tenant;
-        let place = Place { tenant, table: "endpoint", column: "secret", row: number.into(), generation };
-        let blob = self.master_keys()?.seal(&place, bytes(random), key.as_bytes()).map_err(Problem::internal)?;
+        let place = Place {
+            tenant,
+            table: "endpoint",
+            column: "secret",
+            row: number.into(),
+            generation,
+        };
+        let blob = self
+            .master_keys()?
+            .seal(&place, bytes(random), key.as_bytes())
+            .map_err(Problem::internal)?;
         Ok(seal::to_text(&blob))
     }
 
@@ -345,14 +439,28 @@ impl<S: Sql> Ledger<S> {
         }
         let tenant = self.memory()?.tenant;
         let plain = serde_json::to_vec(headers).map_err(Problem::internal)?;
-        let place = Place { tenant, table: "endpoint", column: "headers", row: number.into(), generation };
-        let blob = self.master_keys()?.seal(&place, bytes(random), &plain).map_err(Problem::internal)?;
-        Ok(Some(SealedPart { sealed: seal::to_text(&blob), generation }))
+        let place = Place {
+            tenant,
+            table: "endpoint",
+            column: "headers",
+            row: number.into(),
+            generation,
+        };
+        let blob = self
+            .master_keys()?
+            .seal(&place, bytes(random), &plain)
+            .map_err(Problem::internal)?;
+        Ok(Some(SealedPart {
+            sealed: seal::to_text(&blob),
+            generation,
+        }))
     }
 
     /// The next number of a kind of configuration: never one that was used before.
     pub(crate) fn next_config_number(&self, name: &str) -> Result<u64, Problem> {
-        let row = self.sql.row("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
+        let row = self
+            .sql
+            .row("SELECT value FROM meta WHERE name = ?", &[name.into()])?;
         Ok(row.map_or(Ok(0), |row| row.number(0))? + 1)
     }
 }
@@ -396,6 +504,9 @@ fn row_of(endpoint: &Endpoint) -> Result<Vec<Value>, Problem> {
         endpoint.cancelled_through.into(),
         json(serde_json::to_string(&endpoint.config))?,
         json(serde_json::to_string(&endpoint.keys))?,
-        endpoint.headers.as_ref().map_or(Ok(Value::Null), |headers| json(serde_json::to_string(headers)))?,
+        endpoint
+            .headers
+            .as_ref()
+            .map_or(Ok(Value::Null), |headers| json(serde_json::to_string(headers)))?,
     ])
 }

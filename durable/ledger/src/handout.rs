@@ -68,7 +68,12 @@ pub(crate) struct MessageToSend {
 impl MessageToSend {
     pub(crate) fn new(id: MessageId, content_type: &str, hop: u8, body: &[u8]) -> Self {
         let body = (body.len() <= INLINE_BODY).then(|| Rc::from(body));
-        Self { id, content_type: content_type.to_owned(), hop, body }
+        Self {
+            id,
+            content_type: content_type.to_owned(),
+            hop,
+            body,
+        }
     }
 
     /// Reads it again, for a hand-out that is not the first.
@@ -77,7 +82,9 @@ impl MessageToSend {
             "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END \
              FROM message_{segment} WHERE sequence = ?"
         );
-        let Some(row) = sql.row(&statement, &[sequence.into()])? else { return Ok(None) };
+        let Some(row) = sql.row(&statement, &[sequence.into()])? else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             id: message_id(sequence, row.time(0)?, &row.blob(1)?),
             content_type: row.text(2)?,
@@ -133,14 +140,19 @@ impl<S: Sql> Ledger<S> {
         for (number, handouts) in by_endpoint {
             let proven = self.is_proven(number)?;
             let memory = self.memory()?;
-            let Some(endpoint) = memory.endpoints.get(&number) else { continue };
+            let Some(endpoint) = memory.endpoints.get(&number) else {
+                continue;
+            };
             if endpoint.deleted_at.is_some() || endpoint.config.disabled {
                 continue; // cancelled by derivation
             }
             let queue = if proven { QueueKind::Fast } else { QueueKind::Slow };
             let concurrency = if proven { CONCURRENCY } else { CONCURRENCY_UNPROVEN };
             for part in parts(handouts, fixed_bytes(endpoint)) {
-                lanes.push(LaneOut { queue, frame: frame_of(memory, endpoint, part, concurrency)? });
+                lanes.push(LaneOut {
+                    queue,
+                    frame: frame_of(memory, endpoint, part, concurrency)?,
+                });
             }
         }
         Ok(lanes)
@@ -152,7 +164,12 @@ impl<S: Sql> Ledger<S> {
         if let Some(known) = memory.proven.get(&endpoint) {
             return Ok(*known);
         }
-        let segments: Vec<u64> = memory.segments.iter().rev().map(|segment| segment.number).collect();
+        let segments: Vec<u64> = memory
+            .segments
+            .iter()
+            .rev()
+            .map(|segment| segment.number)
+            .collect();
         let mut proven = false;
         for segment in segments {
             let statement = format!(
@@ -177,7 +194,10 @@ pub(crate) const fn is_quick(duration_ms: u32) -> bool {
 /// What a lane's head takes before its hand-outs.
 fn fixed_bytes(endpoint: &Endpoint) -> usize {
     let keys: usize = endpoint.keys.iter().map(|key| key.sealed.len() + 48).sum();
-    let headers = endpoint.headers.as_ref().map_or(0, |headers| headers.sealed.len() + 48);
+    let headers = endpoint
+        .headers
+        .as_ref()
+        .map_or(0, |headers| headers.sealed.len() + 48);
     512 + endpoint.config.url.len() + keys + headers
 }
 
@@ -186,7 +206,9 @@ fn parts(handouts: Vec<Outgoing>, fixed: usize) -> Vec<Vec<Outgoing>> {
     let mut parts: Vec<Vec<Outgoing>> = Vec::new();
     let mut size = usize::MAX;
     for out in handouts {
-        let own = HANDOUT_BYTES + out.handout.content_type.len() + out.body.as_ref().map_or(0, |body| 4 + body.len());
+        let own = HANDOUT_BYTES
+            + out.handout.content_type.len()
+            + out.body.as_ref().map_or(0, |body| 4 + body.len());
         let full = parts.last().is_none_or(|part| part.len() >= MAX_DELIVERIES);
         if full || size.saturating_add(own) > MAX_BYTES {
             parts.push(Vec::new());
@@ -200,7 +222,12 @@ fn parts(handouts: Vec<Outgoing>, fixed: usize) -> Vec<Vec<Outgoing>> {
     parts
 }
 
-fn frame_of(memory: &Memory, endpoint: &Endpoint, part: Vec<Outgoing>, concurrency: u8) -> Result<Vec<u8>, Problem> {
+fn frame_of(
+    memory: &Memory,
+    endpoint: &Endpoint,
+    part: Vec<Outgoing>,
+    concurrency: u8,
+) -> Result<Vec<u8>, Problem> {
     let mut bodies: Vec<Rc<[u8]>> = Vec::new();
     let mut deliveries = Vec::with_capacity(part.len());
     for mut out in part {
@@ -213,7 +240,7 @@ fn frame_of(memory: &Memory, endpoint: &Endpoint, part: Vec<Outgoing>, concurren
     let lane = Lane {
         v: wire::VERSION,
         tenant: memory.tenant,
-        endpoint: memory.endpoint_id(endpoint),
+        endpoint: Memory::endpoint_id(endpoint),
         url: endpoint.config.url.clone(),
         headers: endpoint.headers.clone(),
         keys: endpoint.keys.iter().map(crate::endpoint::Key::to_part).collect(),

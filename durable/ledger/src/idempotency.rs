@@ -43,7 +43,9 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<Option<u64>, Problem> {
         let Some(key) = key else { return Ok(None) };
         let statement = "SELECT fingerprint, noun, number FROM idempotency WHERE hash = ? AND expires_at > ?";
-        let Some(row) = self.sql.row(statement, &[half(&key.key)?.into(), now.into()])? else { return Ok(None) };
+        let Some(row) = self.sql.row(statement, &[half(&key.key)?.into(), now.into()])? else {
+            return Ok(None);
+        };
         if row.blob(0)? != half(&key.fingerprint)? || row.text(1)? != noun.as_str() {
             return Err(reused());
         }
@@ -54,7 +56,8 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn prune_idempotency(&mut self, now: Millis) -> Result<(), Problem> {
         let old = "SELECT 1 FROM idempotency WHERE expires_at <= ? LIMIT 1";
         if self.sql.row(old, &[now.into()])?.is_some() {
-            self.sql.run("DELETE FROM idempotency WHERE expires_at <= ?", &[now.into()])?;
+            self.sql
+                .run("DELETE FROM idempotency WHERE expires_at <= ?", &[now.into()])?;
         }
         Ok(())
     }
@@ -76,7 +79,10 @@ pub(crate) fn keep<S: Sql>(
         number.into(),
         now.plus(Millis::DAY).into(),
     ];
-    sql.run("INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)", &values)?;
+    sql.run(
+        "INSERT OR REPLACE INTO idempotency VALUES (?, ?, ?, ?, ?)",
+        &values,
+    )?;
     Ok(())
 }
 

@@ -23,7 +23,10 @@ impl<S: Sql> Ledger<S> {
             }
         }
         let [delivered, waiting, failed, cancelled] = states;
-        let rejected = self.sql.rows("SELECT source, reason, detail FROM rejected ORDER BY time DESC", &[])?;
+        let rejected = self.sql.rows(
+            "SELECT source, reason, detail FROM rejected ORDER BY time DESC",
+            &[],
+        )?;
         let rejected: Result<Vec<Json>, Problem> = rejected
             .iter()
             .map(|row| Ok(json!({"source": row.int(0)?, "reason": row.text(1)?, "detail": row.text(2)?})))

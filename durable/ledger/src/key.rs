@@ -47,13 +47,26 @@ pub(crate) struct NewKey {
 impl<S: Sql> Ledger<S> {
     /// Looks a key up in every generation that is kept, newest first.
     pub(crate) fn known(&mut self, scope: Scope, hash: &[u8]) -> Result<Option<Known>, Problem> {
-        let generations: Vec<u64> = self.memory()?.key_generations.iter().rev().map(|g| g.number).collect();
+        let generations: Vec<u64> = self
+            .memory()?
+            .key_generations
+            .iter()
+            .rev()
+            .map(|g| g.number)
+            .collect();
         for number in generations {
-            let statement =
-                format!("SELECT sequence, time, random, fingerprint FROM key_{number} WHERE scope = ? AND hash = ?");
-            if let Some(row) = self.sql.row(&statement, &[Value::Int(scope.stored()), hash.into()])? {
+            let statement = format!(
+                "SELECT sequence, time, random, fingerprint FROM key_{number} WHERE scope = ? AND hash = ?"
+            );
+            if let Some(row) = self
+                .sql
+                .row(&statement, &[Value::Int(scope.stored()), hash.into()])?
+            {
                 let message = message_id(row.number(0)?, row.time(1)?, &row.blob(2)?);
-                return Ok(Some(Known { message, fingerprint: row.maybe(3, Row::blob)? }));
+                return Ok(Some(Known {
+                    message,
+                    fingerprint: row.maybe(3, Row::blob)?,
+                }));
             }
         }
         Ok(None)
@@ -61,7 +74,12 @@ impl<S: Sql> Ledger<S> {
 }
 
 /// Writes a key into the newest generation. Part of the accept's transaction.
-pub(crate) fn insert<S: Sql>(sql: &S, generation: u64, key: &NewKey, message: MessageId) -> Result<(), Problem> {
+pub(crate) fn insert<S: Sql>(
+    sql: &S,
+    generation: u64,
+    key: &NewKey,
+    message: MessageId,
+) -> Result<(), Problem> {
     let values = [
         Value::Int(key.scope.stored()),
         key.hash.clone().into(),
@@ -70,6 +88,9 @@ pub(crate) fn insert<S: Sql>(sql: &S, generation: u64, key: &NewKey, message: Me
         Value::Blob(message.0.random.to_vec()),
         key.fingerprint.clone().into(),
     ];
-    sql.run(&format!("INSERT INTO key_{generation} VALUES (?, ?, ?, ?, ?, ?)"), &values)?;
+    sql.run(
+        &format!("INSERT INTO key_{generation} VALUES (?, ?, ?, ?, ?, ?)"),
+        &values,
+    )?;
     Ok(())
 }

@@ -113,7 +113,13 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { nonce: true, mark_waits: true, due_checked: true, late_changes_nothing: true, cancel: true }
+        Self {
+            nonce: true,
+            mark_waits: true,
+            due_checked: true,
+            late_changes_nothing: true,
+            cancel: true,
+        }
     }
 }
 
@@ -181,7 +187,9 @@ impl<S: Sql> Ledger<S> {
 
     pub(crate) fn master_keys(&self) -> Result<&MasterKeys, Problem> {
         let missing = "This deployment has no valid MASTER_KEYS; its operator must set the secret";
-        self.keys.as_ref().ok_or_else(|| Problem::new(Code::SealingUnavailable, missing))
+        self.keys
+            .as_ref()
+            .ok_or_else(|| Problem::new(Code::SealingUnavailable, missing))
     }
 
     /// The storage, for tests.
@@ -213,6 +221,9 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn notice(&mut self, event: &'static str, detail: impl Into<String>) {
-        self.log.push(Notice { event, detail: detail.into() });
+        self.log.push(Notice {
+            event,
+            detail: detail.into(),
+        });
     }
 }

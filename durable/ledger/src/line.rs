@@ -42,7 +42,14 @@ impl Line {
     /// A line that begins with this message.
     pub(crate) fn begin(endpoint: u32, sequence: u64, opens_at: Millis) -> Self {
         let reason = "rate_limited".to_owned();
-        Self { endpoint, cursor: sequence, handed: sequence, until: Millis(0), opens_at, reason }
+        Self {
+            endpoint,
+            cursor: sequence,
+            handed: sequence,
+            until: Millis(0),
+            opens_at,
+            reason,
+        }
     }
 
     pub(crate) fn insert<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
@@ -54,7 +61,10 @@ impl Line {
             self.opens_at.into(),
             Value::from(self.reason.as_str()),
         ];
-        sql.run("INSERT OR REPLACE INTO backlog VALUES (?, '', ?, ?, ?, ?, ?)", &values)?;
+        sql.run(
+            "INSERT OR REPLACE INTO backlog VALUES (?, '', ?, ?, ?, ?, ?)",
+            &values,
+        )?;
         Ok(())
     }
 }
@@ -62,8 +72,13 @@ impl Line {
 impl Memory {
     /// How many deliveries to this endpoint may go now.
     pub(crate) fn tokens(&mut self, endpoint: u32, now: Millis) -> u64 {
-        let of_endpoint = self.bucket(endpoint, now).map_or(u64::MAX, |bucket| bucket.available(now));
-        of_endpoint.min(self.own_bucket(now).map_or(u64::MAX, |bucket| bucket.available(now)))
+        let of_endpoint = self
+            .bucket(endpoint, now)
+            .map_or(u64::MAX, |bucket| bucket.available(now));
+        of_endpoint.min(
+            self.own_bucket(now)
+                .map_or(u64::MAX, |bucket| bucket.available(now)),
+        )
     }
 
     /// Takes tokens that [`Memory::tokens`] showed.
@@ -78,7 +93,9 @@ impl Memory {
 
     /// When a closed gate opens.
     pub(crate) fn gate_opens_at(&mut self, endpoint: u32, now: Millis) -> Millis {
-        let of_endpoint = self.bucket(endpoint, now).map_or(now, |bucket| bucket.opens_at(now));
+        let of_endpoint = self
+            .bucket(endpoint, now)
+            .map_or(now, |bucket| bucket.opens_at(now));
         of_endpoint.max(self.own_bucket(now).map_or(now, |bucket| bucket.opens_at(now)))
     }
 
@@ -87,7 +104,10 @@ impl Memory {
             self.buckets.remove(&endpoint);
             return None;
         };
-        let bucket = self.buckets.entry(endpoint).or_insert_with(|| Bucket::empty(rate, now));
+        let bucket = self
+            .buckets
+            .entry(endpoint)
+            .or_insert_with(|| Bucket::empty(rate, now));
         if bucket.rate() != rate {
             *bucket = Bucket::empty(rate, now);
         }
@@ -120,16 +140,20 @@ impl<S: Sql> Ledger<S> {
 
     /// Moves every line whose gate is open or whose lease is over.
     pub(crate) fn advance_lines(&mut self, now: Millis) -> Result<(), Problem> {
-        let ready: Vec<Line> =
-            self.memory()?.lines.values().filter(|line| line.opens_at <= now).cloned().collect();
+        let ready: Vec<Line> = self
+            .memory()?
+            .lines
+            .values()
+            .filter(|line| line.opens_at <= now)
+            .cloned()
+            .collect();
         for line in ready {
             self.advance(line, now)?;
         }
         Ok(())
     }
 
-    fn advance(&mut self, before: Line, now: Millis) -> Result<(), Problem> {
-        let mut line = before.clone();
+    fn advance(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
         let lost = self.settle(&mut line, now)?;
         let settled = line.cursor == line.handed;
         let next = self.pick(&mut line, now)?;
@@ -141,7 +165,11 @@ impl<S: Sql> Ledger<S> {
         let caught_up = line.handed > memory.last_sequence;
         // Caught up, or its endpoint is off, and nothing is out any more: the line ends.
         let done = line.cursor == line.handed && (caught_up || !on);
-        line.opens_at = if on && !caught_up { memory.gate_opens_at(line.endpoint, now) } else { line.until };
+        line.opens_at = if on && !caught_up {
+            memory.gate_opens_at(line.endpoint, now)
+        } else {
+            line.until
+        };
         line.opens_at = line.opens_at.max(now.plus(1)); // never in the past: the alarm would spin
         self.sql.atomic(|sql| {
             for (segment, sequence) in &lost {
@@ -149,7 +177,10 @@ impl<S: Sql> Ledger<S> {
                 insert_due(sql, now, line.endpoint, *sequence)?;
             }
             if done {
-                sql.run("DELETE FROM backlog WHERE endpoint = ? AND line = ''", &[line.endpoint.into()])?;
+                sql.run(
+                    "DELETE FROM backlog WHERE endpoint = ? AND line = ''",
+                    &[line.endpoint.into()],
+                )?;
                 Ok(())
             } else {
                 line.insert(sql)
@@ -177,7 +208,9 @@ impl<S: Sql> Ledger<S> {
         if !memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on) {
             return Ok(Vec::new());
         }
-        let tokens = usize::try_from(memory.tokens(line.endpoint, now)).unwrap_or(usize::MAX).min(HANDOUTS);
+        let tokens = usize::try_from(memory.tokens(line.endpoint, now))
+            .unwrap_or(usize::MAX)
+            .min(HANDOUTS);
         let mut next = Vec::new();
         let mut looked = 0;
         while next.len() < tokens && line.handed <= last && looked < SLICE {
@@ -238,6 +271,9 @@ impl<S: Sql> Ledger<S> {
 /// Puts a delivery among those that are handed out at a time.
 pub(crate) fn insert_due<S: Sql>(sql: &S, at: Millis, endpoint: u32, sequence: u64) -> Result<(), Problem> {
     let values = [at.into(), endpoint.into(), sequence.into()];
-    sql.run("INSERT OR REPLACE INTO due VALUES (?, ?, ?, 0, NULL, NULL)", &values)?;
+    sql.run(
+        "INSERT OR REPLACE INTO due VALUES (?, ?, ?, 0, NULL, NULL)",
+        &values,
+    )?;
     Ok(())
 }

@@ -47,7 +47,7 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    pub(crate) fn endpoint_id(&self, endpoint: &Endpoint) -> EndpointId {
+    pub(crate) fn endpoint_id(endpoint: &Endpoint) -> EndpointId {
         EndpointId(Address {
             time: endpoint.created_at.0,
             shard: 0,
@@ -66,12 +66,16 @@ impl Memory {
     /// The segment that a message of this number stands in, if it still does.
     pub(crate) fn segment_of(&self, sequence: u64) -> Option<&Segment> {
         let behind = self.segments.partition_point(|segment| segment.first <= sequence);
-        self.segments.get(behind.checked_sub(1)?).filter(|_| sequence <= self.last_sequence)
+        self.segments
+            .get(behind.checked_sub(1)?)
+            .filter(|_| sequence <= self.last_sequence)
     }
 
     /// The same, unless it is about to be dropped: no hand-outs from it.
     pub(crate) fn open_segment_of(&self, sequence: u64) -> Option<u64> {
-        self.segment_of(sequence).filter(|segment| segment.closed_at.is_none()).map(|segment| segment.number)
+        self.segment_of(sequence)
+            .filter(|segment| segment.closed_at.is_none())
+            .map(|segment| segment.number)
     }
 }
 
@@ -81,7 +85,12 @@ pub(crate) fn message_id(sequence: u64, time: Millis, random: &[u8]) -> MessageI
     for (to, from) in part.iter_mut().zip(random) {
         *to = *from;
     }
-    MessageId(Address { time: time.0, shard: 0, sequence, random: part })
+    MessageId(Address {
+        time: time.0,
+        shard: 0,
+        sequence,
+        random: part,
+    })
 }
 
 impl<S: Sql> Ledger<S> {
@@ -97,7 +106,9 @@ impl<S: Sql> Ledger<S> {
     fn read(&self) -> Result<Memory, Problem> {
         let version = schema::version(&self.sql)?.ok_or_else(Problem::not_found)?;
         let meta = |name: &str| -> Result<Option<Row>, Problem> {
-            Ok(self.sql.row("SELECT value FROM meta WHERE name = ?", &[name.into()])?)
+            Ok(self
+                .sql
+                .row("SELECT value FROM meta WHERE name = ?", &[name.into()])?)
         };
         let text = |name: &str| -> Result<String, Problem> {
             Ok(meta(name)?.ok_or_else(Problem::not_found)?.text(0)?)
@@ -111,8 +122,10 @@ impl<S: Sql> Ledger<S> {
         let mark = meta("mark")?.map_or(Ok(0), |row| row.number(0))?;
         let segments = self.read_segments()?;
         let newest = segments.last().ok_or_else(|| Problem::internal("no segment"))?;
-        let statement =
-            format!("SELECT sequence, time FROM message_{} ORDER BY sequence DESC LIMIT 1", newest.number);
+        let statement = format!(
+            "SELECT sequence, time FROM message_{} ORDER BY sequence DESC LIMIT 1",
+            newest.number
+        );
         let (last_sequence, last_time) = match self.sql.row(&statement, &[])? {
             Some(row) => (row.number(0)?, row.time(1)?),
             None => (newest.first.saturating_sub(1), newest.opened_at),

@@ -20,7 +20,12 @@ impl Memory {
     pub(crate) fn source_id(&self, number: u16) -> Option<SourceId> {
         let source = self.sources.get(&number)?;
         let (time, random) = (source.created_at.0, source.random);
-        Some(SourceId(Address { time, shard: 0, sequence: number.into(), random }))
+        Some(SourceId(Address {
+            time,
+            shard: 0,
+            sequence: number.into(),
+            random,
+        }))
     }
 }
 
@@ -34,7 +39,10 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// A page of messages, newest first.
-    pub(crate) fn message_list(&mut self, call: &MessageList) -> Result<(Page<MessageView>, Vec<Vec<u8>>), Problem> {
+    pub(crate) fn message_list(
+        &mut self,
+        call: &MessageList,
+    ) -> Result<(Page<MessageView>, Vec<Vec<u8>>), Problem> {
         let turn = Turn::parse::<MessageId>(&call.page, |id| id.0.sequence)?;
         let filter = &call.filter;
         let mut low = self.memory()?.segments.first().map_or(1, |segment| segment.first);
@@ -63,7 +71,9 @@ impl<S: Sql> Ledger<S> {
                      ORDER BY sequence {order} LIMIT 64"
                 );
                 let rows = self.sql.rows(&statement, &[from.into(), to.into()])?;
-                let Some(end) = rows.last().map(|row| row.number(0)).transpose()? else { break };
+                let Some(end) = rows.last().map(|row| row.number(0)).transpose()? else {
+                    break;
+                };
                 for row in rows {
                     if data.len() == turn.limit || bytes >= MOST_BYTES || looked >= MOST_ROWS {
                         done = false;
@@ -131,17 +141,25 @@ impl<S: Sql> Ledger<S> {
 
     /// A message as the API shows it; `None`: not there, or another of the same number.
     pub(crate) fn message_view(&mut self, id: MessageId) -> Result<Option<MessageView>, Problem> {
-        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else { return Ok(None) };
+        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else {
+            return Ok(None);
+        };
         let statement = format!("SELECT {VIEW} FROM message_{segment} WHERE sequence = ?");
-        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else { return Ok(None) };
+        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else {
+            return Ok(None);
+        };
         let view = read_view(self.memory()?, &row)?;
         Ok((view.id == id).then_some(view))
     }
 
     fn body(&mut self, id: MessageId) -> Result<Option<Vec<u8>>, Problem> {
-        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else { return Ok(None) };
+        let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else {
+            return Ok(None);
+        };
         let statement = format!("SELECT time, random, body FROM message_{segment} WHERE sequence = ?");
-        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else { return Ok(None) };
+        let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else {
+            return Ok(None);
+        };
         let whole = message_id(id.0.sequence, row.time(0)?, &row.blob(1)?);
         Ok(if whole == id { Some(row.blob(2)?) } else { None })
     }
@@ -168,9 +186,15 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn time_of(&mut self, sequence: u64) -> Result<Option<Millis>, Problem> {
-        let Some(segment) = self.memory()?.segment_of(sequence).map(|s| s.number) else { return Ok(None) };
+        let Some(segment) = self.memory()?.segment_of(sequence).map(|s| s.number) else {
+            return Ok(None);
+        };
         let statement = format!("SELECT time FROM message_{segment} WHERE sequence = ?");
-        Ok(self.sql.row(&statement, &[sequence.into()])?.map(|row| row.time(0)).transpose()?)
+        Ok(self
+            .sql
+            .row(&statement, &[sequence.into()])?
+            .map(|row| row.time(0))
+            .transpose()?)
     }
 
     /// Segments that hold part of a range, with that part: the newest first, or the oldest.
@@ -181,7 +205,12 @@ impl<S: Sql> Ledger<S> {
         oldest_first: bool,
     ) -> Result<Vec<(u64, u64, u64)>, Problem> {
         let memory = self.memory()?;
-        let ends = memory.segments.iter().skip(1).map(|next| next.first - 1).chain([u64::MAX]);
+        let ends = memory
+            .segments
+            .iter()
+            .skip(1)
+            .map(|next| next.first - 1)
+            .chain([u64::MAX]);
         let mut within: Vec<(u64, u64, u64)> = memory
             .segments
             .iter()
@@ -199,12 +228,19 @@ impl<S: Sql> Ledger<S> {
 /// Whether a message is among those that were asked for; times were bounded before.
 pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
     let of_type = |types: &Vec<String>| types.contains(&view.event_type);
-    let heard = |channel: &String| view.channels.as_ref().is_some_and(|channels| channels.contains(channel));
+    let heard = |channel: &String| {
+        view.channels
+            .as_ref()
+            .is_some_and(|channels| channels.contains(channel))
+    };
     filter.event_types.as_ref().is_none_or(of_type) && filter.channel.as_ref().is_none_or(heard)
 }
 
 fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
-    let channels = row.maybe(5, Row::text)?.map(|text| serde_json::from_str(&text)).transpose();
+    let channels = row
+        .maybe(5, Row::text)?
+        .map(|text| serde_json::from_str(&text))
+        .transpose();
     let source = row.maybe(7, Row::small::<u16>)?;
     let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
     Ok(MessageView {

@@ -1,4 +1,4 @@
-//! The twin of the object's storage on SQLite, for tests on the host. Numbers bind as doubles, as they do on the platform.
+//! The twin of the object's storage on `SQLite`, for tests on the host. Numbers bind as doubles, as they do on the platform.
 
 use std::cell::{Cell, RefCell};
 
@@ -15,7 +15,7 @@ pub struct NativeSql {
     connection: Connection,
     alarm: Cell<Option<Millis>>,
     depth: Cell<u32>,
-    /// Set to answer another size than SQLite's own.
+    /// Set to answer another size than its own.
     pub pretended_size: Cell<Option<u64>>,
     /// Every statement that was run, for tests that look at query plans.
     pub statements: RefCell<std::collections::BTreeSet<String>>,
@@ -25,7 +25,7 @@ impl NativeSql {
     /// Empty, in memory.
     ///
     /// # Panics
-    /// When SQLite cannot be opened.
+    /// When `SQLite` cannot be opened.
     #[must_use]
     pub fn in_memory() -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens in memory");
@@ -57,7 +57,10 @@ impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self.0 {
             Value::Null => ToSqlOutput::Owned(Stored::Null),
-            #[expect(clippy::cast_precision_loss, reason = "the platform binds doubles, and this is its twin")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "the platform binds doubles, and this is its twin"
+            )]
             Value::Int(n) => ToSqlOutput::Owned(Stored::Real(*n as f64)),
             Value::Real(n) => ToSqlOutput::Owned(Stored::Real(*n)),
             Value::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
@@ -77,7 +80,9 @@ impl Sql for NativeSql {
         self.statements.borrow_mut().insert(statement.to_owned());
         let mut prepared = self.connection.prepare_cached(statement).map_err(text)?;
         let columns = prepared.column_count();
-        let mut cursor = prepared.query(params_from_iter(values.iter().map(Bound))).map_err(text)?;
+        let mut cursor = prepared
+            .query(params_from_iter(values.iter().map(Bound)))
+            .map_err(text)?;
         let mut rows = Vec::new();
         while let Some(row) = cursor.next().map_err(text)? {
             let value = |column| {
@@ -118,7 +123,9 @@ impl Sql for NativeSql {
 
     fn size(&self) -> u64 {
         let pragma = |name: &str| {
-            self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+            self.connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
+                .unwrap_or(0)
         };
         let own = u64::try_from(pragma("page_count") * pragma("page_size")).unwrap_or(0);
         self.pretended_size.get().unwrap_or(own)

@@ -28,10 +28,22 @@ impl<P: Copy> Turn<P> {
     /// Reads an iterator of another form.
     pub(crate) fn parse_with(page: &PageOf, read: impl Fn(&str) -> Option<P>) -> Result<Self, Problem> {
         let limit = usize::from(page.limit.clamp(1, 250));
-        let Some(text) = &page.iterator else { return Ok(Self { limit, from: None, backwards: false }) };
-        let (text, backwards) = text.strip_prefix('-').map_or((text.as_str(), false), |rest| (rest, true));
+        let Some(text) = &page.iterator else {
+            return Ok(Self {
+                limit,
+                from: None,
+                backwards: false,
+            });
+        };
+        let (text, backwards) = text
+            .strip_prefix('-')
+            .map_or((text.as_str(), false), |rest| (rest, true));
         let from = read(text).ok_or_else(invalid_iterator)?;
-        Ok(Self { limit, from: Some(from), backwards })
+        Ok(Self {
+            limit,
+            from: Some(from),
+            backwards,
+        })
     }
 }
 
@@ -63,9 +75,17 @@ impl Turn<u64> {
 pub(crate) fn of<T>(data: Vec<T>, done: bool, id: impl Fn(&T) -> String) -> Page<T> {
     let iterator = data.last().map(&id);
     let prev_iterator = data.first().map(|first| format!("-{}", id(first)));
-    Page { data, iterator, prev_iterator, done }
+    Page {
+        data,
+        iterator,
+        prev_iterator,
+        done,
+    }
 }
 
 pub(crate) fn invalid_iterator() -> Problem {
-    Problem::new(Code::InvalidIterator, "The iterator is not one that this list gave; begin without it")
+    Problem::new(
+        Code::InvalidIterator,
+        "The iterator is not one that this list gave; begin without it",
+    )
 }

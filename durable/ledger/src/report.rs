@@ -45,7 +45,8 @@ impl<S: Sql> Ledger<S> {
             .map(|(endpoint, _, _)| {
                 let memory = self.memory.as_ref();
                 let own = memory.and_then(|m| m.endpoints.get(endpoint)?.config.retry_schedule.clone());
-                own.or_else(|| memory?.settings.retry_schedule.clone()).unwrap_or_default()
+                own.or_else(|| memory?.settings.retry_schedule.clone())
+                    .unwrap_or_default()
             })
             .collect();
         let jitter: Vec<u64> = changes.iter().map(|_| random.number()).collect();
@@ -54,13 +55,23 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
             for (((endpoint, result, response), plan), jitter) in changes.iter().zip(&plans).zip(&jitter) {
-                let Some(segment) = memory.segment_of(result.message.0.sequence).map(|s| s.number) else { continue };
+                let Some(segment) = memory.segment_of(result.message.0.sequence).map(|s| s.number) else {
+                    continue;
+                };
                 if !memory.endpoints.contains_key(endpoint) || !is_stored(sql, segment, result.message)? {
                     continue;
                 }
                 let cancelled = rules.cancel && memory.cancelled(*endpoint, result.message.0.sequence);
                 let next = |attempts: u32| plan.next(attempts, now, result.retry_after_ms, *jitter);
-                let entry = Entry { sql, segment, endpoint: *endpoint, result, response, now, cancelled };
+                let entry = Entry {
+                    sql,
+                    segment,
+                    endpoint: *endpoint,
+                    result,
+                    response,
+                    now,
+                    cancelled,
+                };
                 let due = entry.record(&next, rules.late_changes_nothing)?;
                 wake = wake.into_iter().chain(due).min();
             }
@@ -69,7 +80,9 @@ impl<S: Sql> Ledger<S> {
         self.armed = armed;
         let memory = self.memory()?;
         for (endpoint, result, _) in changes {
-            memory.proven.insert(endpoint, result.cause.is_none() && is_quick(result.duration_ms));
+            memory
+                .proven
+                .insert(endpoint, result.cause.is_none() && is_quick(result.duration_ms));
         }
         Ok(Reported { lanes: 0 })
     }
@@ -113,21 +126,35 @@ impl<S: Sql> Entry<'_, S> {
         let due = self.due_of_this_handout()?;
         let current = due && row.state == State::Waiting && !self.cancelled;
         if self.succeeded() {
-            self.write(&row, State::Delivered, row.attempts + u32::from(current), None, current)?;
+            self.write(
+                &row,
+                State::Delivered,
+                row.attempts + u32::from(current),
+                None,
+                current,
+            )?;
             if due {
                 self.delete_due(self.result.until)?;
             }
             return Ok(None);
         }
         if !current && late_changes_nothing {
-            let state = if self.cancelled && row.state == State::Waiting { State::Cancelled } else { row.state };
+            let state = if self.cancelled && row.state == State::Waiting {
+                State::Cancelled
+            } else {
+                row.state
+            };
             let next_at = row.next_at.filter(|_| state == State::Waiting);
             self.write(&row, state, row.attempts, next_at, false)?;
             return Ok(None);
         }
         let attempts = row.attempts + 1;
         let next_at = next(attempts);
-        let state = if next_at.is_some() { State::Waiting } else { State::Failed };
+        let state = if next_at.is_some() {
+            State::Waiting
+        } else {
+            State::Failed
+        };
         self.write(&row, state, attempts, next_at, true)?;
         self.delete_due(self.result.until)?;
         self.insert_due(next_at)?;
@@ -136,7 +163,11 @@ impl<S: Sql> Entry<'_, S> {
 
     /// The first result of a delivery: it makes the row, with the attempt inside.
     fn record_first(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Option<Millis>, Problem> {
-        let next_at = if self.succeeded() || self.cancelled { None } else { next(1) };
+        let next_at = if self.succeeded() || self.cancelled {
+            None
+        } else {
+            next(1)
+        };
         let state = match (self.succeeded(), self.cancelled, next_at) {
             (true, _, _) => State::Delivered,
             (false, true, _) => State::Cancelled,
@@ -172,7 +203,12 @@ impl<S: Sql> Entry<'_, S> {
         counts: bool,
     ) -> Result<(), Problem> {
         let sequence = self.result.message.0.sequence;
-        let mut values = vec![Value::Int(state.stored()), attempts.into(), self.now.into(), next_at.into()];
+        let mut values = vec![
+            Value::Int(state.stored()),
+            attempts.into(),
+            self.now.into(),
+            next_at.into(),
+        ];
         if row.first.is_none() && counts {
             let statement = format!(
                 "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, number = ?, time = ?, \
@@ -190,7 +226,11 @@ impl<S: Sql> Entry<'_, S> {
              WHERE endpoint = ? AND sequence = ?",
             self.segment
         );
-        values.extend([numbers_text(&numbers).into(), self.endpoint.into(), sequence.into()]);
+        values.extend([
+            numbers_text(&numbers).into(),
+            self.endpoint.into(),
+            sequence.into(),
+        ]);
         self.sql.run(&statement, &values)?;
         let kind = match (self.result.trigger, counts) {
             (Trigger::Manual, _) => 1,
@@ -242,14 +282,18 @@ impl<S: Sql> Entry<'_, S> {
                 "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL WHERE endpoint = ? AND sequence = ?",
                 self.segment
             );
-            self.sql.run(&statement, &[self.now.into(), self.endpoint.into(), sequence.into()])?;
+            self.sql.run(
+                &statement,
+                &[self.now.into(), self.endpoint.into(), sequence.into()],
+            )?;
         }
         Ok(())
     }
 
     /// Whether this result's hand-out is the one that `due` says is out.
     fn due_of_this_handout(&self) -> Result<bool, Problem> {
-        let statement = "SELECT number FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
+        let statement =
+            "SELECT number FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
         let row = self.sql.row(statement, &self.due_key(self.result.until))?;
         Ok(match row {
             Some(row) => row.maybe(0, crate::sql::Row::number)? == Some(self.result.number),
@@ -264,12 +308,19 @@ impl<S: Sql> Entry<'_, S> {
     }
 
     fn insert_due(&self, at: Option<Millis>) -> Result<(), Problem> {
-        at.map_or(Ok(()), |at| crate::line::insert_due(self.sql, at, self.endpoint, self.result.message.0.sequence))
+        at.map_or(Ok(()), |at| {
+            crate::line::insert_due(self.sql, at, self.endpoint, self.result.message.0.sequence)
+        })
     }
 
     fn due_key(&self, at: Millis) -> [Value; 4] {
         let kind = i64::from(self.result.trigger == Trigger::Manual);
-        [at.into(), self.endpoint.into(), self.result.message.0.sequence.into(), Value::Int(kind)]
+        [
+            at.into(),
+            self.endpoint.into(),
+            self.result.message.0.sequence.into(),
+            Value::Int(kind),
+        ]
     }
 
     fn succeeded(&self) -> bool {
@@ -277,7 +328,11 @@ impl<S: Sql> Entry<'_, S> {
     }
 
     fn recorded(&self) -> Recorded {
-        let keep = if self.succeeded() { RESPONSE_ON_SUCCESS } else { RESPONSE_ON_FAILURE };
+        let keep = if self.succeeded() {
+            RESPONSE_ON_SUCCESS
+        } else {
+            RESPONSE_ON_FAILURE
+        };
         Recorded {
             number: self.result.number,
             time: self.result.started_at,

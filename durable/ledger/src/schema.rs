@@ -37,7 +37,10 @@ pub(crate) fn upgrade<S: Sql>(sql: &S, from: u32) -> Result<(), Problem> {
     }
     if done < STEPS.len() {
         let version = [Value::from(SCHEMA_VERSION)];
-        sql.run("INSERT INTO meta VALUES ('schema', ?) ON CONFLICT DO UPDATE SET value = excluded.value", &version)?;
+        sql.run(
+            "INSERT INTO meta VALUES ('schema', ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+            &version,
+        )?;
     }
     Ok(())
 }
@@ -68,9 +71,16 @@ pub(crate) fn drop_keys<S: Sql>(sql: &S, number: u64) -> Result<(), Problem> {
 
 /// Runs a script of ours: statements end with `;` at the end of a line, and comments hold no such line.
 fn execute<S: Sql>(sql: &S, script: &str) -> Result<(), Problem> {
-    let without_comments: String =
-        script.lines().map(|line| line.split("--").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
-    for statement in without_comments.split(";\n").map(str::trim).filter(|text| !text.is_empty()) {
+    let without_comments: String = script
+        .lines()
+        .map(|line| line.split("--").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n");
+    for statement in without_comments
+        .split(";\n")
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
         sql.run(statement.trim_end_matches(';'), &[])?;
     }
     Ok(())

@@ -33,7 +33,8 @@ pub(crate) struct KeyGeneration {
 
 impl<S: Sql> Ledger<S> {
     pub(crate) fn read_segments(&self) -> Result<Vec<Segment>, Problem> {
-        let statement = "SELECT number, first, opened_at, size_before, closed_at FROM segment ORDER BY number";
+        let statement =
+            "SELECT number, first, opened_at, size_before, closed_at FROM segment ORDER BY number";
         let read = |row: Row| {
             Ok(Segment {
                 number: row.number(0)?,
@@ -48,7 +49,12 @@ impl<S: Sql> Ledger<S> {
 
     pub(crate) fn read_key_generations(&self) -> Result<Vec<KeyGeneration>, Problem> {
         let statement = "SELECT number, opened_at FROM key_generation ORDER BY number";
-        let read = |row: Row| Ok(KeyGeneration { number: row.number(0)?, opened_at: row.time(1)? });
+        let read = |row: Row| {
+            Ok(KeyGeneration {
+                number: row.number(0)?,
+                opened_at: row.time(1)?,
+            })
+        };
         self.sql.rows(statement, &[])?.into_iter().map(read).collect()
     }
 
@@ -59,7 +65,10 @@ impl<S: Sql> Ledger<S> {
         let keys_part = self.keys_kept_ms() / PARTS;
         let size = i64::try_from(self.sql.size()).map_err(Problem::internal)?;
         let memory = self.memory()?;
-        let newest = memory.segments.last().ok_or_else(|| Problem::internal("no segment"))?;
+        let newest = memory
+            .segments
+            .last()
+            .ok_or_else(|| Problem::internal("no segment"))?;
         let used = memory.last_sequence >= newest.first;
         let large = size.saturating_sub(newest.size_before) >= i64::try_from(most).unwrap_or(i64::MAX);
         let segment = (used && (large || now.since(newest.opened_at) >= part)).then(|| Segment {
@@ -69,20 +78,33 @@ impl<S: Sql> Ledger<S> {
             size_before: size,
             closed_at: None,
         });
-        let keys = memory.key_generations.last().ok_or_else(|| Problem::internal("no generation of keys"))?;
-        let keys = (now.since(keys.opened_at) >= keys_part)
-            .then(|| KeyGeneration { number: keys.number + 1, opened_at: now });
+        let keys = memory
+            .key_generations
+            .last()
+            .ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let keys = (now.since(keys.opened_at) >= keys_part).then(|| KeyGeneration {
+            number: keys.number + 1,
+            opened_at: now,
+        });
         if segment.is_none() && keys.is_none() {
             return Ok(());
         }
         self.sql.atomic(|sql| {
             if let Some(segment) = &segment {
-                let values = [segment.number.into(), segment.first.into(), now.into(), Value::Int(segment.size_before)];
+                let values = [
+                    segment.number.into(),
+                    segment.first.into(),
+                    now.into(),
+                    Value::Int(segment.size_before),
+                ];
                 sql.run("INSERT INTO segment VALUES (?, ?, ?, ?, NULL)", &values)?;
                 schema::create_segment(sql, segment.number)?;
             }
             if let Some(keys) = &keys {
-                sql.run("INSERT INTO key_generation VALUES (?, ?)", &[keys.number.into(), now.into()])?;
+                sql.run(
+                    "INSERT INTO key_generation VALUES (?, ?)",
+                    &[keys.number.into(), now.into()],
+                )?;
                 schema::create_keys(sql, keys.number)?;
             }
             Ok(())
@@ -99,10 +121,22 @@ impl<S: Sql> Ledger<S> {
 
     /// When retention has something to do next.
     pub(crate) fn retention_at(&self, memory: &Memory) -> Option<Millis> {
-        let closing = memory.segments.iter().filter_map(|s| s.closed_at).map(|at| at.plus(self.drop_after_ms()));
-        let oldest = memory.segments.iter().position(|segment| segment.closed_at.is_none());
-        let ages = oldest.and_then(|at| last_time_of(memory, at)).map(|time| time.plus(self.settings.retention_ms));
-        let keys = memory.key_generations.get(1).map(|next| next.opened_at.plus(self.keys_kept_ms()));
+        let closing = memory
+            .segments
+            .iter()
+            .filter_map(|s| s.closed_at)
+            .map(|at| at.plus(self.drop_after_ms()));
+        let oldest = memory
+            .segments
+            .iter()
+            .position(|segment| segment.closed_at.is_none());
+        let ages = oldest
+            .and_then(|at| last_time_of(memory, at))
+            .map(|time| time.plus(self.settings.retention_ms));
+        let keys = memory
+            .key_generations
+            .get(1)
+            .map(|next| next.opened_at.plus(self.keys_kept_ms()));
         closing.chain(ages).chain(keys).min()
     }
 
@@ -119,7 +153,8 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         // The newest one is where messages go: when its last message is old, a new one takes its place first.
         let newest = memory.segments.len().saturating_sub(1);
-        let old = |memory: &Memory, at| last_time_of(memory, at).is_some_and(|time| now.since(time) >= retention);
+        let old =
+            |memory: &Memory, at| last_time_of(memory, at).is_some_and(|time| now.since(time) >= retention);
         if old(memory, newest) {
             self.roll(now)?;
         }
@@ -133,14 +168,24 @@ impl<S: Sql> Ledger<S> {
         let any_closing = memory.segments.iter().any(|segment| segment.closed_at.is_some());
         if full && close.is_empty() && !any_closing {
             // Too full: the oldest segment goes early, and the log says so.
-            let oldest = memory.segments.first().filter(|_| last > 0).map(|segment| segment.number);
+            let oldest = memory
+                .segments
+                .first()
+                .filter(|_| last > 0)
+                .map(|segment| segment.number);
             if let Some(number) = oldest {
                 close.push(number);
-                self.notice("retention_shortened", format!("segment {number} goes early: the ledger is filling"));
+                self.notice(
+                    "retention_shortened",
+                    format!("segment {number} goes early: the ledger is filling"),
+                );
             }
         }
         for number in close {
-            self.sql.run("UPDATE segment SET closed_at = ? WHERE number = ?", &[now.into(), number.into()])?;
+            self.sql.run(
+                "UPDATE segment SET closed_at = ? WHERE number = ?",
+                &[now.into(), number.into()],
+            )?;
             for segment in &mut self.memory()?.segments {
                 if segment.number == number {
                     segment.closed_at = Some(now);
@@ -176,7 +221,8 @@ impl<S: Sql> Ledger<S> {
         if let Some(newest) = memory.segments.last_mut() {
             newest.size_before -= freed;
             let values = [Value::Int(newest.size_before), newest.number.into()];
-            self.sql.run("UPDATE segment SET size_before = ? WHERE number = ?", &values)?;
+            self.sql
+                .run("UPDATE segment SET size_before = ? WHERE number = ?", &values)?;
         }
         self.bury_endpoints(oldest)
     }
@@ -184,7 +230,10 @@ impl<S: Sql> Ledger<S> {
     fn drop_old_keys(&mut self, now: Millis) -> Result<(), Problem> {
         let kept = self.keys_kept_ms();
         let memory = self.memory()?;
-        let ends = memory.key_generations.iter().zip(memory.key_generations.iter().skip(1));
+        let ends = memory
+            .key_generations
+            .iter()
+            .zip(memory.key_generations.iter().skip(1));
         let old: Vec<u64> = ends
             .filter(|(_, next)| now.since(next.opened_at) >= kept)
             .map(|(generation, _)| generation.number)
@@ -195,7 +244,9 @@ impl<S: Sql> Ledger<S> {
                 sql.run("DELETE FROM key_generation WHERE number = ?", &[number.into()])?;
                 Ok(())
             })?;
-            self.memory()?.key_generations.retain(|generation| generation.number != number);
+            self.memory()?
+                .key_generations
+                .retain(|generation| generation.number != number);
         }
         Ok(())
     }

@@ -16,7 +16,10 @@ impl<S: Sql> Ledger<S> {
             return match self.memory() {
                 Ok(memory) if memory.organisation == call.organisation => Ok(()),
                 // Another's, or wiped: an id is never used twice.
-                _ => Err(Problem::new(Code::Conflict, "This application was deleted; make a new one")),
+                _ => Err(Problem::new(
+                    Code::Conflict,
+                    "This application was deleted; make a new one",
+                )),
             };
         }
         let settings = serde_json::to_string(&call.settings).map_err(Problem::internal)?;
@@ -26,7 +29,10 @@ impl<S: Sql> Ledger<S> {
             let values = [tenant.to_string(), call.organisation.to_string(), settings].map(Value::from);
             sql.run(meta, &values)?;
             let size = Value::from(sql.size());
-            sql.run("INSERT INTO segment VALUES (1, 1, ?, ?, NULL)", &[now.into(), size])?;
+            sql.run(
+                "INSERT INTO segment VALUES (1, 1, ?, ?, NULL)",
+                &[now.into(), size],
+            )?;
             sql.run("INSERT INTO key_generation VALUES (1, ?)", &[now.into()])?;
             schema::create_segment(sql, 1)?;
             schema::create_keys(sql, 1)
@@ -39,7 +45,10 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn configure(&mut self, call: Configure) -> Result<(), Problem> {
         let text = serde_json::to_string(&call.settings).map_err(Problem::internal)?;
         self.memory()?;
-        self.sql.run("UPDATE meta SET value = ? WHERE name = 'settings'", &[text.into()])?;
+        self.sql.run(
+            "UPDATE meta SET value = ? WHERE name = 'settings'",
+            &[text.into()],
+        )?;
         let memory = self.memory()?;
         memory.tenant_bucket = None;
         memory.settings = call.settings;

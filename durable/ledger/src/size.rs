@@ -50,7 +50,10 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let before = std::mem::replace(&mut memory.fullness, now);
         if now != before && now != Fullness::Ample {
-            self.notice("ledger_filling", format!("{size} of {capacity} bytes are used: {}", now.as_str()));
+            self.notice(
+                "ledger_filling",
+                format!("{size} of {capacity} bytes are used: {}", now.as_str()),
+            );
         }
         let full = size.saturating_mul(100) / capacity.max(1) >= 98;
         if now == Fullness::Refusing && (!from_source || full) {

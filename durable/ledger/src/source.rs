@@ -8,8 +8,8 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    Page, SourceByToken, SourceCreate, SourceDelete, SourceGet, SourceList, SourceRejected, SourceRotateSecret,
-    SourceRotateToken, SourceUpdate,
+    Page, SourceByToken, SourceCreate, SourceDelete, SourceGet, SourceList, SourceRejected,
+    SourceRotateSecret, SourceRotateToken, SourceUpdate,
 };
 use postern_domain::wire::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,10 @@ impl<S: Sql> Ledger<S> {
             let state = serde_json::Value::String(row.text(5)?);
             let source = Source {
                 number: row.small(0)?,
-                random: row.blob(1)?.try_into().map_err(|_| Problem::internal("a source's random part"))?,
+                random: row
+                    .blob(1)?
+                    .try_into()
+                    .map_err(|_| Problem::internal("a source's random part"))?,
                 created_at: row.time(2)?,
                 updated_at: row.time(3)?,
                 deleted_at: row.maybe(4, Row::time)?,
@@ -78,7 +81,11 @@ impl<S: Sql> Ledger<S> {
                 generation: row.number(6)?,
                 name: row.text(7)?,
                 provider: row.text(8)?,
-                uid: row.maybe(9, Row::text)?.map(Uid::try_from).transpose().map_err(Problem::internal)?,
+                uid: row
+                    .maybe(9, Row::text)?
+                    .map(Uid::try_from)
+                    .transpose()
+                    .map_err(Problem::internal)?,
                 config: serde_json::from_str(&row.text(10)?).map_err(Problem::internal)?,
                 secrets: serde_json::from_str(&row.text(11)?).map_err(Problem::internal)?,
                 tokens: serde_json::from_str(&row.text(12)?).map_err(Problem::internal)?,
@@ -97,12 +104,26 @@ impl<S: Sql> Ledger<S> {
         if let Some(number) = self.replay(call.idempotency.as_ref(), Noun::Source, now)? {
             return self.source_view(u16::try_from(number).map_err(Problem::internal)?);
         }
-        if self.memory()?.sources.values().filter(|source| source.deleted_at.is_none()).count() >= MOST {
-            return Err(Problem::new(Code::Conflict, format!("An application has {MOST} sources at the most")));
+        if self
+            .memory()?
+            .sources
+            .values()
+            .filter(|source| source.deleted_at.is_none())
+            .count()
+            >= MOST
+        {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("An application has {MOST} sources at the most"),
+            ));
         }
         self.source_uid_is_free(call.uid.as_ref(), None)?;
-        let number = u16::try_from(self.next_config_number("source_number")?)
-            .map_err(|_| Problem::new(Code::Conflict, "This application has used up its 65,535 source numbers"))?;
+        let number = u16::try_from(self.next_config_number("source_number")?).map_err(|_| {
+            Problem::new(
+                Code::Conflict,
+                "This application has used up its 65,535 source numbers",
+            )
+        })?;
         let mut source = Source {
             number,
             random: bytes(random),
@@ -144,8 +165,10 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn source_list(&mut self, call: &SourceList) -> Result<Page<SourceView>, Problem> {
         let turn = Turn::parse::<SourceId>(&call.page, |id| id.0.sequence)?;
         let sources = self.memory()?.sources.values();
-        let numbers: Vec<u64> =
-            sources.filter(|source| source.deleted_at.is_none()).map(|source| source.number.into()).collect();
+        let numbers: Vec<u64> = sources
+            .filter(|source| source.deleted_at.is_none())
+            .map(|source| source.number.into())
+            .collect();
         let (numbers, done) = turn.cut(&numbers, call.page.ascending);
         let mut data = Vec::new();
         for number in numbers {
@@ -192,7 +215,9 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<SourceView, Problem> {
         let number = self.source_number(&call.source)?;
         let mut source = self.source(number)?;
-        source.secrets.retain(|secret| secret.shown.not_after.is_none_or(|end| end > now));
+        source
+            .secrets
+            .retain(|secret| secret.shown.not_after.is_none_or(|end| end > now));
         let ends = now.plus(u64::from(call.overlap_seconds) * Millis::SECOND);
         for secret in &mut source.secrets {
             secret.shown.not_after = Some(secret.shown.not_after.map_or(ends, |end| end.min(ends)));
@@ -203,7 +228,9 @@ impl<S: Sql> Ledger<S> {
         if source.secrets.len() >= SECRETS {
             return Err(Problem::new(
                 Code::Conflict,
-                format!("{SECRETS} secrets are valid already; rotate again when one has ended, or with overlapSeconds 0"),
+                format!(
+                    "{SECRETS} secrets are valid already; rotate again when one has ended, or with overlapSeconds 0"
+                ),
             ));
         }
         let sealed = self.seal_secret(&mut source, &call.secret, now, random)?;
@@ -235,7 +262,11 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// What the edge needs to verify a request. Another token, an ended one, a deleted source: all the same 404.
-    pub(crate) fn source_by_token(&mut self, call: &SourceByToken, now: Millis) -> Result<SourceForIngest, Problem> {
+    pub(crate) fn source_by_token(
+        &mut self,
+        call: &SourceByToken,
+        now: Millis,
+    ) -> Result<SourceForIngest, Problem> {
         let source = self.source(call.source)?;
         let token = source
             .tokens
@@ -243,7 +274,10 @@ impl<S: Sql> Ledger<S> {
             .find(|token| token.hash == call.token_hash && token.not_after.is_none_or(|end| end > now))
             .ok_or_else(Problem::not_found)?;
         Ok(SourceForIngest {
-            id: self.memory()?.source_id(source.number).ok_or_else(Problem::not_found)?,
+            id: self
+                .memory()?
+                .source_id(source.number)
+                .ok_or_else(Problem::not_found)?,
             provider: source.provider.clone(),
             config: source.config.clone(),
             secrets: source.secrets.clone(),
@@ -256,13 +290,16 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn source_rejected(&mut self, call: &SourceRejected, now: Millis) -> Result<(), Problem> {
         self.source(call.source)?;
         let known = self.memory()?.rejections.get(&call.source).copied();
-        let (slot, count, minute) = match known {
-            Some(known) => known,
-            None => {
-                let statement = "SELECT slot FROM rejected WHERE source = ? ORDER BY time DESC LIMIT 1";
-                let last = self.sql.row(statement, &[call.source.into()])?.map(|row| row.number(0)).transpose()?;
-                (last.map_or(0, |slot| slot + 1), 0, 0)
-            }
+        let (slot, count, minute) = if let Some(known) = known {
+            known
+        } else {
+            let statement = "SELECT slot FROM rejected WHERE source = ? ORDER BY time DESC LIMIT 1";
+            let last = self.sql.row(statement, &[call.source.into()])?;
+            (
+                last.map_or(Ok(0), |row| row.number(0).map(|slot| slot + 1))?,
+                0,
+                0,
+            )
         };
         let this_minute = now.0 / 60_000;
         let count = if minute == this_minute { count } else { 0 };
@@ -277,23 +314,34 @@ impl<S: Sql> Ledger<S> {
             cut(&call.reason).into(),
             Value::from(cut(&call.detail)),
         ];
-        self.sql.run("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", &values)?;
-        self.memory()?.rejections.insert(call.source, (slot + 1, count + 1, this_minute));
+        self.sql
+            .run("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", &values)?;
+        self.memory()?
+            .rejections
+            .insert(call.source, (slot + 1, count + 1, this_minute));
         Ok(())
     }
 
     fn source(&mut self, number: u16) -> Result<Source, Problem> {
-        let source = self.memory()?.sources.get(&number).filter(|source| source.deleted_at.is_none());
+        let source = self
+            .memory()?
+            .sources
+            .get(&number)
+            .filter(|source| source.deleted_at.is_none());
         source.cloned().ok_or_else(Problem::not_found)
     }
 
     fn source_number(&mut self, text: &str) -> Result<u16, Problem> {
         let memory = self.memory()?;
         let id = text.parse::<SourceId>().ok();
-        let found = memory.sources.values().filter(|source| source.deleted_at.is_none()).find(|source| match id {
-            Some(id) => memory.source_id(source.number) == Some(id),
-            None => source.uid.as_ref().is_some_and(|uid| uid.as_str() == text),
-        });
+        let found = memory
+            .sources
+            .values()
+            .filter(|source| source.deleted_at.is_none())
+            .find(|source| match id {
+                Some(id) => memory.source_id(source.number) == Some(id),
+                None => source.uid.as_ref().is_some_and(|uid| uid.as_str() == text),
+            });
         found.map(|source| source.number).ok_or_else(Problem::not_found)
     }
 
@@ -301,12 +349,23 @@ impl<S: Sql> Ledger<S> {
         let source = self.source(number)?;
         let tenant = self.memory()?.tenant;
         let id = self.memory()?.source_id(number).ok_or_else(Problem::not_found)?;
-        let token = source.tokens.first().ok_or_else(|| Problem::internal("a source without an address"))?;
+        let token = source
+            .tokens
+            .first()
+            .ok_or_else(|| Problem::internal("a source without an address"))?;
         let generation = token.generation;
-        let place = Place { tenant, table: "source", column: "token", row: number.into(), generation };
+        let place = Place {
+            tenant,
+            table: "source",
+            column: "token",
+            row: number.into(),
+            generation,
+        };
         let blob = seal::from_text(&token.sealed).ok_or_else(|| Problem::internal("a sealed token"))?;
         let random = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
-        let random = random.try_into().map_err(|_| Problem::internal("a token of another length"))?;
+        let random = random
+            .try_into()
+            .map_err(|_| Problem::internal("a token of another length"))?;
         Ok(SourceView {
             id,
             name: source.name,
@@ -315,7 +374,12 @@ impl<S: Sql> Ledger<S> {
             config: source.config,
             secrets: source.secrets.into_iter().map(|secret| secret.shown).collect(),
             state: source.state,
-            token: IngestToken { tenant, source: number, random }.to_string(),
+            token: IngestToken {
+                tenant,
+                source: number,
+                random,
+            }
+            .to_string(),
             created_at: source.created_at,
             updated_at: source.updated_at,
         })
@@ -327,7 +391,14 @@ impl<S: Sql> Ledger<S> {
         let taken = sources.any(|source| {
             source.deleted_at.is_none() && Some(source.number) != own && source.uid.as_ref() == Some(uid)
         });
-        if taken { Err(Problem::new(Code::Conflict, "A source with this uid exists already")) } else { Ok(()) }
+        if taken {
+            Err(Problem::new(
+                Code::Conflict,
+                "A source with this uid exists already",
+            ))
+        } else {
+            Ok(())
+        }
     }
 
     fn seal_secret(
@@ -339,22 +410,53 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<SealedSecret, Problem> {
         source.generation += 1;
         let (row, generation) = (source.number.into(), source.generation);
-        let place = Place { tenant: self.memory()?.tenant, table: "source", column: "secret", row, generation };
-        let blob = self.master_keys()?.seal(&place, bytes(random), secret.as_bytes()).map_err(Problem::internal)?;
+        let place = Place {
+            tenant: self.memory()?.tenant,
+            table: "source",
+            column: "secret",
+            row,
+            generation,
+        };
+        let blob = self
+            .master_keys()?
+            .seal(&place, bytes(random), secret.as_bytes())
+            .map_err(Problem::internal)?;
         // Of a short secret four characters would be too much of it.
         let shown = (secret.chars().count() / 4).min(4);
         let hint: String = secret.chars().skip(secret.chars().count() - shown).collect();
-        let shown = SecretHint { hint, not_before: now, not_after: None };
-        Ok(SealedSecret { sealed: seal::to_text(&blob), generation, shown })
+        let shown = SecretHint {
+            hint,
+            not_before: now,
+            not_after: None,
+        };
+        Ok(SealedSecret {
+            sealed: seal::to_text(&blob),
+            generation,
+            shown,
+        })
     }
 
     fn new_token(&mut self, source: &mut Source, random: &mut dyn Random) -> Result<Token, Problem> {
         source.generation += 1;
         let (row, generation) = (source.number.into(), source.generation);
         let secret: [u8; 16] = bytes(random);
-        let place = Place { tenant: self.memory()?.tenant, table: "source", column: "token", row, generation };
-        let blob = self.master_keys()?.seal(&place, bytes(random), &secret).map_err(Problem::internal)?;
-        Ok(Token { hash: digest::of(&secret), sealed: seal::to_text(&blob), generation, not_after: None })
+        let place = Place {
+            tenant: self.memory()?.tenant,
+            table: "source",
+            column: "token",
+            row,
+            generation,
+        };
+        let blob = self
+            .master_keys()?
+            .seal(&place, bytes(random), &secret)
+            .map_err(Problem::internal)?;
+        Ok(Token {
+            hash: digest::of(&secret),
+            sealed: seal::to_text(&blob),
+            generation,
+            not_after: None,
+        })
     }
 
     /// Marks that something was verified. Written once.

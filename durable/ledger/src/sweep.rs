@@ -39,7 +39,9 @@ pub(crate) fn owes(owed: &str, endpoint: u32) -> bool {
 impl Memory {
     /// Whether what is owed to an endpoint at this message was cancelled by disable or delete.
     pub(crate) fn cancelled(&self, endpoint: u32, sequence: u64) -> bool {
-        self.endpoints.get(&endpoint).is_none_or(|endpoint| sequence <= endpoint.cancelled_through)
+        self.endpoints
+            .get(&endpoint)
+            .is_none_or(|endpoint| sequence <= endpoint.cancelled_through)
     }
 }
 
@@ -54,7 +56,10 @@ impl<S: Sql> Ledger<S> {
     /// Messages from `from` through `to`, oldest first, over all segments that are there.
     pub(crate) fn owed_between(&mut self, from: u64, to: u64, limit: usize) -> Result<Vec<OwedRow>, Problem> {
         let memory = self.memory()?;
-        let first = memory.segments.partition_point(|segment| segment.first <= from).saturating_sub(1);
+        let first = memory
+            .segments
+            .partition_point(|segment| segment.first <= from)
+            .saturating_sub(1);
         let segments: Vec<(u64, bool)> = memory
             .segments
             .iter()
@@ -69,9 +74,18 @@ impl<S: Sql> Ledger<S> {
                  ORDER BY sequence LIMIT ?"
             );
             let rest = (limit - found.len()) as u64;
-            for row in self.sql.rows(&statement, &[from.into(), to.into(), rest.into()])? {
+            for row in self
+                .sql
+                .rows(&statement, &[from.into(), to.into(), rest.into()])?
+            {
                 let (sequence, time, owed) = (row.number(0)?, row.time(1)?, row.text(2)?);
-                found.push(OwedRow { sequence, time, owed, segment, open });
+                found.push(OwedRow {
+                    sequence,
+                    time,
+                    owed,
+                    segment,
+                    open,
+                });
             }
             if found.len() == limit {
                 break;
@@ -85,13 +99,13 @@ impl<S: Sql> Ledger<S> {
         let lease = self.settings.lease_ms;
         let waits = self.settings.rules.mark_waits;
         let memory = self.memory()?;
-        let (mark, last, stored) = (memory.mark, memory.last_sequence, memory.mark_stored);
-        let rows = self.owed_between(mark + 1, last, SLICE)?;
+        let (mark, newest, stored) = (memory.mark, memory.last_sequence, memory.mark_stored);
+        let rows = self.owed_between(mark + 1, newest, SLICE)?;
         let full = rows.len() == SLICE;
-        let (mut moved, mut all, mut lost) = (mark, true, Vec::new());
+        let (mut moved, mut every, mut lost) = (mark, true, Vec::new());
         for row in rows {
             if waits && row.time.plus(lease) > now {
-                all = false;
+                every = false;
                 break;
             }
             for endpoint in owed_to(&row.owed) {
@@ -110,7 +124,8 @@ impl<S: Sql> Ledger<S> {
                     delivery::insert_lost(sql, *segment, *endpoint, *sequence, now)?;
                     insert_due(sql, now, *endpoint, *sequence)?;
                 }
-                let statement = "INSERT INTO meta VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+                let statement =
+                    "INSERT INTO meta VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
                 sql.run(statement, &[moved.into()])?;
                 Ok(())
             })?;
@@ -118,9 +133,12 @@ impl<S: Sql> Ledger<S> {
         }
         self.memory()?.mark = moved;
         if !lost.is_empty() {
-            self.notice("leases_lost", format!("{} first hand-outs had no result in time", lost.len()));
+            self.notice(
+                "leases_lost",
+                format!("{} first hand-outs had no result in time", lost.len()),
+            );
         }
-        Ok(full && all)
+        Ok(full && every)
     }
 
     fn is_lost(&mut self, endpoint: u32, row: &OwedRow) -> Result<bool, Problem> {

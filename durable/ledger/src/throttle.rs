@@ -15,7 +15,11 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// Empty: the first token comes after 1 / rate seconds.
     pub(crate) const fn empty(rate: u16, now: Millis) -> Self {
-        Self { rate, level: 0, at: now }
+        Self {
+            rate,
+            level: 0,
+            at: now,
+        }
     }
 
     /// A fifth of a second's worth, at least one: a burst exceeds the rate by no more than that.
@@ -75,6 +79,10 @@ mod tests {
         let mut bucket = Bucket::empty(1, Millis(0));
         let at = bucket.opens_at(Millis(0));
         assert_eq!(bucket.available(at), 1);
-        assert_eq!(bucket.clone().available(at.minus(1)), 1, "time does not run backwards");
+        assert_eq!(
+            bucket.clone().available(at.minus(1)),
+            1,
+            "time does not run backwards"
+        );
     }
 }

@@ -3,6 +3,10 @@
 //! A call is a [`super::frame`] whose head is [`Envelope`]; the answer's head is `Result<T::Answer, Problem>`. Bodies
 //! stand beside the head: of [`Accept`] the message's, of [`Report`] the responses' in order, of an answer with messages
 //! or attempts theirs in order.
+#![expect(
+    clippy::option_option,
+    reason = "a field that is not there is not a field that is null"
+)]
 
 use std::collections::BTreeMap;
 
@@ -590,7 +594,6 @@ mod present {
         value.as_ref().and_then(Option::as_ref).serialize(to)
     }
 
-    #[expect(clippy::option_option, reason = "serde's form of a field module")]
     pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<T>>, D::Error> {
