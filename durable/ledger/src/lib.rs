@@ -1,8 +1,8 @@
 //! The state machine of one tenant.
 //!
-//! Actors: the *edge* brings messages ([`accept`]) and asks for lists; the ledger hands out *lanes* of deliveries
-//! ([`handout`]); a *consumer* sends them and reports ([`report`]); the *alarm* looks after whatever nobody reported
-//! ([`alarm`]). Anything between them can be lost, come late or come twice.
+//! Actors: the *edge* brings messages (`accept`) and asks for lists; the ledger hands out *lanes* of deliveries
+//! (`handout`); a *consumer* sends them and reports (`report`); the *alarm* looks after whatever nobody reported
+//! (`alarm`). Anything between them can be lost, come late or come twice.
 //!
 //! Guaranteed, after every step:
 //! 1. A sender that saw 2xx has a stored message. A dedupe key yields one message.
@@ -195,6 +195,11 @@ impl<S: Sql> Ledger<S> {
     /// The storage, for tests.
     pub fn sql(&self) -> &S {
         &self.sql
+    }
+
+    /// Gives the storage back: for tests that take the memory away.
+    pub fn into_sql(self) -> S {
+        self.sql
     }
 
     /// What is to be logged since the last time this was asked.
