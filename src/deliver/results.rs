@@ -1,5 +1,8 @@
-//! Results on their way to their tenants' objects: a tenant's go as soon as its part is done, or a little after the first
-//! of them, and never wait for a neighbour that hangs.
+//! What has been sent and not been reported, tenant by tenant.
+//!
+//! A tenant's results go to its object as soon as its part of the batch is done, or 250 ms after the first of them, and
+//! wait for nobody else's. One report of a tenant is under way at a time: while one is tried again, what comes meanwhile
+//! gathers for the next. Pure: that the 250 ms are over is said from outside.
 
 use std::collections::BTreeMap;
 
@@ -7,91 +10,114 @@ use postern_domain::id::TenantId;
 use postern_domain::wire::call::Report;
 use postern_domain::wire::report::{LaneReport, SendResult};
 
-/// Results of one tenant that were not reported yet.
-#[derive(Debug, Default)]
-struct Unreported {
-    results: Vec<(u32, SendResult, Vec<u8>)>,
-    /// Deliveries that have no result yet.
-    outstanding: usize,
-    /// A timer runs for those that are here.
-    timed: bool,
+/// How long a result waits for others.
+pub(super) const GATHER_MS: u64 = 250;
+
+/// Results in one report at the most: with their responses' bodies some 8 MB.
+const A_REPORT: usize = 500;
+
+/// A report that is due: whose, its head, and the responses' bodies beside it.
+pub(super) type Due = (TenantId, Report, Vec<Vec<u8>>);
+
+/// One result of one lane.
+pub(super) struct Entry {
+    /// The lane's number in this invocation.
+    pub(super) lane: usize,
+    /// The endpoint's number.
+    pub(super) endpoint: u32,
+    /// How it ended.
+    pub(super) result: SendResult,
+    /// What of the response's body is kept.
+    pub(super) body: Vec<u8>,
 }
 
-/// What is to be done after a result came in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    /// The tenant's part is done.
-    Report,
-    /// The first of several: report when a little time has passed.
-    StartTimer,
-    /// A timer runs already.
-    Wait,
-}
-
-/// Results of all tenants of an invocation.
-#[derive(Debug, Default)]
+/// All tenants' unreported results.
+#[derive(Default)]
 pub(super) struct Results {
-    tenants: BTreeMap<TenantId, Unreported>,
+    tenants: BTreeMap<TenantId, Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    entries: Vec<Entry>,
+    /// Which gathering this is: a clock that was started for an earlier one says nothing about it.
+    gathering: u64,
+    ripe: bool,
+    reporting: bool,
 }
 
 impl Results {
-    /// So many deliveries of this tenant will have a result, or be given up.
-    pub(super) fn expect(&mut self, tenant: TenantId, deliveries: usize) {
-        self.tenants.entry(tenant).or_default().outstanding += deliveries;
+    /// A result more. It is the first of its gathering if a number comes back: then [`Results::ripen`] is to be called
+    /// with it after [`GATHER_MS`].
+    pub(super) fn add(&mut self, tenant: TenantId, entry: Entry) -> Option<u64> {
+        let gathered = self.tenants.entry(tenant).or_default();
+        let first = gathered.entries.is_empty();
+        gathered.entries.push(entry);
+        first.then_some(gathered.gathering)
     }
 
-    /// So many will have none. Says whether what is there is the tenant's whole part now.
-    pub(super) fn give_up(&mut self, tenant: TenantId, deliveries: usize) -> bool {
-        let unreported = self.tenants.entry(tenant).or_default();
-        unreported.outstanding = unreported.outstanding.saturating_sub(deliveries);
-        unreported.outstanding == 0 && !unreported.results.is_empty()
-    }
-
-    /// A result came in.
-    pub(super) fn add(&mut self, tenant: TenantId, endpoint: u32, result: SendResult, body: Vec<u8>) -> Next {
-        let unreported = self.tenants.entry(tenant).or_default();
-        unreported.outstanding = unreported.outstanding.saturating_sub(1);
-        unreported.results.push((endpoint, result, body));
-        if unreported.outstanding == 0 {
-            Next::Report
-        } else if std::mem::replace(&mut unreported.timed, true) {
-            Next::Wait
-        } else {
-            Next::StartTimer
+    /// The gathering has waited long enough.
+    pub(super) fn ripen(&mut self, tenant: TenantId, gathering: u64) {
+        if let Some(gathered) = self.tenants.get_mut(&tenant) {
+            gathered.ripe |= gathered.gathering == gathering;
         }
     }
 
-    /// What is to be reported of a tenant now: one entry an endpoint, and the bodies in the same order.
-    pub(super) fn take(&mut self, tenant: TenantId) -> Option<(Report, Vec<Vec<u8>>)> {
-        let unreported = self.tenants.get_mut(&tenant)?;
-        unreported.timed = false;
-        if unreported.results.is_empty() {
-            return None;
+    /// A report that is due now, if there is one. It is under way from here on, until [`Results::reported`].
+    pub(super) fn due(
+        &mut self,
+        tenant_done: impl Fn(TenantId) -> bool,
+        lane_done: impl Fn(usize) -> bool,
+    ) -> Option<Due> {
+        let is_due = |(tenant, gathered): &(&TenantId, &mut Gathered)| {
+            let waiting = !gathered.entries.is_empty() && !gathered.reporting;
+            waiting && (gathered.ripe || tenant_done(**tenant))
+        };
+        let (tenant, gathered) = self.tenants.iter_mut().find(is_due)?;
+        let rest = gathered.entries.split_off(gathered.entries.len().min(A_REPORT));
+        let entries = std::mem::replace(&mut gathered.entries, rest);
+        gathered.reporting = true;
+        if gathered.entries.is_empty() {
+            gathered.ripe = false;
+            gathered.gathering += 1;
         }
-        let last = unreported.outstanding == 0;
-        let mut endpoints: BTreeMap<u32, Vec<(SendResult, Vec<u8>)>> = BTreeMap::new();
-        for (endpoint, result, body) in std::mem::take(&mut unreported.results) {
-            endpoints.entry(endpoint).or_default().push((result, body));
+        let left: Vec<usize> = gathered.entries.iter().map(|entry| entry.lane).collect();
+        let (report, bodies) = report_of(entries, |lane| lane_done(lane) && !left.contains(&lane));
+        Some((*tenant, report, bodies))
+    }
+
+    /// The tenant's report has arrived, or was given up.
+    pub(super) fn reported(&mut self, tenant: TenantId) {
+        if let Some(gathered) = self.tenants.get_mut(&tenant) {
+            gathered.reporting = false;
         }
-        let mut bodies = Vec::new();
-        let lanes = endpoints
-            .into_iter()
-            .map(|(endpoint, entries)| {
-                let (results, of_lane): (Vec<_>, Vec<_>) = entries.into_iter().unzip();
-                bodies.extend(of_lane);
-                LaneReport {
-                    endpoint,
-                    results,
-                    last,
-                }
-            })
-            .collect();
-        Some((Report { lanes }, bodies))
     }
 }
 
+/// An endpoint's number, and results with what is kept of their responses' bodies.
+type OfOneLane = (u32, Vec<(SendResult, Vec<u8>)>);
+
+fn report_of(entries: Vec<Entry>, is_last: impl Fn(usize) -> bool) -> (Report, Vec<Vec<u8>>) {
+    let mut lanes: BTreeMap<usize, OfOneLane> = BTreeMap::new();
+    for entry in entries {
+        let (_, results) = lanes.entry(entry.lane).or_insert((entry.endpoint, Vec::new()));
+        results.push((entry.result, entry.body));
+    }
+    let mut report = Report { lanes: Vec::new() };
+    let mut bodies = Vec::new();
+    for (lane, (endpoint, results)) in lanes {
+        let (results, responses): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+        bodies.extend(responses);
+        report.lanes.push(LaneReport {
+            endpoint,
+            results,
+            last: is_last(lane),
+        });
+    }
+    (report, bodies)
+}
+
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use postern_domain::id::{Address, MessageId};
     use postern_domain::time::Millis;
@@ -99,75 +125,118 @@ mod tests {
 
     use super::*;
 
-    const A: TenantId = TenantId([1; 20]);
-    const B: TenantId = TenantId([2; 20]);
+    const NOW: Millis = Millis(1_700_000_000_000);
+    const ONE: TenantId = TenantId([1; 20]);
+    const OTHER: TenantId = TenantId([2; 20]);
 
-    fn result(number: u64) -> SendResult {
-        SendResult {
+    fn entry(lane: usize, number: u64) -> Entry {
+        let result = SendResult {
             message: MessageId(Address {
-                time: 1,
+                time: NOW.0,
                 shard: 0,
                 sequence: number,
                 random: [0; 7],
             }),
             number,
-            until: Millis(9),
+            until: NOW.plus(60_000),
             trigger: Trigger::Scheduled,
-            started_at: Millis(1),
+            started_at: NOW,
             duration_ms: 1,
             waited_ms: 0,
             url: String::new(),
             status: Some(200),
             cause: None,
             retry_after_ms: None,
+        };
+        Entry {
+            lane,
+            endpoint: 7,
+            result,
+            body: vec![u8::try_from(number).unwrap_or_default()],
         }
     }
 
-    #[test]
-    fn a_tenants_part_is_reported_when_it_is_done_whatever_its_neighbours_do() {
-        let mut results = Results::default();
-        results.expect(A, 1);
-        results.expect(B, 1);
-        assert_eq!(results.add(A, 1, result(1), vec![1]), Next::Report);
-        assert!(results.take(A).unwrap().0.lanes.first().unwrap().last);
-        assert!(results.take(B).is_none());
+    fn tenants_due(results: &mut Results, done: &[TenantId]) -> Vec<TenantId> {
+        let due = std::iter::from_fn(|| results.due(|tenant| done.contains(&tenant), |_| true));
+        due.map(|(tenant, ..)| tenant).collect()
     }
 
     #[test]
-    fn the_first_of_several_starts_one_timer_and_a_partial_report_ends_no_lane() {
+    fn a_tenant_whose_part_is_done_is_reported_while_its_neighbour_still_sends() {
         let mut results = Results::default();
-        results.expect(A, 3);
-        assert_eq!(results.add(A, 1, result(1), Vec::new()), Next::StartTimer);
-        assert_eq!(results.add(A, 1, result(2), Vec::new()), Next::Wait);
-        assert!(!results.take(A).unwrap().0.lanes.first().unwrap().last);
-        assert_eq!(results.add(A, 1, result(3), Vec::new()), Next::Report);
+        results.add(ONE, entry(0, 1));
+        results.add(OTHER, entry(1, 2));
+        assert_eq!(tenants_due(&mut results, &[ONE]), [ONE]);
     }
 
     #[test]
-    fn bodies_stand_in_the_order_of_the_results() {
+    fn results_of_a_lane_that_goes_on_are_reported_once_they_are_ripe() {
         let mut results = Results::default();
-        results.expect(A, 3);
-        results.add(A, 2, result(1), vec![1]);
-        results.add(A, 1, result(2), vec![2]);
-        results.add(A, 2, result(3), vec![3]);
-        let (report, bodies) = results.take(A).unwrap();
-        let numbers: Vec<_> = report
+        let gathering = results.add(ONE, entry(0, 1)).unwrap_or_default();
+        assert_eq!(results.add(ONE, entry(0, 2)), None, "the clock runs already");
+        assert!(tenants_due(&mut results, &[]).is_empty());
+        results.ripen(ONE, gathering);
+        let due = results.due(|_| false, |_| false);
+        let report = due.map(|(_, report, _)| report);
+        let lane = report.as_ref().and_then(|report| report.lanes.first());
+        assert_eq!(lane.map(|lane| (lane.results.len(), lane.last)), Some((2, false)));
+    }
+
+    #[test]
+    fn a_clock_of_an_earlier_gathering_ripens_nothing() {
+        let mut results = Results::default();
+        let old = results.add(ONE, entry(0, 1)).unwrap_or_default();
+        assert_eq!(tenants_due(&mut results, &[ONE]), [ONE]);
+        results.reported(ONE);
+        results.add(ONE, entry(0, 2));
+        results.ripen(ONE, old);
+        assert!(tenants_due(&mut results, &[]).is_empty());
+    }
+
+    #[test]
+    fn one_report_of_a_tenant_is_under_way_at_a_time() {
+        let mut results = Results::default();
+        results.add(ONE, entry(0, 1));
+        assert_eq!(tenants_due(&mut results, &[ONE]), [ONE]);
+        results.add(ONE, entry(0, 2));
+        assert!(tenants_due(&mut results, &[ONE]).is_empty());
+        results.reported(ONE);
+        assert_eq!(tenants_due(&mut results, &[ONE]), [ONE]);
+    }
+
+    #[test]
+    fn bodies_stand_beside_the_head_in_the_order_of_its_results() {
+        let mut results = Results::default();
+        for (lane, number) in [(1, 1), (0, 2), (1, 3)] {
+            results.add(ONE, entry(lane, number));
+        }
+        let (_, report, bodies) = results
+            .due(|_| true, |lane| lane == 0)
+            .unwrap_or_else(|| panic!("none"));
+        let numbers: Vec<u64> = report
             .lanes
             .iter()
-            .flat_map(|lane| &lane.results)
-            .map(|r| r.number)
+            .flat_map(|lane| lane.results.iter().map(|result| result.number))
             .collect();
-        assert_eq!(
-            (numbers, bodies),
-            (vec![2, 1, 3], vec![vec![2], vec![1], vec![3]])
-        );
+        assert_eq!(numbers, [2, 1, 3]);
+        assert_eq!(bodies, [[2], [1], [3]]);
+        let last: Vec<bool> = report.lanes.iter().map(|lane| lane.last).collect();
+        assert_eq!(last, [true, false]);
     }
 
     #[test]
-    fn what_was_given_up_is_not_waited_for() {
+    fn a_report_is_bounded_and_a_lane_is_ended_only_by_the_part_that_has_its_end() {
         let mut results = Results::default();
-        results.expect(A, 2);
-        results.add(A, 1, result(1), Vec::new());
-        assert!(results.give_up(A, 1));
+        for number in 0..=500 {
+            results.add(ONE, entry(0, number));
+        }
+        let lasts = |results: &mut Results| {
+            let due = results.due(|_| true, |_| true);
+            results.reported(ONE);
+            due.and_then(|(_, report, _)| report.lanes.first().map(|lane| (lane.results.len(), lane.last)))
+        };
+        assert_eq!(lasts(&mut results), Some((500, false)));
+        assert_eq!(lasts(&mut results), Some((1, true)));
+        assert_eq!(lasts(&mut results), None);
     }
 }
