@@ -6,8 +6,8 @@ use postern_domain::problem::Problem;
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    Accept, Accepted, AttemptFilter, AttemptsOfMessage, Caller, EndpointCreate, Envelope, PageOf, Report, SetUp,
-    TenantCall,
+    Accept, Accepted, AttemptFilter, AttemptsOfMessage, Caller, EndpointCreate, Envelope, PageOf, Report,
+    SetUp, TenantCall,
 };
 use postern_domain::wire::lane::{Handout, Lane};
 use postern_domain::wire::report::{LaneReport, SendResult};
@@ -32,7 +32,10 @@ pub struct Seeded(pub u64);
 impl Random for Seeded {
     fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             *byte = self.0.to_be_bytes()[0];
         }
     }
@@ -64,7 +67,10 @@ impl Bench {
     #[must_use]
     pub fn new(settings: Settings, seed: u64) -> Self {
         let mut bench = Self::empty(settings, seed);
-        let set_up = SetUp { organisation: ORGANISATION, settings: Default::default() };
+        let set_up = SetUp {
+            organisation: ORGANISATION,
+            settings: Default::default(),
+        };
         bench.ask(set_up).expect("a fresh object is set up");
         bench
     }
@@ -73,7 +79,12 @@ impl Bench {
     #[must_use]
     pub fn empty(settings: Settings, seed: u64) -> Self {
         let ledger = Some(Ledger::new(NativeSql::in_memory(), keys(), settings.clone()));
-        Self { ledger, settings, now: START, random: Seeded(seed) }
+        Self {
+            ledger,
+            settings,
+            now: START,
+            random: Seeded(seed),
+        }
     }
 
     /// The ledger itself.
@@ -97,7 +108,11 @@ impl Bench {
     }
 
     /// Asks as the organisation, with bodies beside the call.
-    pub fn ask_with<T: TenantCall>(&mut self, call: T, bodies: &[Vec<u8>]) -> Result<(T::Answer, Vec<Vec<u8>>), Problem> {
+    pub fn ask_with<T: TenantCall>(
+        &mut self,
+        call: T,
+        bodies: &[Vec<u8>],
+    ) -> Result<(T::Answer, Vec<Vec<u8>>), Problem> {
         self.ask_as(Caller::Organisation(ORGANISATION), call, bodies)
     }
 
@@ -113,19 +128,26 @@ impl Bench {
         call: T,
         bodies: &[Vec<u8>],
     ) -> Result<(T::Answer, Vec<Vec<u8>>), Problem> {
-        let envelope = Envelope { v: VERSION, tenant: TENANT, caller, call: call.into() };
+        let envelope = Envelope {
+            v: VERSION,
+            tenant: TENANT,
+            caller,
+            call: call.into(),
+        };
         let request = frame::encode(&envelope, bodies).expect("a call is a frame");
         let ledger = self.ledger.as_mut().expect("whole between calls");
         let replied = ledger.call(&request, self.now, &mut self.random);
         assert_eq!(replied.cause, None, "nothing went wrong inside");
-        let (reply, bodies) = frame::decode::<Result<T::Answer, Problem>>(&replied.frame).expect("an answer is a frame");
+        let (reply, bodies) =
+            frame::decode::<Result<T::Answer, Problem>>(&replied.frame).expect("an answer is a frame");
         reply.map(|answer| (answer, bodies))
     }
 
     /// Publishes a message of this type.
     pub fn publish(&mut self, event_type: &str, event_id: Option<&str>) -> Result<Accepted, Problem> {
         let accept = self.accept(event_type, event_id);
-        self.ask_with(accept, &[b"{\"n\":1}".to_vec()]).map(|(accepted, _)| accepted)
+        self.ask_with(accept, &[b"{\"n\":1}".to_vec()])
+            .map(|(accepted, _)| accepted)
     }
 
     /// What a publish asks.
@@ -154,7 +176,12 @@ impl Bench {
     pub fn endpoint_with(&mut self, change: impl FnOnce(&mut EndpointConfig)) -> EndpointView {
         let mut config = config();
         change(&mut config);
-        self.ask(EndpointCreate { config, secret: None, idempotency: None }).expect("an endpoint is made")
+        self.ask(EndpointCreate {
+            config,
+            secret: None,
+            idempotency: None,
+        })
+        .expect("an endpoint is made")
     }
 
     /// What leaves for the queues now.
@@ -185,8 +212,12 @@ impl Bench {
         self.sql().set_alarm(None).expect("in memory");
         let now = self.now;
         self.ledger().alarm(now);
-        let failed: Vec<_> =
-            self.ledger().take_notices().into_iter().filter(|notice| notice.event == "alarm_task_failed").collect();
+        let failed: Vec<_> = self
+            .ledger()
+            .take_notices()
+            .into_iter()
+            .filter(|notice| notice.event == "alarm_task_failed")
+            .collect();
         assert!(failed.is_empty(), "{failed:?}");
     }
 
@@ -197,8 +228,11 @@ impl Bench {
 
     /// The same with a `Retry-After`.
     pub fn report_after(&mut self, lane: &Lane, handout: &Handout, status: u16, retry_after_ms: Option<u64>) {
-        let report = Report { lanes: vec![result_of(lane, handout, status, self.now, retry_after_ms)] };
-        self.ask_as(Caller::System, report, &[b"response".to_vec()]).expect("a report is taken");
+        let report = Report {
+            lanes: vec![result_of(lane, handout, status, self.now, retry_after_ms)],
+        };
+        self.ask_as(Caller::System, report, &[b"response".to_vec()])
+            .expect("a report is taken");
     }
 
     /// Every hand-out that leaves now is answered with this status; answers how many there were.
@@ -214,15 +248,29 @@ impl Bench {
 
     /// The attempts of a message, newest first.
     pub fn attempts(&mut self, message: &str) -> Vec<AttemptView> {
-        let page = PageOf { limit: 250, iterator: None, ascending: false };
-        let call = AttemptsOfMessage { message: message.to_owned(), page, filter: AttemptFilter::default() };
+        let page = PageOf {
+            limit: 250,
+            iterator: None,
+            ascending: false,
+        };
+        let call = AttemptsOfMessage {
+            message: message.to_owned(),
+            page,
+            filter: AttemptFilter::default(),
+        };
         self.ask(call).expect("attempts are listed").data
     }
 }
 
 /// One result as a lane's report.
 #[must_use]
-pub fn result_of(lane: &Lane, handout: &Handout, status: u16, now: Millis, retry_after_ms: Option<u64>) -> LaneReport {
+pub fn result_of(
+    lane: &Lane,
+    handout: &Handout,
+    status: u16,
+    now: Millis,
+    retry_after_ms: Option<u64>,
+) -> LaneReport {
     let result = SendResult {
         message: handout.message,
         number: handout.number,
@@ -236,7 +284,11 @@ pub fn result_of(lane: &Lane, handout: &Handout, status: u16, now: Millis, retry
         cause: Cause::of_status(status, false),
         retry_after_ms,
     };
-    LaneReport { endpoint: u32::try_from(lane.endpoint.0.sequence).unwrap_or(0), results: vec![result], last: true }
+    LaneReport {
+        endpoint: u32::try_from(lane.endpoint.0.sequence).unwrap_or(0),
+        results: vec![result],
+        last: true,
+    }
 }
 
 /// An endpoint's configuration to begin with.

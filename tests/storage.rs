@@ -16,12 +16,32 @@ fn an_object_of_every_earlier_schema_is_upgraded_when_it_wakes() {
         bench.deliver_all(200);
         // Steps are additive, so an object of an earlier version is one whose number is smaller: what a later step adds
         // is taken out again here, once there is one.
-        assert_eq!(STEPS.len(), 1, "a second step: undo it here for the versions before");
-        bench.sql().run("UPDATE meta SET value = ? WHERE name = 'schema'", &[version.into()]).unwrap();
+        assert_eq!(
+            STEPS.len(),
+            1,
+            "a second step: undo it here for the versions before"
+        );
+        bench
+            .sql()
+            .run(
+                "UPDATE meta SET value = ? WHERE name = 'schema'",
+                &[version.into()],
+            )
+            .unwrap();
         bench.evict();
         let seen = bench.ask(Inspect {}).unwrap();
-        assert_eq!((seen["messages"].as_u64(), seen["deliveries"]["delivered"].as_u64()), (Some(1), Some(1)));
-        let stored = bench.sql().row("SELECT value FROM meta WHERE name = 'schema'", &[]).unwrap().unwrap();
+        assert_eq!(
+            (
+                seen["messages"].as_u64(),
+                seen["deliveries"]["delivered"].as_u64()
+            ),
+            (Some(1), Some(1))
+        );
+        let stored = bench
+            .sql()
+            .row("SELECT value FROM meta WHERE name = 'schema'", &[])
+            .unwrap()
+            .unwrap();
         assert_eq!(stored.number(0).unwrap(), u64::from(SCHEMA_VERSION));
     }
 }
@@ -39,22 +59,38 @@ fn no_statement_of_the_ledger_reads_a_whole_table_of_messages_deliveries_attempt
         bench.attempts(&message);
         bench.ask(MessageGet { message }).unwrap();
     }
-    let page = || PageOf { limit: 2, iterator: None, ascending: false };
+    let page = || PageOf {
+        limit: 2,
+        iterator: None,
+        ascending: false,
+    };
     let by_endpoint = AttemptsOfEndpoint {
         endpoint: endpoint.id.to_string(),
         page: page(),
         filter: AttemptFilter::default(),
     };
     bench.ask(by_endpoint).unwrap();
-    bench.ask(MessageList { page: page(), filter: MessageFilter::default(), with_content: true }).unwrap();
-    let accept = Accept { repeat: true, ..bench.accept("a", None) };
+    bench
+        .ask(MessageList {
+            page: page(),
+            filter: MessageFilter::default(),
+            with_content: true,
+        })
+        .unwrap();
+    let accept = Accept {
+        repeat: true,
+        ..bench.accept("a", None)
+    };
     bench.ask_with(accept, &[Vec::new()]).unwrap();
     bench.pass(300_000);
 
     let statements = bench.sql().statements.borrow().clone();
     let large = ["message_", "delivery_", "attempt_", "key_1"];
     let mut looked_at = 0;
-    for statement in statements.iter().filter(|text| large.iter().any(|table| text.contains(table))) {
+    for statement in statements
+        .iter()
+        .filter(|text| large.iter().any(|table| text.contains(table)))
+    {
         if statement.starts_with("CREATE") || statement.starts_with("INSERT") {
             continue;
         }
@@ -67,7 +103,10 @@ fn no_statement_of_the_ledger_reads_a_whole_table_of_messages_deliveries_attempt
 }
 
 fn plan(sql: &NativeSql, statement: &str) -> Vec<String> {
-    let mut prepared = sql.connection().prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+    let mut prepared = sql
+        .connection()
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
     for index in 1..=prepared.parameter_count() {
         prepared.raw_bind_parameter(index, 0).unwrap();
     }

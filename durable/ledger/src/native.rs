@@ -89,7 +89,7 @@ impl Sql for NativeSql {
                 Ok(match row.get_ref(column).map_err(text)? {
                     ValueRef::Null => Value::Null,
                     ValueRef::Integer(n) => Value::Int(n),
-                    ValueRef::Real(n) => Value::Real(n),
+                    ValueRef::Real(n) => whole(n),
                     ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
                     ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
                 })
@@ -129,5 +129,16 @@ impl Sql for NativeSql {
         };
         let own = u64::try_from(pragma("page_count") * pragma("page_size")).unwrap_or(0);
         self.pretended_size.get().unwrap_or(own)
+    }
+}
+
+/// A whole number that was stored as a double reads as a whole number, as it does through JavaScript.
+fn whole(n: f64) -> Value {
+    let most = 9_007_199_254_740_991.0;
+    #[expect(clippy::cast_possible_truncation, reason = "whole and within 2^53")]
+    if n.fract() == 0.0 && n.abs() <= most {
+        Value::Int(n as i64)
+    } else {
+        Value::Real(n)
     }
 }
