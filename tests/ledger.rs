@@ -1,6 +1,8 @@
 //! The ledger, rule by rule.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::BTreeSet;
+
 use postern_domain::digest;
 use postern_domain::id::OrganisationId;
 use postern_domain::problem::Code;
@@ -808,4 +810,50 @@ fn secrets_are_never_stored_in_clear() {
         .collect();
     assert!(secret.starts_with("whsec_"));
     assert!(!stored.contains("a long enough key") && !stored.contains(secret.trim_start_matches("whsec_")));
+}
+
+#[test]
+fn a_repeat_that_is_drained_hours_later_and_comes_twice_makes_one_message() {
+    let mut bench = bench();
+    let repeat = Accept {
+        repeat: true,
+        ..bench.accept("a", None)
+    };
+    bench.pass(3 * 3_600_000);
+    let (first, _) = bench.ask_with(repeat.clone(), &[Vec::new()]).unwrap();
+    bench.pass(3_600_000);
+    bench.evict();
+    let (again, _) = bench.ask_with(repeat, &[Vec::new()]).unwrap();
+    assert_eq!(first.message.id, again.message.id);
+}
+
+#[test]
+fn what_a_busy_line_lost_is_found_by_its_own_lease() {
+    let mut bench = bench();
+    bench.endpoint_with(|config| config.throttle_rate = Some(1));
+    for _ in 0..3 {
+        bench.publish("a", None).unwrap();
+    }
+    bench.pass(3500);
+    assert_eq!(
+        bench
+            .lanes()
+            .iter()
+            .map(|got| got.lane.deliveries.len())
+            .sum::<usize>(),
+        3,
+        "lost by the queue"
+    );
+    let mut delivered = BTreeSet::new();
+    for _ in 0..120 {
+        bench.publish("a", None).unwrap(); // the line never stands still
+        bench.pass(1000);
+        for got in bench.lanes() {
+            for handout in &got.lane.deliveries {
+                bench.report(&got.lane, handout, 200);
+                delivered.insert(handout.message.0.sequence);
+            }
+        }
+    }
+    assert!(delivered.is_superset(&BTreeSet::from([1, 2, 3])), "{delivered:?}");
 }

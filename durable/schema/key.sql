@@ -2,7 +2,7 @@
 -- all that the message's id is made of.
 
 CREATE TABLE key_{g} (
-  scope INTEGER NOT NULL,              -- a source's number; 0: eventId; -1: Idempotency-Key
+  scope INTEGER NOT NULL,              -- a source's number; 0: eventId; -1: Idempotency-Key; -2: nonce of a repeat
   hash BLOB NOT NULL,
   sequence INTEGER NOT NULL,
   time INTEGER NOT NULL,

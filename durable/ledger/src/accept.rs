@@ -210,11 +210,22 @@ impl<S: Sql> Ledger<S> {
                 fingerprint: None,
             });
         }
+        if call.repeat && self.settings.rules.nonce {
+            keys.push(NewKey {
+                scope: Scope::Nonce,
+                hash: nonce_hash(call.nonce),
+                fingerprint: None,
+            });
+        }
         Ok(Keys::New(keys))
     }
 
-    /// The message of a first try whose answer was lost: its nonce stands among the messages of the minute after it.
+    /// The message of an earlier try whose answer was lost. A first try stands among the messages of the minute after
+    /// it; a repeat comes at any time (the overflow is drained when it can be), so it leaves its nonce as a key.
     fn find_nonce(&mut self, nonce: u64, sent_at: Millis) -> Result<Option<MessageId>, Problem> {
+        if let Some(known) = self.known(Scope::Nonce, &nonce_hash(nonce))? {
+            return Ok(Some(known.message));
+        }
         let from = self.sequence_at(sent_at.minus(CLOCK_SKEW_MS))?;
         let to = self.sequence_at(sent_at.plus(NONCE_SPAN_MS + CLOCK_SKEW_MS))?;
         let memory = self.memory()?;
@@ -371,6 +382,11 @@ fn row_of(
 /// The first half of a SHA-256 that came as hex: enough to tell keys of one tenant apart.
 fn digest(hex: &str) -> Result<Vec<u8>, Problem> {
     postern_domain::digest::half_of_hex(hex).ok_or_else(|| Problem::internal("a digest that is none"))
+}
+
+/// What a repeat's nonce is stored as.
+fn nonce_hash(nonce: u64) -> Vec<u8> {
+    nonce.to_be_bytes().to_vec()
 }
 
 /// What an event id is stored as.

@@ -53,14 +53,15 @@ impl<S: Sql> Ledger<S> {
                 let memory = ledger.memory.as_ref().ok_or_else(Problem::not_found)?;
                 Ok(ledger.retention_at(memory))
             }),
-            ("lines", |ledger, now| {
-                ledger.advance_lines(now)?;
-                Ok(ledger.memory()?.lines.values().map(|line| line.opens_at).min())
-            }),
+            // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", |ledger, now| {
                 ledger.hand_out_due(now)?;
                 let row = ledger.sql.row("SELECT min(time) FROM due", &[])?;
                 Ok(row.map(|row| row.maybe(0, Row::time)).transpose()?.flatten())
+            }),
+            ("lines", |ledger, now| {
+                ledger.advance_lines(now)?;
+                Ok(ledger.memory()?.lines.values().map(|line| line.opens_at).min())
             }),
         ];
         for (name, task) in tasks {

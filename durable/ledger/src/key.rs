@@ -17,6 +17,8 @@ pub(crate) enum Scope {
     EventId,
     /// `Idempotency-Key`s of publishes.
     Idempotency,
+    /// Nonces of repeats: what was taken later than the minute after its first try is found by it.
+    Nonce,
 }
 
 impl Scope {
@@ -25,6 +27,7 @@ impl Scope {
             Self::Source(number) => number.into(),
             Self::EventId => 0,
             Self::Idempotency => -1,
+            Self::Nonce => -2,
         }
     }
 }

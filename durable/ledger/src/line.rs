@@ -3,7 +3,7 @@
 //! What waits is derived: every message from the cursor on that owes the endpoint something. A cursor moves only over
 //! what has a delivery row, is cancelled or gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -36,12 +36,16 @@ pub(crate) struct Line {
     /// When the gate opens.
     pub(crate) opens_at: Millis,
     pub(crate) reason: String,
+    /// Ends of hand-outs with their leases, oldest first; in memory only. While a line moves, its latest lease never
+    /// ends: what was lost is found by the lease of its own. After an eviction `until` stands for what is not here.
+    pub(crate) out: VecDeque<(u64, Millis)>,
 }
 
 impl Line {
     /// A line that begins with this message.
     pub(crate) fn begin(endpoint: u32, sequence: u64, opens_at: Millis) -> Self {
         let reason = "rate_limited".to_owned();
+        let out = VecDeque::new();
         Self {
             endpoint,
             cursor: sequence,
@@ -49,7 +53,16 @@ impl Line {
             until: Millis(0),
             opens_at,
             reason,
+            out,
         }
+    }
+
+    /// When the hand-out of a message that is out ends.
+    fn lease_of(&self, sequence: u64) -> Millis {
+        self.out
+            .iter()
+            .find(|(end, _)| sequence < *end)
+            .map_or(self.until, |(_, until)| *until)
     }
 
     pub(crate) fn insert<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
@@ -132,6 +145,7 @@ impl<S: Sql> Ledger<S> {
                 until: row.time(3)?,
                 opens_at: Millis(0), // the buckets were forgotten: looked at with the next alarm
                 reason: row.text(4)?,
+                out: VecDeque::new(),
             };
             lines.insert(line.endpoint, line);
         }
@@ -154,6 +168,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn advance(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
+        let lease = self.settings.lease_ms;
         let lost = self.settle(&mut line, now)?;
         let settled = line.cursor == line.handed;
         let next = self.pick(&mut line, now)?;
@@ -165,10 +180,12 @@ impl<S: Sql> Ledger<S> {
         let caught_up = line.handed > memory.last_sequence;
         // Caught up, or its endpoint is off, and nothing is out any more: the line ends.
         let done = line.cursor == line.handed && (caught_up || !on);
+        // Nothing to hand out: the first lease that ends is next, but not one wake-up for each.
+        let lease_over = line.lease_of(line.cursor).max(now.plus(lease / 4));
         line.opens_at = if on && !caught_up {
             memory.gate_opens_at(line.endpoint, now)
         } else {
-            line.until
+            lease_over
         };
         line.opens_at = line.opens_at.max(now.plus(1)); // never in the past: the alarm would spin
         self.sql.atomic(|sql| {
@@ -235,15 +252,14 @@ impl<S: Sql> Ledger<S> {
         }
         if !next.is_empty() {
             line.until = now.plus(lease);
+            line.out.push_back((line.handed, line.until));
             self.memory()?.take_tokens(line.endpoint, next.len() as u64);
         }
         Ok(next)
     }
 
-    /// Moves the cursor over what is settled. When the lease is over, what has no row by then was lost: it is answered,
-    /// to go on from `due`.
+    /// Moves the cursor over what is settled. What has no row when its lease is over was lost: it is answered, to go on from `due`.
     fn settle(&mut self, line: &mut Line, now: Millis) -> Result<Vec<(u64, u64)>, Problem> {
-        let over = now >= line.until;
         let mut lost = Vec::new();
         while line.cursor < line.handed {
             let rows = self.owed_between(line.cursor, line.handed - 1, SLICE)?;
@@ -255,15 +271,19 @@ impl<S: Sql> Ledger<S> {
                     || !owes(&row.owed, line.endpoint)
                     || self.is_cancelled(line.endpoint, row.sequence)?
                     || delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?;
-                if !settled && !over {
-                    return Ok(lost);
-                }
                 if !settled {
+                    if now < line.lease_of(row.sequence) {
+                        return Ok(lost);
+                    }
                     lost.push((row.segment, row.sequence));
                 }
                 line.cursor = row.sequence + 1;
+                while line.out.front().is_some_and(|(end, _)| *end <= line.cursor) {
+                    line.out.pop_front();
+                }
             }
         }
+        line.out.clear();
         Ok(lost)
     }
 }
