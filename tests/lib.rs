@@ -1,4 +1,8 @@
 //! A tenant's ledger on `SQLite` with a clock, randomness and a consumer that tests move by hand.
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a driver of tests panics where something is not as it should be"
+)]
 
 use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::outcome::Cause;
@@ -69,7 +73,7 @@ impl Bench {
         let mut bench = Self::empty(settings, seed);
         let set_up = SetUp {
             organisation: ORGANISATION,
-            settings: Default::default(),
+            settings: <_>::default(),
         };
         bench.ask(set_up).expect("a fresh object is set up");
         bench
@@ -161,7 +165,7 @@ impl Bench {
             event_id: event_id.map(str::to_owned),
             channels: None,
             content_type: "application/json".to_owned(),
-            headers: Default::default(),
+            headers: <_>::default(),
             hop: 0,
             idempotency: None,
         }
@@ -302,8 +306,8 @@ pub fn config() -> EndpointConfig {
         channels: None,
         throttle_rate: None,
         disabled: false,
-        metadata: Default::default(),
-        headers: Default::default(),
+        metadata: <_>::default(),
+        headers: <_>::default(),
         retry_schedule: postern_domain::schedule::Schedule::new(vec![1, 1]).ok(),
         header_names: HeaderNames::Standard,
     }

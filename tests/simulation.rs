@@ -74,7 +74,7 @@ impl World {
     }
 
     fn one_in(&mut self, n: u64) -> bool {
-        self.chance.number() % n == 0
+        self.chance.number().is_multiple_of(n)
     }
 
     fn below(&mut self, n: u64) -> u64 {
@@ -289,10 +289,10 @@ impl World {
         if now.plus(20_000) > handout.until {
             return Ok(()); // the lease is too short
         }
-        if let Some(off) = self.off_since.get(&lane.endpoint.0.sequence) {
-            if now.since(*off) > 60_000 {
-                return Err("sent to an endpoint that was off for longer than a lease".to_owned());
-            }
+        if let Some(off) = self.off_since.get(&lane.endpoint.0.sequence)
+            && now.since(*off) > 60_000
+        {
+            return Err("sent to an endpoint that was off for longer than a lease".to_owned());
         }
         if bad && self.one_in(10) {
             return Ok(()); // the consumer died before the send
@@ -340,10 +340,9 @@ impl World {
             .row(over, &[])
             .unwrap()
             .and_then(|row| row.0.into_iter().next())
+            && most > PLAN
         {
-            if most > PLAN {
-                return Err(format!("{most} attempts of a plan of {PLAN} were recorded"));
-            }
+            return Err(format!("{most} attempts of a plan of {PLAN} were recorded"));
         }
         Ok(())
     }
@@ -432,9 +431,9 @@ fn whatever_happens_on_the_way_the_guarantees_hold() {
 
 /// Some seed must show that the rule is needed.
 fn is_needed(rules: Rules) {
-    let broken = (0..seeds().max(300)).find_map(|seed| {
-        let outcome = std::panic::catch_unwind(|| run(seed, rules));
-        matches!(outcome, Ok(Err(_)) | Err(_)).then_some(seed)
+    let broken = (0..seeds().max(300)).find(|seed| {
+        let outcome = std::panic::catch_unwind(|| run(*seed, rules));
+        matches!(outcome, Ok(Err(_)) | Err(_))
     });
     assert!(broken.is_some(), "no seed broke a guarantee without the rule");
 }

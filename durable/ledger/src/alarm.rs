@@ -41,41 +41,34 @@ impl<S: Sql> Ledger<S> {
             }
             return;
         }
+        let mut more = false;
         let mut next: Option<Millis> = None;
         let tasks: [(&'static str, Task<S>); 4] = [
-            ("sweep", |ledger, now| {
-                let more = ledger.sweep(now)?;
-                if more { Ok(Some(now)) } else { ledger.sweep_at(now) }
-            }),
+            ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
-                ledger.prune_idempotency(now)?;
-                let memory = ledger.memory.as_ref().ok_or_else(Problem::not_found)?;
-                Ok(ledger.retention_at(memory))
+                ledger.prune_idempotency(now).map(|()| false)
             }),
             // Before the lines: a retry that waited shall not starve behind what comes new.
-            ("due", |ledger, now| {
-                ledger.hand_out_due(now)?;
-                let row = ledger.sql.row("SELECT min(time) FROM due", &[])?;
-                Ok(row.map(|row| row.maybe(0, Row::time)).transpose()?.flatten())
-            }),
-            ("lines", |ledger, now| {
-                ledger.advance_lines(now)?;
-                Ok(ledger.memory()?.lines.values().map(|line| line.opens_at).min())
-            }),
+            ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
+            ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
         ];
         for (name, task) in tasks {
             match task(self, now) {
-                Ok(at) => {
+                Ok(unfinished) => {
                     self.failures.remove(name);
-                    next = next.into_iter().chain(at).min();
+                    more |= unfinished;
                 }
                 Err(problem) => {
                     self.memory = None;
-                    let at = self.failed(name, &problem, now);
-                    next = next.into_iter().chain([at]).min();
+                    next = next.into_iter().chain([self.failed(name, &problem, now)]).min();
                 }
             }
+        }
+        // After the last task: one may have made work for another.
+        match self.next_at(now) {
+            Ok(at) => next = next.into_iter().chain(at).chain(more.then_some(now)).min(),
+            Err(problem) => next = next.into_iter().chain([self.failed("next", &problem, now)]).min(),
         }
         if let Some(at) = next {
             match self.wake_by(at.max(now.plus(1)), now) {
@@ -83,6 +76,20 @@ impl<S: Sql> Ledger<S> {
                 Err(problem) => self.notice("alarm_not_set", problem.to_string()),
             }
         }
+    }
+
+    /// When the first of the tasks has something to do next.
+    fn next_at(&mut self, now: Millis) -> Result<Option<Millis>, Problem> {
+        let sweep = self.sweep_at(now)?;
+        let due = self.sql.row("SELECT min(time) FROM due", &[])?;
+        let due = due.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+        let memory = self.memory()?;
+        let lines = memory.lines.values().map(|line| line.opens_at).min();
+        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        Ok([sweep, due, lines, self.retention_at(memory)]
+            .into_iter()
+            .flatten()
+            .min())
     }
 
     /// Rings again after a while: for the shell, when a run ended in a panic.
@@ -221,5 +228,5 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
-/// One task: it does what is due, and answers when it wants to be called next.
-type Task<S> = fn(&mut Ledger<S>, Millis) -> Result<Option<Millis>, Problem>;
+/// One task: it does a slice of what is due, and answers whether more of it is ready now.
+type Task<S> = fn(&mut Ledger<S>, Millis) -> Result<bool, Problem>;
