@@ -200,7 +200,7 @@ fn a_body_that_is_too_large_for_a_lane_is_fetched() {
     bench.endpoint();
     let body = vec![b'x'; 1 << 20];
     let accept = bench.accept("a", None);
-    let (accepted, _) = bench.ask_with(accept, &[body.clone()]).unwrap();
+    let (accepted, _) = bench.ask_with(accept, std::slice::from_ref(&body)).unwrap();
     let lanes = bench.lanes();
     assert_eq!(lanes[0].lane.deliveries[0].body, None);
     let call = Bodies {

@@ -27,6 +27,7 @@ if (dry) {
   checkBundle();
 } else {
   requireBaseUrl();
+  requireAccount();
   const id = provideDatabase();
   provideQueues();
   const secrets = missingSecrets();
@@ -83,6 +84,12 @@ function requireBaseUrl() {
   }
 }
 
+function requireAccount() {
+  if (run(["whoami", "--json"], "pipe").status !== 0) {
+    fail("no Cloudflare account: run 'npx wrangler login', or set CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID");
+  }
+}
+
 function provideDatabase() {
   const find = () => json(wrangler(["d1", "list", "--json"])).find(({ name }) => name === database.database_name);
   let found = find();
@@ -96,7 +103,7 @@ function provideDatabase() {
 
 function provideQueues() {
   for (const queue of queues) {
-    if (!ifPresent(["queues", "info", queue])) {
+    if (!ifPresent(/Queue .*does not exist/, ["queues", "info", queue])) {
       say(`making the queue ${queue}`);
       wrangler(["queues", "create", queue]);
     }
@@ -108,7 +115,9 @@ function provideQueues() {
  * never shows a secret again, tokens are signed with one, and without the other nothing that is sealed opens.
  */
 function missingSecrets() {
-  const listed = ifPresent(["secret", "list", "--format", "json", "--name", config.name, "--config", toml, "--env", environment]);
+  // Without --name: beside --env wrangler would look for a Worker called postern-production, find none, and the
+  // secrets that everything is sealed with would be made anew.
+  const listed = ifPresent(/Worker "[^"]*".* not found/, ["secret", "list", "--format", "json", "--config", toml, "--env", environment]);
   const present = new Set(listed ? json(listed).map(({ name }) => name) : []); // no Worker yet, no secrets yet
   const own = existsSync(kept) ? JSON.parse(readFileSync(kept, "utf8")) : {};
   const missing = Object.entries({ ...freshSecrets(), ...own }).filter(([name]) => !present.has(name));
@@ -146,21 +155,21 @@ function writeResolved(id) {
 function wrangler(args, output = "pipe") {
   const done = run(args, output);
   if (done.status !== 0) {
-    fail(`'wrangler ${args.slice(0, 3).join(" ")}' failed${words(done)}`);
+    fail(`'wrangler ${args.slice(0, 2).join(" ")}' failed${words(done)}`);
   }
   return done.stdout;
 }
 
-/** Like `wrangler`, but null where the thing asked for is absent. Any other failure still ends the script. */
-function ifPresent(args) {
+/** Like `wrangler`, but null where it says in these words that the thing is absent. Any other failure ends the script. */
+function ifPresent(absent, args) {
   const done = run(args, "pipe");
   if (done.status === 0) {
     return done.stdout;
   }
-  if (/does not exist|not found|\b10007\b|\b10090\b|\b11000\b/i.test(`${done.stdout}${done.stderr}`)) {
+  if (absent.test(`${done.stdout}${done.stderr}`)) {
     return null;
   }
-  return fail(`'wrangler ${args.slice(0, 3).join(" ")}' failed${words(done)}`);
+  return fail(`'wrangler ${args.slice(0, 2).join(" ")}' failed${words(done)}`);
 }
 
 function run(args, output) {

@@ -11,7 +11,7 @@ import { developmentSecrets } from "./secrets.mjs";
 import { issueToken } from "./token.mjs";
 
 const root = realpathSync(join(dirname(fileURLToPath(import.meta.url)), "../.."));
-const notes = join(root, ".postern");
+const notes = process.env.POSTERN_NOTES ?? join(root, ".postern");
 const began = Date.now();
 const groups = new Set(); // what this run has started and not yet seen end
 let ending = null;
@@ -62,7 +62,7 @@ function readOptions() {
   // A relative path means the folder in which the script was typed.
   const from = process.env.POSTERN_CALLED_FROM ?? process.cwd();
   const readyFile = values["ready-file"] && resolve(from, values["ready-file"]);
-  return { port, persist: resolve(from, values.persist), readyFile, build: values.release ? "release" : "dev" };
+  return { port, persist: resolve(from, values.persist), readyFile, build: values.release ? "release" : (process.env.POSTERN_BUILD ?? "dev") };
 }
 
 function prepareState(folder) {
@@ -91,7 +91,7 @@ async function endOrphans(state) {
 }
 
 async function build() {
-  await run(join(root, "scripts/build"), [`--${options.build}`], "the build failed");
+  await run(join(root, "scripts/build"), [], "the build failed");
 }
 
 async function migrate() {

@@ -31,7 +31,7 @@ export function processRuns(pid, part) {
 }
 
 function processes() {
-  return execFileSync("ps", ["-axo", "pid=,pgid=,stat=,command="], { encoding: "utf8", maxBuffer: 1 << 26 })
+  return execFileSync("ps", ["-axwwo", "pid=,pgid=,stat=,command="], { encoding: "utf8", maxBuffer: 1 << 26 })
     .split("\n")
     .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line))
     .filter((found) => found && !found[3].startsWith("Z"))

@@ -4,10 +4,11 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root" || exit 1
-notes="$root/.postern" # what runs where, logs of long steps; never committed
+notes="${POSTERN_NOTES:-$root/.postern}" # what runs where, logs of long steps; never committed
 cache="${POSTERN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/postern}" # what several checkouts share: tools, Node
 export root notes cache
 running="" # the process of the step that is under way
+log=""     # and what it says
 
 # All that a script says about its own work goes to stderr: stdout belongs to results.
 say() { printf '%s\n' "$*" >&2; }
@@ -27,18 +28,20 @@ unknown() { fail "does not know '$1'; --help lists what it knows"; }
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Ends a process and all that it started, the leaves last so that no parent starts another in between.
-end_tree() {
-  local pid=$1 child
-  for child in $(ps -axo pid=,ppid= | awk -v parent="$pid" '$2 == parent { print $1 }'); do
-    end_tree "$child"
+# A process and all that it started, one a line.
+tree_of() {
+  local child
+  printf '%s\n' "$1"
+  for child in $(ps -axo pid=,ppid= | awk -v parent="$1" '$2 == parent { print $1 }'); do
+    tree_of "$child"
   done
-  kill "$pid" 2>/dev/null || true
 }
 
 stopped() {
   trap - INT TERM HUP
-  [ -z "$running" ] || end_tree "$running"
+  # shellcheck disable=SC2046 # one word each
+  [ -z "$running" ] || kill $(tree_of "$running") 2>/dev/null || true
+  rm -f "$log"
   exit "$1"
 }
 trap 'stopped 130' INT
@@ -59,7 +62,7 @@ watched() {
 # step TEXT COMMAND…: runs what takes long and whose output matters only when it fails. Says that it began, every
 # ten seconds that it goes on, and how long it took.
 step() {
-  local text=$1 log began status=0 tick
+  local text=$1 began status=0 tick
   shift
   mkdir -p "$notes"
   log=$(mktemp "$notes/step.XXXXXX")

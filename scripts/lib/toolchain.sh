@@ -8,6 +8,7 @@ worker_build_version=0.8.7
 provide_rust() {
   have cargo || fail "Rust is missing: install rustup (rustup.rs)"
   have rustup || fail "rustup is missing: the pinned compiler and its wasm target come through it (rustup.rs)"
+  have cc || fail "a C compiler is missing: apt install build-essential, or on macOS xcode-select --install"
   rust_is_complete && return
   step "installing the Rust that rust-toolchain.toml names" install_rust
   rust_is_complete || fail "the rustc in PATH is not rustup's $(rust_version): put ~/.cargo/bin first in PATH"
@@ -15,8 +16,10 @@ provide_rust() {
 
 rust_is_complete() {
   local sysroot
+  export RUSTUP_AUTO_INSTALL=0 # rustup would do it without a word
   rustc --version 2>/dev/null | grep -qF " $(rust_version) " || return 1
-  sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc --print sysroot 2>/dev/null) &&
+  sysroot=$(rustc --print sysroot 2>/dev/null) &&
+    [ -x "$sysroot/bin/cargo-clippy" ] && [ -x "$sysroot/bin/rustfmt" ] &&
     [ -d "$sysroot/lib/rustlib/src/rust/library" ] &&
     [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown/lib" ]
 }
