@@ -68,7 +68,7 @@ impl<S: Sql> Ledger<S> {
             }
             Keys::New(keys) => keys,
         };
-        self.room_for(call.source.is_some())?;
+        self.room_for(call.source.is_some(), now)?;
         self.roll(now)?;
         self.store(call, body, &keys, now, random)
     }

@@ -31,6 +31,9 @@ struct Position {
 /// An attempt with what a list needs to decide on it.
 struct Found {
     sequence: u64,
+    /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
+    /// Each grows within its stream, so that the merge is the same in both directions.
+    place: u64,
     trigger: Trigger,
     recorded: Recorded,
 }
@@ -163,6 +166,7 @@ impl<S: Sql> Ledger<S> {
             let recorded = Recorded::read(&row, 0)?;
             found.push(Found {
                 sequence,
+                place: recorded.number,
                 trigger: Trigger::Scheduled,
                 recorded,
             });
@@ -176,10 +180,12 @@ impl<S: Sql> Ledger<S> {
                 .sql
                 .row(&statement, &[endpoint.into(), number.into(), sequence.into()])?
             {
+                let recorded = Recorded::read(&row, 0)?;
                 found.push(Found {
                     sequence,
+                    place: recorded.number,
                     trigger: trigger(row.int(8)?),
-                    recorded: Recorded::read(&row, 0)?,
+                    recorded,
                 });
             }
         }
@@ -207,9 +213,10 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         let recorded = found.recorded;
-        let is_latest = |row: &DeliveryRow| match row.numbers.iter().max() {
-            Some(latest) => *latest == recorded.number,
-            None => row.first.is_some_and(|(first, _)| first == recorded.number),
+        // The one that stands inside may be newer than what came late from a hand-out before it.
+        let is_latest = |row: &DeliveryRow| {
+            let first = row.first.map(|(number, _)| number);
+            row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
@@ -392,9 +399,7 @@ impl Merge {
             (None, None) => None,
             (Some(_), None) => Some(false),
             (None, Some(_)) => Some(true),
-            (Some(first), Some(later)) => {
-                Some((later.recorded.number > first.recorded.number) != self.backwards)
-            }
+            (Some(first), Some(later)) => Some((later.place > first.place) != self.backwards),
         }
     }
 
@@ -429,8 +434,9 @@ impl Merge {
         let mut found = Vec::new();
         for (segment, low, high) in ledger.segments_within(low, high, self.backwards)? {
             let statement = format!(
-                "SELECT {ATTEMPT_COLUMNS}, sequence FROM delivery_{segment} \
-                 WHERE endpoint = ? AND sequence >= ? AND sequence <= ? AND number IS NOT NULL \
+                "SELECT {ATTEMPT_COLUMNS}, sequence, \
+                 (SELECT message.time FROM message_{segment} AS message WHERE message.sequence = delivery.sequence) \
+                 FROM delivery_{segment} AS delivery WHERE endpoint = ? AND sequence >= ? AND sequence <= ? AND number IS NOT NULL \
                  ORDER BY sequence {order} LIMIT ?"
             );
             let rest = (BATCH - found.len()) as u64;
@@ -439,9 +445,10 @@ impl Merge {
                 &[self.endpoint.into(), low.into(), high.into(), rest.into()],
             )? {
                 let recorded = Recorded::read(&row, 0)?;
-                let sequence = row.number(8)?;
+                let (sequence, place) = (row.number(8)?, row.number(9)?);
                 found.push(Found {
                     sequence,
+                    place,
                     trigger: Trigger::Scheduled,
                     recorded,
                 });
@@ -480,10 +487,13 @@ impl Merge {
                 (BATCH as u64).into(),
             ];
             for row in ledger.sql.rows(&statement, &values)? {
+                let recorded = Recorded::read(&row, 0)?;
+                let (sequence, trigger) = (row.number(8)?, trigger(row.int(9)?));
                 found.push(Found {
-                    sequence: row.number(8)?,
-                    trigger: trigger(row.int(9)?),
-                    recorded: Recorded::read(&row, 0)?,
+                    sequence,
+                    place: recorded.number,
+                    trigger,
+                    recorded,
                 });
             }
         }

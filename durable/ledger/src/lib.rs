@@ -214,8 +214,14 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Makes sure that the alarm rings at `at` or before. Part of the caller's transaction. One that should have rung
-    /// and did not is set again.
+    /// and did not is set again; where it is not known when it rings, it rings at once and finds out, because setting it
+    /// takes away the one that stands.
     fn wake_by(&self, at: Millis, now: Millis) -> Result<Armed, Problem> {
+        let at = if self.armed == Armed::Unknown {
+            at.min(now.plus(1))
+        } else {
+            at
+        };
         match self.armed {
             Armed::At(set) if set <= at && now.since(set) < OVERDUE_MS => Ok(self.armed),
             _ => {

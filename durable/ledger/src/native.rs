@@ -127,7 +127,9 @@ impl Sql for NativeSql {
                 .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0))
                 .unwrap_or(0)
         };
-        let own = u64::try_from(pragma("page_count") * pragma("page_size")).unwrap_or(0);
+        // As the platform counts: what was dropped is free, though SQLite keeps the pages.
+        let pages = pragma("page_count") - pragma("freelist_count");
+        let own = u64::try_from(pages * pragma("page_size")).unwrap_or(0);
         self.pretended_size.get().unwrap_or(own)
     }
 }

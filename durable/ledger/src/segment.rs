@@ -22,6 +22,8 @@ pub(crate) struct Segment {
     pub(crate) opened_at: Millis,
     pub(crate) size_before: i64,
     pub(crate) closed_at: Option<Millis>,
+    /// Of its last message. `None`: it is the newest, or has none.
+    pub(crate) last_time: Option<Millis>,
 }
 
 /// One generation of keys.
@@ -42,9 +44,25 @@ impl<S: Sql> Ledger<S> {
                 opened_at: row.time(2)?,
                 size_before: row.int(3)?,
                 closed_at: row.maybe(4, Row::time)?,
+                last_time: None,
             })
         };
-        self.sql.rows(statement, &[])?.into_iter().map(read).collect()
+        let mut segments: Vec<Segment> = self
+            .sql
+            .rows(statement, &[])?
+            .into_iter()
+            .map(read)
+            .collect::<Result<_, Problem>>()?;
+        let ends: Vec<u64> = segments.iter().skip(1).map(|next| next.first - 1).collect();
+        for (segment, end) in segments.iter_mut().zip(ends) {
+            let statement = format!("SELECT time FROM message_{} WHERE sequence = ?", segment.number);
+            segment.last_time = self
+                .sql
+                .row(&statement, &[end.into()])?
+                .map(|row| row.time(0))
+                .transpose()?;
+        }
+        Ok(segments)
     }
 
     pub(crate) fn read_key_generations(&self) -> Result<Vec<KeyGeneration>, Problem> {
@@ -77,6 +95,7 @@ impl<S: Sql> Ledger<S> {
             opened_at: now,
             size_before: size,
             closed_at: None,
+            last_time: None,
         });
         let keys = memory
             .key_generations
@@ -110,6 +129,9 @@ impl<S: Sql> Ledger<S> {
             Ok(())
         })?;
         let memory = self.memory()?;
+        if let (Some(_), Some(newest)) = (&segment, memory.segments.last_mut()) {
+            newest.last_time = Some(memory.last_time);
+        }
         memory.segments.extend(segment);
         memory.key_generations.extend(keys);
         Ok(())
@@ -140,6 +162,12 @@ impl<S: Sql> Ledger<S> {
         closing.chain(ages).chain(keys).min()
     }
 
+    /// Whether the oldest segment has to go early. One at a time: whether that was enough shows when it is gone.
+    pub(crate) fn must_shorten(&self, memory: &Memory) -> bool {
+        let full = matches!(self.fullness(), Fullness::Shortening | Fullness::Refusing);
+        full && memory.segments.len() > 1 && memory.segments.iter().all(|segment| segment.closed_at.is_none())
+    }
+
     /// A lease can end this long after the last hand-out; a little more, for clocks.
     fn drop_after_ms(&self) -> u64 {
         self.settings.lease_ms + 1000
@@ -159,21 +187,15 @@ impl<S: Sql> Ledger<S> {
             self.roll(now)?;
         }
         let memory = self.memory()?;
-        let full = matches!(memory.fullness, Fullness::Shortening | Fullness::Refusing);
         let last = memory.segments.len().saturating_sub(1);
         let mut close: Vec<u64> = (0..last)
             .filter(|at| memory.segments.get(*at).is_some_and(|s| s.closed_at.is_none()) && old(memory, *at))
             .filter_map(|at| memory.segments.get(at).map(|segment| segment.number))
             .collect();
-        let any_closing = memory.segments.iter().any(|segment| segment.closed_at.is_some());
-        if full && close.is_empty() && !any_closing {
+        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        if close.is_empty() && self.must_shorten(memory) {
             // Too full: the oldest segment goes early, and the log says so.
-            let oldest = memory
-                .segments
-                .first()
-                .filter(|_| last > 0)
-                .map(|segment| segment.number);
-            if let Some(number) = oldest {
+            if let Some(number) = memory.segments.first().map(|segment| segment.number) {
                 close.push(number);
                 self.notice(
                     "retention_shortened",
@@ -252,12 +274,10 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
-/// The time of a segment's last message, or a bound for it: no later than the next segment was opened. `None`: it has no
-/// message.
+/// The time of a segment's last message. `None`: it has no message.
 fn last_time_of(memory: &Memory, at: usize) -> Option<Millis> {
     let segment = memory.segments.get(at)?;
-    match memory.segments.get(at + 1) {
-        Some(next) => Some(next.opened_at),
-        None => (memory.last_sequence >= segment.first).then_some(memory.last_time),
-    }
+    let newest = at + 1 == memory.segments.len();
+    let own = (newest && memory.last_sequence >= segment.first).then_some(memory.last_time);
+    segment.last_time.or(own)
 }

@@ -1,6 +1,7 @@
 //! How full the storage is, and what follows.
 
 use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
 
 use crate::Ledger;
 use crate::sql::Sql;
@@ -41,10 +42,19 @@ impl Fullness {
     }
 }
 
+/// Retention looks this soon after somebody found the storage too full.
+const SHORTEN_MS: u64 = 1000;
+
 impl<S: Sql> Ledger<S> {
+    /// How full the storage is now.
+    pub(crate) fn fullness(&self) -> Fullness {
+        Fullness::of(self.sql.size(), self.settings.capacity_bytes)
+    }
+
     /// Looks at the size before something is taken. A publish is refused from 95 % on; a webhook that was verified at
-    /// `/in/` only when nothing is left (98 %), because its provider may not come again.
-    pub(crate) fn room_for(&mut self, from_source: bool) -> Result<Fullness, Problem> {
+    /// `/in/` only when nothing is left (98 %), because its provider may not come again. Where old messages must go, the
+    /// alarm is set: nothing else may wake the object for days.
+    pub(crate) fn room_for(&mut self, from_source: bool, time: Millis) -> Result<Fullness, Problem> {
         let (size, capacity) = (self.sql.size(), self.settings.capacity_bytes);
         let now = Fullness::of(size, capacity);
         let memory = self.memory()?;
@@ -54,6 +64,13 @@ impl<S: Sql> Ledger<S> {
                 "ledger_filling",
                 format!("{size} of {capacity} bytes are used: {}", now.as_str()),
             );
+        }
+        if self
+            .memory
+            .as_ref()
+            .is_some_and(|memory| self.must_shorten(memory))
+        {
+            self.armed = self.wake_by(time.plus(SHORTEN_MS), time)?;
         }
         let full = size.saturating_mul(100) / capacity.max(1) >= 98;
         if now == Fullness::Refusing && (!from_source || full) {
