@@ -1,0 +1,230 @@
+// Bad input at every operation: refused whole, with what is wrong and where, and nothing half-written.
+
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { after, before, test } from "node:test";
+import { caller, inspect } from "./api.mjs";
+import { start, testSecrets } from "./harness.mjs";
+
+const OTHER = "org_23rb8YdGqMT0qIzpgGwdXfHirMv";
+let postern, api, own, other, before_;
+
+before(async () => {
+  postern = await start({ vars: { TEST_HOOKS: "1" } });
+  api = caller(postern);
+  own = await things("own");
+  other = await things("other");
+  before_ = await inspect(postern, own.app);
+});
+after(() => postern?.stop());
+
+async function things(name) {
+  const app = (await api.ok("POST", "/api/v1/app", { name, uid: name })).id;
+  const base = `/api/v1/app/${app}`;
+  const endpoint = (await api.ok("POST", `${base}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true })).id;
+  const secrets = ["a key that is long enough"];
+  const body = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets };
+  const source = (await api.ok("POST", `${base}/source`, body)).id;
+  const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
+  return { app, endpoint, source, message };
+}
+
+/** Every operation of the document, with a path to own things. */
+async function operations() {
+  const document = await (await postern.fetch("/openapi.json")).json();
+  return Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.keys(methods)
+      .filter((method) => ["get", "post", "put", "patch", "delete"].includes(method))
+      .map((method) => ({ method: method.toUpperCase(), path })),
+  );
+}
+
+const filled = (path, { app, endpoint, source, message }) =>
+  path
+    .replace("{app_id}", app)
+    .replace("{endpoint_id}", endpoint)
+    .replace("{source_id}", source)
+    .replace("{msg_id}", message)
+    .replace("{event_type_name}", "no.such.type");
+
+const takesBody = ({ method }) => ["POST", "PUT", "PATCH"].includes(method);
+const isTenants = ({ path }) => path.includes("{app_id}");
+const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health");
+
+/** No answer tells what only we may know. */
+function assertClean({ status, body }, what) {
+  const text = JSON.stringify(body);
+  assert.ok(status < 500, `${what}: ${status} ${text}`);
+  assert.ok(!/\.rs:|panicked|SQLITE|stack|at async/.test(text), `${what}: ${text}`);
+  if (status >= 400) {
+    assert.match(body.code, /^[a-z_]+$/, what);
+    assert.ok(body.detail.length > 0, what);
+  }
+}
+
+test("there is a document, and it lists the operations", async () => {
+  assert.ok((await operations()).length >= 30);
+});
+
+for (const [what, body] of [
+  ["nothing", ""],
+  ["no JSON", "{"],
+  ["not UTF-8", Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d])],
+  ["a list", "[]"],
+  ["null", "null"],
+  ["a text", '"x"'],
+  ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
+  ["fields of wrong types", JSON.stringify(Object.fromEntries(
+    ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId"]
+      .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
+      .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
+  ))],
+]) {
+  test(`a body that is ${what} is refused with its place, by every operation that takes one`, async () => {
+    for (const operation of (await operations()).filter(takesBody).filter(isGuarded)) {
+      if (body === "" && operation.path.endsWith("/token/rotate")) continue; // nothing in its body is required
+      const path = filled(operation.path, own);
+      const answer = await api(operation.method, path, body);
+      assertClean(answer, `${operation.method} ${operation.path}`);
+      assert.ok([400, 422].includes(answer.status), `${operation.method} ${path}: ${answer.status}`);
+      if (answer.status === 422) {
+        for (const fault of answer.body.detail) {
+          assert.equal(fault.loc[0], "body", JSON.stringify(fault));
+          assert.ok(fault.msg && fault.type, JSON.stringify(fault));
+        }
+      }
+    }
+  });
+}
+
+test("each fault has its own place", async () => {
+  const body = { url: "nonsense", channels: ["a b"], throttleRate: 0, retrySchedule: [0], headerNames: "x", uid: "" };
+  const { status, body: answer } = await api("POST", `/api/v1/app/${own.app}/endpoint`, body);
+  assert.equal(status, 422);
+  const places = new Set(answer.detail.map(({ loc }) => loc[1]));
+  assert.deepEqual([...places].sort(), Object.keys(body).sort());
+});
+
+test("a body that is too large is 413", async () => {
+  const payload = { text: "x".repeat(3 << 20) };
+  const answer = await api("POST", `/api/v1/app/${own.app}/msg`, { eventType: "a.b", payload });
+  assert.equal(answer.status, 413);
+  assert.equal(answer.body.code, "payload_too_large");
+});
+
+test("unknown ids, odd ids and another tenant's ids are 404", async () => {
+  const flip = (id) => id.slice(0, -1) + (id.endsWith("0") ? "1" : "0");
+  const unknown = { app: flip(own.app), endpoint: flip(own.endpoint), source: flip(own.source), message: flip(own.message) };
+  const bodies = {
+    endpoint: { url: "http://127.0.0.1:9/" },
+    source: { name: "S", provider: "api_key", config: { header: "x-key" } },
+    made: { name: "S", provider: "api_key", config: { header: "x-key" }, secrets: ["a key that is long enough"] },
+    secret: { secret: "another key, long enough" },
+  };
+  for (const operation of (await operations()).filter(isTenants)) {
+    for (const wrong of [
+      { ...own, endpoint: unknown.endpoint, source: unknown.source, message: unknown.message },
+      { ...own, endpoint: other.endpoint, source: other.source, message: other.message },
+      unknown,
+    ]) {
+      const path = filled(operation.path, wrong);
+      const onlyApp = !/\{(endpoint_id|source_id|msg_id)\}/.test(operation.path);
+      if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
+      const isMade = operation.path.endsWith("/source");
+      const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
+      const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...bodies[kind] } : undefined;
+      const answer = await api(operation.method, path, body);
+      assertClean(answer, `${operation.method} ${path}`);
+      assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
+    }
+  }
+  for (const odd of ["%00", "a%2Fb", "x".repeat(300), "%FF", "msg_", "..%2f"]) {
+    const answer = await api("GET", `/api/v1/app/${odd}/msg`);
+    assertClean(answer, odd);
+    assert.ok([400, 404, 422].includes(answer.status), `${odd}: ${answer.status}`);
+  }
+});
+
+test("another organisation sees nothing of it", async () => {
+  const stranger = caller(postern, postern.token({ org: OTHER }));
+  for (const operation of (await operations()).filter(isTenants).filter(({ method }) => method === "GET")) {
+    const answer = await stranger("GET", filled(operation.path, own));
+    assert.equal(answer.status, 404, operation.path);
+  }
+});
+
+test("a tenant's token reaches that tenant alone, and no operation of the organisation", async () => {
+  const tenant = caller(postern, postern.token({ app: own.app }));
+  assert.equal((await tenant("GET", `/api/v1/app/${own.app}/msg`)).status, 200);
+  assert.equal((await tenant("GET", `/api/v1/app/${other.app}/msg`)).status, 404);
+  assert.equal((await tenant("GET", "/api/v1/app")).status, 403);
+  assert.equal((await tenant("POST", "/api/v1/app", { name: "x" })).status, 403);
+});
+
+test("no token, an expired one, another algorithm and another secret are 401, at every operation", async () => {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const now = Math.floor(Date.now() / 1000);
+  const claims = part({ sub: "org_23rb8YdGqMT0qIzpgGwdXfHirMu", exp: now + 600 });
+  const signed = (header, secret, hash = "sha256") => {
+    const text = `${part(header)}.${claims}`;
+    return `${text}.${createHmac(hash, secret).update(text).digest("base64url")}`;
+  };
+  const tokens = {
+    none: null,
+    empty: " ",
+    expired: postern.token({ now: Date.now() - 3600_000, ttl: 60 }),
+    "alg none": `${part({ alg: "none", typ: "JWT" })}.${claims}.`,
+    RS256: signed({ alg: "RS256", typ: "JWT" }, testSecrets.JWT_SECRET),
+    HS512: signed({ alg: "HS512", typ: "JWT" }, testSecrets.JWT_SECRET, "sha512"),
+    "another secret": signed({ alg: "HS256", typ: "JWT" }, "another secret of some length"),
+    "cut off": postern.token().slice(0, -3),
+  };
+  for (const operation of (await operations()).filter(isGuarded)) {
+    for (const [what, token] of Object.entries(tokens)) {
+      const answer = await caller(postern, token)(operation.method, filled(operation.path, own), takesBody(operation) ? {} : undefined);
+      assert.equal(answer.status, 401, `${operation.method} ${operation.path} with ${what}`);
+      assert.equal(answer.body.code, "authentication_failed");
+    }
+  }
+});
+
+test("parameters out of range and iterators of somewhere else are refused with their place", async () => {
+  const lists = ["msg", "endpoint", "source", `attempt/msg/${own.message}`, `attempt/endpoint/${own.endpoint}`];
+  for (const list of lists) {
+    for (const [query, code] of [["limit=0", 422], ["limit=x", 422], ["limit=99999", 422], ["iterator=nonsense", 400]]) {
+      const answer = await api("GET", `/api/v1/app/${own.app}/${list}?${query}`);
+      assert.equal(answer.status, code, `${list}?${query}: ${JSON.stringify(answer.body)}`);
+      if (code === 422) assert.deepEqual(answer.body.detail[0].loc, ["query", "limit"]);
+    }
+  }
+  const answer = await api("GET", `/api/v1/app/${own.app}/msg?before=yesterday`);
+  assert.deepEqual([answer.status, answer.body.detail[0].loc], [422, ["query", "before"]]);
+});
+
+test("a uid that is taken or looks like an id is refused", async () => {
+  assert.equal((await api("POST", "/api/v1/app", { name: "x", uid: "own" })).status, 409);
+  assert.equal((await api("POST", "/api/v1/app", { name: "x", uid: own.app })).status, 422);
+});
+
+test("an Idempotency-Key replays the answer, and refuses another body", async () => {
+  for (const [path, body, otherBody] of [
+    ["/api/v1/app", { name: "Idem" }, { name: "Other" }],
+    [`/api/v1/app/${other.app}/msg`, { eventType: "a.b", payload: { n: 1 } }, { eventType: "a.b", payload: { n: 2 } }],
+    [`/api/v1/app/${other.app}/endpoint`, { url: "http://127.0.0.1:9/" }, { url: "http://127.0.0.1:8/" }],
+  ]) {
+    const key = { "idempotency-key": `key of ${path}` };
+    const first = await api("POST", path, body, key);
+    const again = await api("POST", path, body, key);
+    assert.equal(first.body.id, again.body.id, path);
+    const refused = await api("POST", path, otherBody, key);
+    assert.deepEqual([refused.status, refused.body.code], [422, "idempotency_key_reused"], path);
+  }
+});
+
+test("nothing of all this was written", async () => {
+  const now = await inspect(postern, own.app);
+  assert.deepEqual([now.messages, now.lastSequence], [before_.messages, before_.lastSequence]);
+  const { data } = await api.ok("GET", `/api/v1/app/${own.app}/endpoint`);
+  assert.deepEqual(data.map(({ id }) => id), [own.endpoint]);
+});
