@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import { request } from "node:http";
 import { after, before, test } from "node:test";
 import { caller, inspect } from "./api.mjs";
 import { start, testSecrets } from "./harness.mjs";
@@ -107,10 +108,15 @@ test("each fault has its own place", async () => {
 });
 
 test("a body that is too large is 413", async () => {
-  const payload = { text: "x".repeat(3 << 20) };
-  const answer = await api("POST", `/api/v1/app/${own.app}/msg`, { eventType: "a.b", payload });
-  assert.equal(answer.status, 413);
-  assert.equal(answer.body.code, "payload_too_large");
+  // On a connection of its own: the server answers before it has read all, and closes.
+  const body = JSON.stringify({ eventType: "a.b", payload: { text: "x".repeat(3 << 20) } });
+  const headers = { authorization: `Bearer ${postern.token()}`, "content-length": body.length };
+  const status = await new Promise((done, failed) => {
+    const to = new URL(`/api/v1/app/${own.app}/msg`, postern.url);
+    const sent = request(to, { method: "POST", agent: false, headers }, (answer) => done(answer.resume().statusCode));
+    sent.on("error", failed).end(body);
+  });
+  assert.equal(status, 413);
 });
 
 test("unknown ids, odd ids and another tenant's ids are 404", async () => {
