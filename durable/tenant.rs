@@ -46,6 +46,15 @@ struct Inner {
     test_hooks: bool,
     /// The next alarm panics; tests only.
     planted: Cell<bool>,
+    counted: Counted,
+}
+
+/// What the platform bills beside rows, since the object woke; tests and the bench read it.
+#[derive(Default)]
+struct Counted {
+    requests: Cell<u64>,
+    alarms: Cell<u64>,
+    queue_messages: Cell<u64>,
 }
 
 // No borrow of the ledger lives across an await, and one that a panic cut off is dropped with its guard.
@@ -106,6 +115,7 @@ impl DurableObject for Tenant {
         // The run is one turn without an await; what panics in it is caught, and rings again later.
         let inner = AssertUnwindSafe(&self.inner);
         let run = async move {
+            add(&inner.counted.alarms, 1);
             inner.planted_panic("alarm");
             inner.ledger.borrow_mut().alarm(now());
         };
@@ -216,6 +226,7 @@ impl Inner {
                 });
                 queue.send_raw_batch(batch.build()).await?;
             }
+            add(&self.counted.queue_messages, now.len() as u64);
             rest = later;
         }
         Ok(())
@@ -227,13 +238,21 @@ impl Inner {
         }
     }
 
-    /// What tests may ask of an object beside its calls: rows written, a panic here, a panic in the next alarm.
+    /// What tests may ask of an object beside its calls: what it was billed for since it woke, these questions left out;
+    /// a panic here, a panic in the next alarm.
     fn test_hook(&self, request: &Request) -> Result<Option<Response>> {
         if !self.test_hooks {
             return Ok(None);
         }
         match request.path().as_str() {
             "/test/written" => Response::from_json(&self.ledger.borrow().sql().written()).map(Some),
+            "/test/counted" => Response::from_json(&serde_json::json!({
+                "rows": self.ledger.borrow().sql().written(),
+                "requests": self.counted.requests.get(),
+                "alarms": self.counted.alarms.get(),
+                "queueMessages": self.counted.queue_messages.get(),
+            }))
+            .map(Some),
             "/test/panic" => panic!("planted: the object's fetch"),
             "/test/panic-in-alarm" => {
                 self.planted.set(true);
@@ -246,6 +265,10 @@ impl Inner {
     fn planted_panic(&self, place: &str) {
         assert!(!self.planted.replace(false), "planted: the object's {place}");
     }
+}
+
+fn add(count: &Cell<u64>, more: u64) {
+    count.set(count.get() + more);
 }
 
 /// One line of the log.
