@@ -85,6 +85,7 @@ impl DurableObject for Tenant {
             gathering: Cell::new(false),
             test_hooks,
             planted: Cell::new(false),
+            counted: Counted::default(),
         };
         Self {
             inner: Rc::new(inner),
@@ -98,6 +99,7 @@ impl DurableObject for Tenant {
         if let Some(answer) = self.inner.test_hook(&request)? {
             return Ok(answer);
         }
+        add(&self.inner.counted.requests, 1);
         let replied = self
             .inner
             .ledger

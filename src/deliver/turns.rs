@@ -382,9 +382,9 @@ mod tests {
         let mut turns = Turns::new(DEADLINE_MS);
         turns.add(endpoint(1, 1), 16, waiting(PERMITS));
         while turns.next(NOW).is_some() {}
-        let mut late = waiting(1);
-        late[0].until = NOW.plus(19_999);
-        let lane = turns.add(endpoint(2, 1), 16, late);
+        let mut overdue = waiting(1);
+        overdue[0].until = NOW.plus(19_999);
+        let lane = turns.add(endpoint(2, 1), 16, overdue);
         assert_eq!(turns.next(NOW), Some(Turn::Drop { lane, index: 0 }));
         assert!(turns.lane_done(lane));
     }
