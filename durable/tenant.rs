@@ -46,6 +46,8 @@ struct Inner {
     test_hooks: bool,
     /// The next alarm panics; tests only.
     planted: Cell<bool>,
+    /// The next call waits so many milliseconds before it is done; tests only.
+    stalled: Cell<u64>,
     counted: Counted,
 }
 
@@ -85,6 +87,7 @@ impl DurableObject for Tenant {
             gathering: Cell::new(false),
             test_hooks,
             planted: Cell::new(false),
+            stalled: Cell::new(0),
             counted: Counted::default(),
         };
         Self {
@@ -100,6 +103,10 @@ impl DurableObject for Tenant {
             return Ok(answer);
         }
         add(&self.inner.counted.requests, 1);
+        let stalled = self.inner.stalled.take();
+        if stalled > 0 {
+            Delay::from(Duration::from_millis(stalled)).await;
+        }
         let replied = self
             .inner
             .ledger
@@ -255,6 +262,10 @@ impl Inner {
                 "queueMessages": self.counted.queue_messages.get(),
             }))
             .map(Some),
+            "/test/stall" => {
+                self.stalled.set(3000);
+                Response::ok("stalled").map(Some)
+            }
             "/test/panic" => panic!("planted: the object's fetch"),
             "/test/panic-in-alarm" => {
                 self.planted.set(true);

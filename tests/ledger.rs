@@ -854,3 +854,18 @@ fn what_a_busy_line_lost_is_found_by_its_own_lease() {
     }
     assert!(delivered.is_superset(&BTreeSet::from([1, 2, 3])), "{delivered:?}");
 }
+
+#[test]
+fn a_first_try_that_its_repeat_overtook_makes_no_second_message() {
+    let mut bench = bench();
+    let first = bench.accept("a", None);
+    let repeat = Accept {
+        repeat: true,
+        ..first.clone()
+    };
+    bench.pass(1500);
+    let (stored, _) = bench.ask_with(repeat, &[Vec::new()]).unwrap();
+    bench.pass(1500);
+    let (late, _) = bench.ask_with(first, &[Vec::new()]).unwrap();
+    assert_eq!(late.message.id, stored.message.id);
+}

@@ -48,10 +48,10 @@ impl<S: Sql> Ledger<S> {
                 .filter(|source| source.deleted_at.is_none())
                 .ok_or_else(Problem::not_found)?;
         }
-        let stood = if self.settings.rules.nonce && call.repeat {
-            self.find_nonce(call.nonce, call.sent_at)?
-        } else {
-            None
+        let stood = match (self.settings.rules.nonce, call.repeat) {
+            (true, true) => self.find_nonce(call.nonce, call.sent_at)?,
+            (true, false) => self.find_overtaken(call.nonce, call.sent_at)?,
+            (false, _) => None,
         };
         if let Some(message) = stood {
             return Ok(Accepted {
@@ -179,7 +179,7 @@ impl<S: Sql> Ledger<S> {
         if let Some(idempotency) = &call.idempotency {
             let hash = digest(&idempotency.key)?;
             let fingerprint = digest(&idempotency.fingerprint)?;
-            if let Some(known) = self.known(Scope::Idempotency, &hash)? {
+            if let Some(known) = self.known(Scope::Idempotency, &hash, Millis(0))? {
                 return if known.fingerprint.as_deref() == Some(fingerprint.as_slice()) {
                     Ok(Keys::Known(known.message))
                 } else {
@@ -195,7 +195,7 @@ impl<S: Sql> Ledger<S> {
         if let Some(event_id) = &call.event_id {
             let scope = call.source.map_or(Scope::EventId, Scope::Source);
             let hash = event_id_hash(event_id);
-            if let Some(known) = self.known(scope, &hash)? {
+            if let Some(known) = self.known(scope, &hash, Millis(0))? {
                 return match scope {
                     Scope::Source(_) => Ok(Keys::Known(known.message)),
                     _ => Err(Problem::new(
@@ -223,7 +223,7 @@ impl<S: Sql> Ledger<S> {
     /// The message of an earlier try whose answer was lost. A first try stands among the messages of the minute after
     /// it; a repeat comes at any time (the overflow is drained when it can be), so it leaves its nonce as a key.
     fn find_nonce(&mut self, nonce: u64, sent_at: Millis) -> Result<Option<MessageId>, Problem> {
-        if let Some(known) = self.known(Scope::Nonce, &nonce_hash(nonce))? {
+        if let Some(known) = self.known(Scope::Nonce, &nonce_hash(nonce), Millis(0))? {
             return Ok(Some(known.message));
         }
         let from = self.sequence_at(sent_at.minus(CLOCK_SKEW_MS))?;
@@ -243,6 +243,13 @@ impl<S: Sql> Ledger<S> {
             }
         }
         Ok(None)
+    }
+
+    /// The message of a repeat that arrived before its first try did: it stands since that began, so that one look is
+    /// enough.
+    fn find_overtaken(&mut self, nonce: u64, sent_at: Millis) -> Result<Option<MessageId>, Problem> {
+        let known = self.known(Scope::Nonce, &nonce_hash(nonce), sent_at.minus(CLOCK_SKEW_MS))?;
+        Ok(known.map(|known| known.message))
     }
 
     fn view_of(&self, id: MessageId, call: &Accept) -> MessageView {

@@ -48,16 +48,24 @@ pub(crate) struct NewKey {
 }
 
 impl<S: Sql> Ledger<S> {
-    /// Looks a key up in every generation that is kept, newest first.
-    pub(crate) fn known(&mut self, scope: Scope, hash: &[u8]) -> Result<Option<Known>, Problem> {
-        let generations: Vec<u64> = self
-            .memory()?
-            .key_generations
+    /// Looks a key up in every generation that is kept and took keys after `since`, newest first.
+    pub(crate) fn known(
+        &mut self,
+        scope: Scope,
+        hash: &[u8],
+        since: Millis,
+    ) -> Result<Option<Known>, Problem> {
+        let generations = &self.memory()?.key_generations;
+        let newer = generations
             .iter()
             .rev()
-            .map(|g| g.number)
-            .collect();
-        for number in generations {
+            .scan(None, |next: &mut Option<Millis>, generation| {
+                let ended = next.replace(generation.opened_at);
+                ended
+                    .is_none_or(|ended| ended >= since)
+                    .then_some(generation.number)
+            });
+        for number in newer.collect::<Vec<u64>>() {
             let statement = format!(
                 "SELECT sequence, time, random, fingerprint FROM key_{number} WHERE scope = ? AND hash = ?"
             );

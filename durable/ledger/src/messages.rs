@@ -135,7 +135,7 @@ impl<S: Sql> Ledger<S> {
         if let Ok(id) = text.parse::<MessageId>() {
             return Ok(id);
         }
-        let known = self.known(Scope::EventId, &event_id_hash(text))?;
+        let known = self.known(Scope::EventId, &event_id_hash(text), Millis(0))?;
         known.map(|known| known.message).ok_or_else(Problem::not_found)
     }
 
