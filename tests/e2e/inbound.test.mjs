@@ -418,7 +418,7 @@ describe("secrets", { concurrency: true }, () => {
   test("both hold while a rotation overlaps", async () => {
     const { from, path } = await keyed();
     await taken(from, "{}", key(OLD));
-    // What is known of the source is some seconds old now: the first use of the new secret asks anew.
+    // The edge still knows the source as it was: the first use of the new secret makes it ask.
     await api.ok("POST", `${path}/secret/rotate`, { secret: NEW, overlapSeconds: 3600 });
     await taken(from, "{}", key(OLD));
     await taken(from, "{}", key(NEW));
