@@ -1,8 +1,9 @@
 //! `POST /in/{token}`: the way of a webhook in.
 //!
 //! In reading order: the source is found ([`source`]), the body is read, counted while it streams, the provider's verifier
-//! judges the raw bytes, and what it accepts is stored ([`store`]) before the provider hears 200. A refusal says one code
-//! and one sentence to the provider; why exactly is for the tenant ([`rejection`]).
+//! judges the raw bytes (once more if the source has changed since it was last asked for), and what it accepts is stored
+//! ([`store`]) before the provider hears 200. A refusal says one code and one sentence to the provider; why exactly is for
+//! the tenant ([`rejection`]).
 
 mod answer;
 mod kept;
@@ -43,12 +44,11 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
     }
     let token: IngestToken = token_text.parse().map_err(|_| Problem::not_found())?;
     let config = Config::from_env(env)?;
-    let source = source::find(env, &token).await?;
+    let begun = clock::now();
+    let mut source = source::find(env, &token).await?;
     let headers = Headers::new(req.headers().entries());
     let body = http::body(req, MAX_BODY).await?;
 
-    let now = clock::now();
-    let secrets = source.secrets(&config.master_keys, now)?;
     let requested = req.inner().url();
     let base_url = config.base_url(&req.url().map_err(Problem::internal)?);
     let url = public_url(&base_url, &requested);
@@ -58,7 +58,20 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
         headers: &headers,
         body: &body,
     };
-    match provider::verify(&source.config, &secrets, &request, now) {
+    let judge = |source: &Source| {
+        let now = clock::now();
+        let secrets = source.secrets(&config.master_keys, now)?;
+        Ok::<Verdict, Problem>(provider::verify(&source.config, &secrets, &request, now))
+    };
+    let mut verdict = judge(&source)?;
+    if matches!(verdict, Verdict::Reject(_))
+        && let Some(newer) = source::find_again(env, &token, &source, begun).await?
+    {
+        source = newer;
+        verdict = judge(&source)?;
+    }
+    let now = clock::now();
+    match verdict {
         Verdict::Accept(accepted) => {
             let accept = accept(&source, &headers, accepted, now);
             store::store(env, &token, accept, body).await?;

@@ -2,7 +2,8 @@
 //!
 //! What is known is believed for 30 s, and for 10 min when its owner cannot be reached: a provider's webhook shall not be
 //! lost because an object is slow to start. What is unknown is believed for 5 s, so that a new source works at once and a
-//! stranger's guess costs little.
+//! stranger's guess costs little. A request that does not hold by what is known makes it be asked for again, once in 5 s:
+//! a new secret works from its first use, and not only when what was known has aged.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -26,7 +27,7 @@ use crate::platform::{clock, log};
 const FRESH_MS: u64 = 30_000;
 const STALE_MS: u64 = 600_000;
 const UNKNOWN_MS: u64 = 5_000;
-/// How long an owner that could not be reached is left in peace while there is something stale to go by.
+/// How long an owner that could not be reached, or was asked because of a request that did not hold, is left in peace.
 const ASK_AGAIN_MS: u64 = 5_000;
 const DEADLINE_MS: u64 = 1500;
 /// Tokens that an isolate remembers at the most.
@@ -60,6 +61,28 @@ pub(super) async fn find(env: &Env, token: &IngestToken) -> Result<Rc<Source>, P
         return Err(Problem::not_found());
     }
     Ok(source)
+}
+
+/// The source as its owner has it now, for a request that began at `since` and did not hold by what was `known`. None:
+/// that was heard after the request began, or the owner was asked for such a request within the last 5 s, or it cannot be
+/// reached.
+///
+/// # Errors
+/// 404 if the token names no source any more.
+pub(super) async fn find_again(
+    env: &Env,
+    token: &IngestToken,
+    known: &Rc<Source>,
+    since: Millis,
+) -> Result<Option<Rc<Source>>, Problem> {
+    if !CACHE.with_borrow_mut(|cache| cache.may_ask_again(token, since, clock::now())) {
+        return Ok(None);
+    }
+    let source = ask(env, token, Some(Rc::clone(known))).await?;
+    if is_over(source.token_not_after, clock::now()) {
+        return Err(Problem::not_found());
+    }
+    Ok((!Rc::ptr_eq(&source, known)).then_some(source))
 }
 
 impl Source {
@@ -171,6 +194,8 @@ struct Entry<S> {
     found: Option<S>,
     heard_at: Millis,
     ask_at: Millis,
+    /// When the owner was last asked because a request did not hold.
+    asked_again_at: Option<Millis>,
 }
 
 struct Cache<S> {
@@ -210,8 +235,23 @@ impl<S: Clone> Cache<S> {
             found,
             heard_at: now,
             ask_at: now.plus(good_for),
+            asked_again_at: self.entries.get(&token).and_then(|entry| entry.asked_again_at),
         };
         self.entries.insert(token, entry);
+    }
+
+    /// Whether the owner may be asked about what is known, and from then on not for a while: strangers can make requests
+    /// that do not hold. What was heard at `since` or later is new enough.
+    fn may_ask_again(&mut self, token: &IngestToken, since: Millis, now: Millis) -> bool {
+        let Some(entry) = self.entries.get_mut(token) else {
+            return false;
+        };
+        let rests = |at: Millis| now.since(at) < ASK_AGAIN_MS;
+        if entry.heard_at >= since || entry.asked_again_at.is_some_and(rests) {
+            return false;
+        }
+        entry.asked_again_at = Some(now);
+        true
     }
 
     fn could_not_ask(&mut self, token: &IngestToken, now: Millis) {
@@ -303,6 +343,27 @@ mod tests {
         cache.remember(token(1), None, NOW);
         assert_eq!(cache.look(&token(1), NOW.plus(4_999)), Look::Unknown);
         assert_eq!(cache.look(&token(1), NOW.plus(5_000)), Look::Ask { stale: None });
+    }
+
+    #[test]
+    fn requests_that_do_not_hold_make_an_owner_be_asked_once_in_five_seconds() {
+        let mut cache = knowing(1);
+        let begun = NOW.plus(1);
+        assert!(cache.may_ask_again(&token(1), begun, begun));
+        cache.remember(token(1), Some(2), begun);
+        for later in [1, 4_999] {
+            let now = begun.plus(later);
+            assert!(!cache.may_ask_again(&token(1), now, now), "{later}");
+        }
+        let now = begun.plus(5_000);
+        assert!(cache.may_ask_again(&token(1), now, now));
+    }
+
+    #[test]
+    fn what_was_heard_after_the_request_began_is_not_asked_for_again() {
+        let mut cache = knowing(1);
+        assert!(!cache.may_ask_again(&token(1), NOW, NOW.plus(20)));
+        assert!(!cache.may_ask_again(&token(2), NOW, NOW.plus(20)));
     }
 
     #[test]

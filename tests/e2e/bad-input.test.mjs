@@ -8,14 +8,15 @@ import { caller, inspect } from "./api.mjs";
 import { start, testSecrets } from "./harness.mjs";
 
 const OTHER = "org_23rb8YdGqMT0qIzpgGwdXfHirMv";
-let postern, api, own, other, before_;
+let postern, api, own, other, counted, directory;
 
 before(async () => {
   postern = await start({ vars: { TEST_HOOKS: "1" } });
   api = caller(postern);
   own = await things("own");
   other = await things("other");
-  before_ = await inspect(postern, own.app);
+  counted = await inspect(postern, own.app);
+  directory = await written();
 });
 after(() => postern?.stop());
 
@@ -28,6 +29,13 @@ async function things(name) {
   const source = (await api.ok("POST", `${base}/source`, body)).id;
   const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
   return { app, endpoint, source, message };
+}
+
+/** What the directory holds, by table. */
+async function written() {
+  const database = await postern.database();
+  const count = (table) => database.prepare(`SELECT count(*) AS n FROM ${table}`).first("n");
+  return { applications: await count("application"), types: await count("event_type") };
 }
 
 /** Every operation of the document, with a path to own things. */
@@ -107,6 +115,122 @@ test("each fault has its own place", async () => {
   assert.deepEqual([...places].sort(), Object.keys(body).sort());
 });
 
+const text = (length) => "x".repeat(length);
+const many = (length) => Array.from({ length }, (_, n) => `n${n}`);
+const SOURCE = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets: ["a key that is long enough"] };
+
+/** Per operation: what would be taken, and values of single fields that must not be, with the places of their faults. */
+const fields = [
+  ["POST", "/api/v1/app", { name: "x" }, [
+    [{ name: "" }, ["name"]],
+    [{ name: text(257) }, ["name"]],
+    [{ name: 7 }, ["name"]],
+    [{ name: null }, ["name"]],
+    [{ uid: "a b" }, ["uid"]],
+    [{ uid: text(300) }, ["uid"]],
+    [{ metadata: { a: 1, b: [] } }, ["metadata.a", "metadata.b"]],
+    [{ metadata: { a: text(20_000) } }, ["metadata"]],
+    [{ throttleRate: -1 }, ["throttleRate"]],
+    [{ throttleRate: 1.5 }, ["throttleRate"]],
+    [{ throttleRate: 1e99 }, ["throttleRate"]],
+    [{ retrySchedule: [1, "2", -3] }, ["retrySchedule.1", "retrySchedule.2"]],
+    [{ name: 7, uid: [], throttleRate: "x" }, ["name", "throttleRate", "uid"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/endpoint", { url: "http://127.0.0.1:9/" }, [
+    [{ url: null }, ["url"]],
+    [{ url: `http://127.0.0.1:9/${text(5000)}` }, ["url"]],
+    [{ url: "http://127.0.0.1:9/\u0000" }, ["url"]],
+    [{ description: text(5000) }, ["description"]],
+    [{ eventTypes: [] }, ["eventTypes"]],
+    [{ eventTypes: ["a b", "ok", "*.x"] }, ["eventTypes.0", "eventTypes.2"]],
+    [{ eventTypes: [text(300)] }, ["eventTypes.0"]],
+    [{ filterTypes: "a" }, ["filterTypes"]],
+    [{ channels: many(11) }, ["channels"]],
+    [{ channels: ["a", "a"] }, ["channels"]],
+    [{ channels: [text(129)] }, ["channels.0"]],
+    [{ throttleRate: 0 }, ["throttleRate"]],
+    [{ throttleRate: 70_000 }, ["throttleRate"]],
+    [{ disabled: "yes" }, ["disabled"]],
+    [{ headers: { host: "x" } }, ["headers.host"]],
+    [{ headers: { "webhook-id": "x", "a b": "x", ok: "a\nb" } }, ["headers.a b", "headers.ok", "headers.webhook-id"]],
+    [{ retrySchedule: Array(21).fill(1) }, ["retrySchedule"]],
+    [{ retrySchedule: [604_801] }, ["retrySchedule"]],
+    [{ retrySchedule: [604_800, 604_800, 1] }, ["retrySchedule"]],
+    [{ headerNames: "Both" }, ["headerNames"]],
+    [{ secret: "whsec_short" }, ["secret"]],
+    [{ secret: 5 }, ["secret"]],
+  ]],
+  ["PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}", {}, [
+    [{ url: null }, ["url"]],
+    [{ url: "nonsense", description: 1 }, ["description", "url"]],
+    [{ throttleRate: "fast" }, ["throttleRate"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/msg", { eventType: "a.b", payload: {} }, [
+    [{ eventType: "" }, ["eventType"]],
+    [{ eventType: "a b" }, ["eventType"]],
+    [{ eventType: "invoice.*" }, ["eventType"]],
+    [{ eventType: text(257) }, ["eventType"]],
+    [{ payload: null }, ["payload"]],
+    [{ payload: [] }, ["payload"]],
+    [{ payload: "{}" }, ["payload"]],
+    [{ eventId: "" }, ["eventId"]],
+    [{ eventId: text(257) }, ["eventId"]],
+    [{ eventId: 17 }, ["eventId"]],
+    [{ channels: [] }, ["channels"]],
+    [{ channels: many(6) }, ["channels"]],
+    [{ eventType: 1, channels: ["é"] }, ["channels.0", "eventType"]],
+    [{ transformationsParams: { rawPayload: 1 } }, ["transformationsParams.rawPayload"]],
+    [{ transformationsParams: [] }, ["transformationsParams"]],
+    [{ transformationsParams: { rawPayload: "x", headers: { "content-type": "a\r\nb: c" } } }, ["transformationsParams.headers.content-type"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/source", SOURCE, [
+    [{ name: text(257) }, ["name"]],
+    [{ provider: "no-such" }, ["provider"]],
+    [{ provider: 1 }, ["provider"]],
+    [{ config: [] }, ["config"]],
+    [{ config: {} }, ["config.header"]],
+    [{ config: { header: "a b" } }, ["config.header"]],
+    [{ config: { header: "x-key", eventId: "authorization" } }, ["config.eventId"]],
+    [{ config: { header: "x-key", eventType: "/a~2" } }, ["config.eventType"]],
+    [{ config: { header: "x-key", surprise: 1 } }, ["config.surprise"]],
+    [{ secrets: [] }, ["secrets"]],
+    [{ secrets: [""] }, ["secrets.0"]],
+    [{ secrets: [1] }, ["secrets.0"]],
+    [{ secrets: ["a key that is fine", " another"] }, ["secrets.1"]],
+    [{ secrets: [text(2000)] }, ["secrets.0"]],
+    [{ secrets: null }, ["secrets"]],
+    [{ provider: "hmac", config: { header: "x-sig", algorithm: "md5" } }, ["config.algorithm"]],
+    [{ provider: "hmac", config: { header: "x-sig", template: "{nothing}" } }, ["config.template"]],
+    [{ provider: "standard-webhooks", config: {}, secrets: ["whsec_%%%"] }, ["secrets.0"]],
+    [{ provider: "standard-webhooks", config: { publicKeys: ["nonsense"] } }, ["config.publicKeys"]],
+    [{ provider: "basic", config: { username: "a:b" } }, ["config.username"]],
+  ]],
+  ["POST", "/api/v1/event-type", { name: "x.y", description: "x" }, [
+    [{ name: "a b" }, ["name"]],
+    [{ name: text(257) }, ["name"]],
+    [{ description: null }, ["description"]],
+    [{ schemas: { 1: "x" } }, ["schemas"]],
+    [{ featureFlag: "a b", archived: 1 }, ["archived", "featureFlag"]],
+  ]],
+];
+
+for (const [method, path, good, faulty] of fields) {
+  test(`${method} ${path} names the place of each fault`, async () => {
+    for (const [wrong, places] of faulty) {
+      const what = JSON.stringify(wrong).slice(0, 100);
+      const answer = await api(method, filled(path, own), { ...good, ...wrong });
+      assertClean(answer, what);
+      assert.equal(answer.status, 422, `${what}: ${JSON.stringify(answer.body)}`);
+      assert.equal(answer.body.code, "validation");
+      assert.deepEqual(answer.body.detail.map(({ loc }) => loc.join(".")).sort(), places.map((place) => `body.${place}`), what);
+      for (const secret of wrong.secrets ?? [wrong.secret]) {
+        const shown = typeof secret === "string" && secret.trim() && JSON.stringify(answer.body).includes(secret.trim());
+        assert.ok(!shown, `${what} stands in ${JSON.stringify(answer.body)}`);
+      }
+    }
+  });
+}
+
 test("a body that is too large is 413", async () => {
   // On a connection of its own: the server answers before it has read all, and closes.
   const body = JSON.stringify({ eventType: "a.b", payload: { text: "x".repeat(3 << 20) } });
@@ -152,11 +276,64 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   }
 });
 
-test("another organisation sees nothing of it", async () => {
+/** A body that the operation would take, so that nothing but the authority is wrong. */
+function goodBody(operation) {
+  if (!takesBody(operation)) {
+    return undefined;
+  }
+  const { path } = operation;
+  const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
+  if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
+  if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
+  if (path.includes("/source/{source_id}")) return source;
+  if (path.includes("/endpoint")) return { url: "http://127.0.0.1:9/" };
+  if (path.includes("/msg")) return { eventType: "a.b", payload: {} };
+  return { name: "x.y", description: "x" };
+}
+
+test("another organisation sees and changes nothing of it, with any operation", async () => {
   const stranger = caller(postern, postern.token({ org: OTHER }));
-  for (const operation of (await operations()).filter(isTenants).filter(({ method }) => method === "GET")) {
-    const answer = await stranger("GET", filled(operation.path, own));
-    assert.equal(answer.status, 404, operation.path);
+  const ofTenants = (await operations()).filter(isTenants).filter(isGuarded);
+  assert.ok(ofTenants.length >= 20);
+  for (const operation of ofTenants) {
+    const answer = await stranger(operation.method, filled(operation.path, own), goodBody(operation));
+    assertClean(answer, operation.path);
+    assert.equal(answer.status, 404, `${operation.method} ${operation.path}`);
+  }
+});
+
+test("a tenant's token of another tenant sees and changes nothing of it, with any operation", async () => {
+  const stranger = caller(postern, postern.token({ app: other.app }));
+  for (const operation of (await operations()).filter(isTenants).filter(isGuarded)) {
+    const answer = await stranger(operation.method, filled(operation.path, own), goodBody(operation));
+    assertClean(answer, operation.path);
+    assert.ok([403, 404].includes(answer.status), `${operation.method} ${operation.path}: ${answer.status}`);
+  }
+});
+
+test("no token but the organisation's does what is the organisation's, not even its own tenant's", async () => {
+  const tenant = caller(postern, postern.token({ app: own.app }));
+  const ofOrganisation = (await operations()).filter(isGuarded).filter((operation) => {
+    const { method, path } = operation;
+    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET");
+  });
+  assert.ok(ofOrganisation.length >= 11);
+  for (const operation of ofOrganisation) {
+    const answer = await tenant(operation.method, filled(operation.path, own), goodBody(operation));
+    assert.equal(answer.status, 403, `${operation.method} ${operation.path}`);
+    assert.equal(answer.body.code, "forbidden");
+  }
+});
+
+test("PUT makes nothing under an id, ours or another tenant's", async () => {
+  const puts = [
+    [`/api/v1/app/${own.app}/endpoint/${other.endpoint}`, { url: "http://127.0.0.1:9/" }],
+    [`/api/v1/app/${own.app}/endpoint/${own.endpoint.replace(/.{4}$/, "0000")}`, { url: "http://127.0.0.1:9/" }],
+    [`/api/v1/app/${own.app}/source/${other.source}`, { name: "S", provider: "api_key", config: { header: "x-key" } }],
+    [`/api/v1/app/${own.app.replace(/.{4}$/, "0000")}`, { name: "x" }],
+  ];
+  for (const [path, body] of puts) {
+    assert.equal((await api("PUT", path, body)).status, 404, path);
   }
 });
 
@@ -228,9 +405,57 @@ test("an Idempotency-Key replays the answer, and refuses another body", async ()
   }
 });
 
+test("an Idempotency-Key that cannot be one is refused; one of a request that failed is free", async () => {
+  for (const path of ["/api/v1/app", `/api/v1/app/${own.app}/msg`]) {
+    const key = { "idempotency-key": "k".repeat(257) };
+    const answer = await api("POST", path, { name: "x", eventType: "a.b", payload: {} }, key);
+    assert.deepEqual([answer.status, answer.body.detail[0].loc], [422, ["header", "idempotency-key"]], path);
+  }
+  const key = { "idempotency-key": "failed first" };
+  const path = `/api/v1/app/${other.app}/msg`;
+  assert.equal((await api("POST", path, { eventType: "a b", payload: {} }, key)).status, 422);
+  assert.equal((await api("POST", path, { eventType: "a.b", payload: {} }, key)).status, 202);
+});
+
+test("an Idempotency-Key of one organisation, tenant or path is none of another", async () => {
+  const key = { "idempotency-key": "the same everywhere" };
+  const body = { eventType: "a.b", payload: {} };
+  const third = await things("third");
+  const first = await api.ok("POST", `/api/v1/app/${other.app}/msg`, body, key);
+  const second = await api.ok("POST", `/api/v1/app/${third.app}/msg`, body, key);
+  assert.notEqual(first.id, second.id);
+  await api.ok("POST", `/api/v1/app/${third.app}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true }, key);
+  await api.ok("DELETE", `/api/v1/app/${third.app}`);
+});
+
+test("a path that is not there is 404, and a method that it does not take 405 with those that it takes", async () => {
+  for (const path of ["/", "/api", "/api/v1", "/api/v1/", "/api/v2/app", "/api/v1/app/x/y/z", "/api/v1/APP", "/in", "/test/nothing"]) {
+    const answer = await api("GET", path);
+    assertClean(answer, path);
+    assert.equal(answer.status, 404, path);
+  }
+  for (const [method, path, allow] of [
+    ["DELETE", "/api/v1/app", "GET, POST"],
+    ["POST", `/api/v1/app/${own.app}/msg/${own.message}`, null],
+    ["PATCH", `/api/v1/app/${own.app}/endpoint/${own.endpoint}/secret`, null],
+    ["POST", "/health", "GET"],
+  ]) {
+    const answer = await api(method, path, takesBody({ method }) ? {} : undefined);
+    assertClean(answer, path);
+    assert.equal(answer.status, 405, `${method} ${path}`);
+    assert.ok(answer.headers.get("allow"), path);
+    if (allow) assert.equal(answer.headers.get("allow"), allow);
+  }
+});
+
 test("nothing of all this was written", async () => {
   const now = await inspect(postern, own.app);
-  assert.deepEqual([now.messages, now.lastSequence], [before_.messages, before_.lastSequence]);
+  assert.deepEqual([now.messages, now.lastSequence], [counted.messages, counted.lastSequence]);
   const { data } = await api.ok("GET", `/api/v1/app/${own.app}/endpoint`);
   assert.deepEqual(data.map(({ id }) => id), [own.endpoint]);
+  const sources = (await api.ok("GET", `/api/v1/app/${own.app}/source`)).data;
+  assert.deepEqual(sources.map(({ id }) => id), [own.source]);
+  const made = (await api.ok("GET", "/api/v1/app")).data.filter(({ name }) => name === "Idem");
+  assert.deepEqual(await written(), { ...directory, applications: directory.applications + made.length });
+  assert.equal(made.length, 1);
 });

@@ -17,8 +17,11 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let provider = form.required("provider", field::text);
     let config = provider.and_then(|provider| shape::config(&mut form, &provider));
     // Some settings verify without a secret (public keys): whether none are needed, the preset says.
-    let secrets = form.optional("secrets", field::texts).unwrap_or_default();
-    if let Some(config) = &config {
+    let secrets = form.optional("secrets", field::texts);
+    // Secrets that could not be read are not missing as well: one fault is enough.
+    let unread = secrets.is_none() && form.has("secrets");
+    let secrets = secrets.unwrap_or_default();
+    if let Some(config) = config.as_ref().filter(|_| !unread) {
         form.found(config.check_secrets(&secrets));
     }
     let (name, config) = form.finish(name.zip(config))?;
