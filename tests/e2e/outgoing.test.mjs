@@ -456,7 +456,9 @@ describe("what is owed when the endpoint changes", { concurrency: true }, () => 
   });
 });
 
-describe("what protects others", { concurrency: true }, () => {
+// One after another: a rate holds where deliveries are handed out, and the local queue, which runs one batch at a time,
+// would bunch them behind the endpoints that hang.
+describe("what protects others", () => {
   test("an endpoint's rate is kept", async () => {
     const inbox = inboxOf("throttled");
     const app = await makeApp();
