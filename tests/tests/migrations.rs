@@ -1,0 +1,64 @@
+//! The directory's migrations apply to an empty database, in order.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+fn migrations() -> Vec<PathBuf> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "sql"))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_migrations_apply_one_after_another() {
+    let connection = Connection::open_in_memory().unwrap();
+    for (at, file) in migrations().iter().enumerate() {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(
+            name.starts_with(&format!("{:04}_", at + 1)),
+            "{name}: numbers have no gap"
+        );
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    let tables: i64 = connection
+        .query_row(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table'",
+            [],
+            |row| row.get(0),
+        )
+        .unwrap();
+    assert!(tables > 0);
+    let check: String = connection
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+}
+
+#[test]
+fn a_uid_is_free_in_another_organisation_and_taken_in_its_own() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    let insert = |id: &str, organisation: &str, uid: Option<&str>| {
+        let statement = "INSERT INTO application (id, organisation, uid, name, metadata, state, created_at, updated_at) \
+                         VALUES (?, ?, ?, 'shop', '{}', 'active', 1, 1)";
+        connection.execute(statement, (id, organisation, uid))
+    };
+    insert("app_1", "org_1", Some("shop")).unwrap();
+    assert!(insert("app_2", "org_1", Some("shop")).is_err());
+    insert("app_3", "org_2", Some("shop")).unwrap();
+    insert("app_4", "org_1", None).unwrap();
+    insert("app_5", "org_1", None).unwrap();
+}

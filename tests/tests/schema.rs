@@ -1,0 +1,293 @@
+//! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+use postern_domain::seal::MasterKeys;
+use postern_domain::wire::call::{
+    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
+    PageOf, SourceList, TenantSettings,
+};
+use postern_ledger::sql::{Sql, Value};
+use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
+use postern_tests::storage::Storage;
+use postern_tests::tenant::{Answer, MASTER_KEYS, START, Stand, Tenant, idempotency};
+use rusqlite::params_from_iter;
+use serde_json::json;
+
+/// An object as a release with the first `version` steps left it: set up, and nothing more.
+fn object_of(version: usize) -> Storage {
+    let storage = Storage::empty();
+    let connection = storage.native().connection();
+    for step in &STEPS[..version] {
+        connection.execute_batch(step).unwrap();
+    }
+    let fresh = Tenant::new();
+    let copy = |table: &str, columns: usize| {
+        let mut statement = fresh
+            .storage
+            .native()
+            .connection()
+            .prepare(&format!("SELECT * FROM {table}"))
+            .unwrap();
+        let mut rows = statement.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values: Vec<rusqlite::types::Value> = (0..columns).map(|at| row.get(at).unwrap()).collect();
+            let places = vec!["?"; columns].join(", ");
+            connection
+                .execute(
+                    &format!("INSERT INTO {table} VALUES ({places})"),
+                    params_from_iter(values),
+                )
+                .unwrap();
+        }
+    };
+    copy("meta", 2);
+    copy("segment", 5);
+    copy("key_generation", 2);
+    let version = i64::try_from(version).unwrap();
+    storage
+        .run(
+            "UPDATE meta SET value = ? WHERE name = 'schema'",
+            &[Value::Int(version)],
+        )
+        .unwrap();
+    for template in [
+        include_str!("../../durable/schema/segment.sql"),
+        include_str!("../../durable/schema/key.sql"),
+    ] {
+        connection
+            .execute_batch(&template.replace("{s}", "1").replace("{g}", "1"))
+            .unwrap();
+    }
+    storage
+}
+
+#[test]
+fn an_object_of_every_earlier_version_is_upgraded_and_works() {
+    for version in 1..=STEPS.len() {
+        let mut tenant = Tenant::over(object_of(version), Settings::default());
+        let endpoint = tenant.endpoint();
+        let message = tenant.publish();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Ok);
+        assert_eq!(
+            tenant.stand(message, endpoint).0,
+            Stand::Delivered,
+            "from version {version}"
+        );
+        let row = tenant
+            .storage
+            .row("SELECT value FROM meta WHERE name = 'schema'", &[])
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.small::<u32>(0).unwrap(), SCHEMA_VERSION);
+    }
+}
+
+#[test]
+fn an_object_of_a_newer_release_is_left_as_it_is() {
+    let storage = object_of(STEPS.len());
+    let newer = i64::from(SCHEMA_VERSION) + 1;
+    storage
+        .run(
+            "UPDATE meta SET value = ? WHERE name = 'schema'",
+            &[Value::Int(newer)],
+        )
+        .unwrap();
+    let mut tenant = Tenant::over(storage, Settings::default());
+    tenant.publish();
+    let row = tenant
+        .storage
+        .row("SELECT value FROM meta WHERE name = 'schema'", &[])
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.int(0).unwrap(), newer);
+}
+
+#[test]
+fn an_object_reads_what_it_sealed_and_refuses_to_seal_without_keys() {
+    assert!(MasterKeys::parse(MASTER_KEYS).is_ok());
+    let mut tenant = Tenant::new();
+    tenant.ledger = postern_ledger::Ledger::new(tenant.storage.clone(), None, Settings::default());
+    let refused = tenant.make_endpoint(json!({}));
+    assert_eq!(
+        postern_tests::tenant::code(refused),
+        postern_domain::problem::Code::SealingUnavailable
+    );
+}
+
+/// A life that runs every statement which stands on anybody's way.
+fn busy_life() -> Tenant {
+    let settings = Settings {
+        retention_ms: 8 * 300_000,
+        capacity_bytes: 1 << 30,
+        ..Settings::default()
+    };
+    let mut tenant = Tenant::with(settings, TenantSettings::default());
+    let source = tenant.source();
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30, 60]}));
+    let slow = tenant.endpoint_with(json!({"throttleRate": 1}));
+    let gone = tenant.endpoint();
+    for round in 0..60_usize {
+        let call = tenant.publish_call("invoice.paid");
+        let call = match round % 4 {
+            0 => Accept {
+                event_id: Some(format!("e{round}")),
+                ..call
+            },
+            1 => Accept {
+                source: Some(source),
+                event_id: Some(format!("e{round}")),
+                ..call
+            },
+            2 => Accept { repeat: true, ..call },
+            _ => Accept {
+                idempotency: Some(idempotency(&format!("k{round}"), "b")),
+                ..call
+            },
+        };
+        tenant.accept(call, b"{}").unwrap();
+        for (at, out) in tenant.outs().iter().enumerate() {
+            match (round + at) % 4 {
+                0 => tenant.report(out, Answer::Ok),
+                1 => {}
+                2 => {
+                    tenant.report(out, Answer::Silence);
+                    tenant.report(out, Answer::Ok);
+                }
+                _ => tenant.report(out, Answer::Broken),
+            }
+        }
+        if round % 10 == 9 {
+            tenant.evict();
+        }
+        tenant.pass(45_000);
+    }
+    tenant.delete(gone);
+    tenant.patch(
+        slow,
+        EndpointChange {
+            disabled: Some(true),
+            ..EndpointChange::default()
+        },
+    );
+    let page = |iterator: Option<String>| PageOf {
+        limit: 5,
+        iterator,
+        ascending: false,
+    };
+    let filter = MessageFilter {
+        before: Some(tenant.now),
+        after: Some(START),
+        ..MessageFilter::default()
+    };
+    for with_content in [true, false] {
+        let call = MessageList {
+            page: page(None),
+            filter: filter.clone(),
+            with_content,
+        };
+        let list = tenant.call(call.clone()).unwrap();
+        let back = MessageList {
+            page: page(list.prev_iterator),
+            ..call
+        };
+        tenant.call(back).unwrap();
+        let message = list.data[0].id;
+        tenant.message(message).unwrap();
+        tenant.attempts(message);
+    }
+    let endpoint = tenant.endpoint_id(endpoint);
+    let call = AttemptsOfEndpoint {
+        endpoint,
+        page: page(None),
+        filter: AttemptFilter::default(),
+    };
+    let list = tenant.call(call.clone()).unwrap();
+    tenant
+        .call(AttemptsOfEndpoint {
+            page: page(list.prev_iterator),
+            ..call
+        })
+        .unwrap();
+    tenant.call(EndpointList { page: page(None) }).unwrap();
+    tenant.call(SourceList { page: page(None) }).unwrap();
+    tenant.pass(600_000);
+    tenant
+}
+
+#[test]
+fn no_statement_reads_a_growing_table_from_end_to_end() {
+    let tenant = busy_life();
+    let native = tenant.storage.native();
+    let statements: Vec<String> = native.statements.borrow().iter().cloned().collect();
+    let (mut looked, mut scans) = (0, Vec::new());
+    for statement in &statements {
+        let reads = ["SELECT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|verb| statement.starts_with(verb));
+        if !reads {
+            continue;
+        }
+        // Of a segment that is gone there is no plan; another one ran the same.
+        let Ok(mut plan) = native
+            .connection()
+            .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        else {
+            continue;
+        };
+        looked += 1;
+        let nothing = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let mut rows = plan.query(params_from_iter(nothing)).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(3).unwrap();
+            let growing = ["message", "delivery", "attempt", "key_", "due"];
+            let scan = step
+                .strip_prefix("SCAN ")
+                .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
+            // The first row in the order of the key is no scan, whatever the plan calls it.
+            let first_of_key =
+                statement.ends_with("ORDER BY sequence DESC LIMIT 1") && !step.contains("TEMP");
+            if (scan && !first_of_key) || step.contains("TEMP B-TREE") {
+                scans.push(format!("{step}: {statement}"));
+            }
+        }
+    }
+    scans.retain(|scan| !scan.contains("FROM rejected") && !scan.contains("key_generation"));
+    assert!(looked > 40, "{looked} statements were looked at");
+    assert!(scans.is_empty(), "{scans:#?}");
+}
+
+#[test]
+fn every_table_that_grows_is_named_by_its_segment() {
+    let tenant = busy_life();
+    let mut statement = tenant
+        .storage
+        .native()
+        .connection()
+        .prepare(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        )
+        .unwrap();
+    let names: Vec<String> = statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let fixed = [
+        "backlog",
+        "due",
+        "endpoint",
+        "idempotency",
+        "key_generation",
+        "meta",
+        "rejected",
+        "segment",
+        "source",
+    ];
+    for name in names {
+        let (kind, number) = name.split_once('_').unwrap_or((&name, ""));
+        let numbered =
+            ["message", "delivery", "attempt", "key"].contains(&kind) && number.parse::<u64>().is_ok();
+        assert!(numbered || fixed.contains(&name.as_str()), "{name}");
+    }
+}
