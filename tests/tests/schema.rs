@@ -18,7 +18,7 @@ fn object_of(version: usize) -> Storage {
     let storage = Storage::empty();
     let connection = storage.native().connection();
     for step in &STEPS[..version] {
-        connection.execute_batch(step).unwrap();
+        connection.execute_batch(step.object).unwrap();
     }
     let fresh = Tenant::new();
     let copy = |table: &str, columns: usize| {
@@ -50,10 +50,10 @@ fn object_of(version: usize) -> Storage {
             &[Value::Int(version)],
         )
         .unwrap();
-    for template in [
-        include_str!("../../durable/schema/segment.sql"),
-        include_str!("../../durable/schema/key.sql"),
-    ] {
+    let segments = STEPS[..usize::try_from(version).unwrap()]
+        .iter()
+        .map(|step| step.segment);
+    for template in segments.chain([include_str!("../../durable/schema/key.sql")]) {
         connection
             .execute_batch(&template.replace("{s}", "1").replace("{g}", "1"))
             .unwrap();
@@ -277,6 +277,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "backlog",
         "due",
         "endpoint",
+        "health",
         "idempotency",
         "key_generation",
         "meta",

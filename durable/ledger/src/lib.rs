@@ -50,7 +50,7 @@ mod throttle;
 
 pub use call::Replied;
 pub use handout::{LaneOut, QueueKind};
-pub use schema::{SCHEMA_VERSION, STEPS};
+pub use schema::{SCHEMA_VERSION, STEPS, Step};
 
 use memory::Memory;
 use sql::Sql;

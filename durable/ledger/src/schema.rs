@@ -4,14 +4,32 @@ use postern_domain::problem::Problem;
 
 use crate::sql::{Sql, Value};
 
-/// The numbered steps, oldest first. Additive: the release before still runs on the result.
-pub const STEPS: &[&str] = &[include_str!("../../schema/0001.sql")];
+/// One numbered step: what it adds beside the segments, and to the tables of each segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Statements for the object.
+    pub object: &'static str,
+    /// Statements for every segment, the standing ones and those to come; `{s}` is its number.
+    pub segment: &'static str,
+}
+
+/// The numbered steps, oldest first. Additive: the release before still runs on the result. It writes `message`, `due`,
+/// `backlog`, `meta` and `segment` without naming columns, so those never get another one.
+pub const STEPS: &[Step] = &[
+    Step {
+        object: include_str!("../../schema/0001.sql"),
+        segment: include_str!("../../schema/segment.sql"),
+    },
+    Step {
+        object: include_str!("../../schema/0002.sql"),
+        segment: include_str!("../../schema/0002_segment.sql"),
+    },
+];
 
 /// The schema that this release writes.
 #[expect(clippy::cast_possible_truncation, reason = "a handful of steps")]
 pub const SCHEMA_VERSION: u32 = STEPS.len() as u32;
 
-const SEGMENT: &str = include_str!("../../schema/segment.sql");
 const KEY: &str = include_str!("../../schema/key.sql");
 
 /// Which schema the storage has; `None`: it was never set up.
@@ -32,8 +50,17 @@ pub(crate) fn upgrade<S: Sql>(sql: &S, from: u32) -> Result<(), Problem> {
         // A newer release was here and this one came back: its schema is additive, so all that we know is there.
         return Ok(());
     }
+    let segments: Vec<u64> = if done == 0 {
+        Vec::new() // set up: its first segment is made by the caller, of all steps
+    } else {
+        let rows = sql.rows("SELECT number FROM segment ORDER BY number", &[])?;
+        rows.iter().map(|row| row.number(0)).collect::<Result<_, _>>()?
+    };
     for step in STEPS.iter().skip(done) {
-        execute(sql, step)?;
+        execute(sql, step.object)?;
+        for segment in &segments {
+            execute(sql, &step.segment.replace("{s}", &segment.to_string()))?;
+        }
     }
     if done < STEPS.len() {
         let version = [Value::from(SCHEMA_VERSION)];
@@ -47,7 +74,10 @@ pub(crate) fn upgrade<S: Sql>(sql: &S, from: u32) -> Result<(), Problem> {
 
 /// Makes the tables of a segment.
 pub(crate) fn create_segment<S: Sql>(sql: &S, number: u64) -> Result<(), Problem> {
-    execute(sql, &SEGMENT.replace("{s}", &number.to_string()))
+    for step in STEPS {
+        execute(sql, &step.segment.replace("{s}", &number.to_string()))?;
+    }
+    Ok(())
 }
 
 /// Drops the tables of a segment: costs no billed rows.

@@ -1,0 +1,2 @@
+-- What 0002 adds to the tables of a segment; {s} is its number. Only columns of `delivery` and `attempt`, whose writers
+-- name them, and tables of their own.
