@@ -177,6 +177,8 @@ pub struct Tenant {
     pub organisation: OrganisationId,
     /// Runs of the alarm so far.
     pub alarms: u64,
+    /// Frames of lanes that came with answers to reports, and wait to be looked at.
+    answered: Vec<Vec<u8>>,
     next_nonce: u64,
 }
 
@@ -217,6 +219,7 @@ impl Tenant {
             id: TenantId([7; 20]),
             organisation: OrganisationId([3; 20]),
             alarms: 0,
+            answered: Vec::new(),
             next_nonce: 1,
         }
     }
@@ -363,12 +366,32 @@ impl Tenant {
 
     /// What leaves now.
     pub fn lanes(&mut self) -> Vec<(Lane, Vec<Vec<u8>>, QueueKind)> {
-        let lanes = self.ledger.take_lanes().expect("lanes are made");
+        let lanes = self.take_lanes().expect("lanes are made");
         let read = |out: postern_ledger::LaneOut| {
             let (lane, bodies) = frame::decode::<Lane>(&out.frame).expect("a lane is a frame");
             (lane, bodies, out.queue)
         };
         lanes.into_iter().map(read).collect()
+    }
+
+    /// The same as it leaves: what came with answers to reports first.
+    pub fn take_lanes(&mut self) -> Result<Vec<postern_ledger::LaneOut>, Problem> {
+        let queue = QueueKind::Fast;
+        let answered = std::mem::take(&mut self.answered);
+        let mut lanes: Vec<_> = answered
+            .into_iter()
+            .map(|frame| postern_ledger::LaneOut { queue, frame })
+            .collect();
+        lanes.extend(self.ledger.take_lanes()?);
+        Ok(lanes)
+    }
+
+    /// Sends a report, and keeps the lanes that come with its answer.
+    fn send_report(&mut self, lanes: Vec<LaneReport>, bodies: &[Vec<u8>]) -> Result<(), Problem> {
+        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
+        assert_eq!(usize::from(reported.lanes), frames.len());
+        self.answered.extend(frames);
+        Ok(())
     }
 
     /// What leaves now, delivery by delivery.
@@ -377,6 +400,14 @@ impl Tenant {
             .into_iter()
             .flat_map(|(lane, bodies, queue)| outs_of(lane, &bodies, queue))
             .collect()
+    }
+
+    /// Every endpoint shows that it answers.
+    pub fn prove(&mut self) {
+        self.publish();
+        for out in self.outs() {
+            self.report(&out, Answer::Ok);
+        }
     }
 
     /// What leaves now, and it is one delivery.
@@ -401,7 +432,7 @@ impl Tenant {
             results,
             last: true,
         }];
-        self.call_as(Caller::System, Report { lanes }, &[response.to_vec()])
+        self.send_report(lanes, &[response.to_vec()])
             .expect("a report is taken");
     }
 
@@ -416,8 +447,7 @@ impl Tenant {
             })
             .collect();
         let bodies: Vec<Vec<u8>> = sends.iter().map(|_| b"thanks".to_vec()).collect();
-        self.call_as(Caller::System, Report { lanes }, &bodies)
-            .map(|_| ())
+        self.send_report(lanes, &bodies)
     }
 
     /// Time passes, and the alarm rings whenever it should.

@@ -1,5 +1,7 @@
 //! Taking a message: dedupe, store, owe, in one transaction; then the answer.
 
+use std::rc::Rc;
+
 use postern_domain::event_type;
 use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
@@ -7,10 +9,12 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
 use postern_domain::wire::{MessageView, Trigger};
 
+use crate::gate::Wish;
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
 use crate::line::Line;
 use crate::memory::{Memory, message_id};
+use crate::ordered::{is_keyed, line_key};
 use crate::sql::{Sql, Value};
 use crate::{Ledger, Random};
 
@@ -88,13 +92,19 @@ impl<S: Sql> Ledger<S> {
         let mut part = [0; 7];
         random.fill(&mut part);
         let id = message_id(sequence, time, &part);
+        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
+        let (owed, not_sent) = memory.matching(call);
+        for endpoint in &owed {
+            self.is_proven(*endpoint)?;
+        }
+        let until = time.plus(lease);
+        let memory = self.memory()?;
         let Owing {
-            owed,
             free,
-            behind,
             lines,
-            not_sent,
-        } = memory.decide(call, sequence, now);
+            looked_at,
+            keyed,
+        } = memory.leaves(&owed, &to_send, &body, until, now);
         let segment = memory
             .segments
             .last()
@@ -106,7 +116,7 @@ impl<S: Sql> Ledger<S> {
         let wake = lease_over
             .into_iter()
             .chain(lines.iter().map(|line| line.opens_at))
-            .chain(behind.iter().map(|(_, opens_at)| *opens_at))
+            .chain(looked_at)
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -114,7 +124,6 @@ impl<S: Sql> Ledger<S> {
                 .as_ref()
                 .and_then(|memory| self.retention_wake(memory, time))
         });
-        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
 
         let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
         let armed = self.sql.atomic(|sql| {
@@ -127,6 +136,13 @@ impl<S: Sql> Ledger<S> {
             )?;
             for line in &lines {
                 line.insert(sql)?;
+            }
+            for (endpoint, line) in &keyed {
+                let statement = format!("INSERT INTO ordered_{segment} VALUES (?, ?, ?)");
+                sql.run(
+                    &statement,
+                    &[(*endpoint).into(), line.as_str().into(), sequence.into()],
+                )?;
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
@@ -143,17 +159,12 @@ impl<S: Sql> Ledger<S> {
         memory.last_sequence = sequence;
         memory.last_time = time;
         for line in lines {
-            memory.lines.insert(line.endpoint, line);
+            // Those that were there have gone on in memory already.
+            memory.lines.entry(line.id()).or_insert(line);
         }
-        for (endpoint, opens_at) in behind {
-            if let Some(line) = memory.lines.get_mut(&endpoint) {
-                line.opens_at = line.opens_at.min(opens_at);
-            }
-        }
-        let until = time.plus(lease);
         let outgoing: Vec<_> = free
             .into_iter()
-            .map(|endpoint| memory.hand_out(endpoint, &to_send, until, Trigger::Scheduled, now))
+            .map(|(endpoint, line)| memory.hand_out(endpoint, line, &to_send, until, Trigger::Scheduled, now))
             .collect();
         self.outbox.extend(outgoing);
         let mut view = self.view_of(id, call);
@@ -273,69 +284,141 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
-/// What a message owes, and how each of it leaves.
+/// How what a message owes leaves.
+#[derive(Default)]
 struct Owing {
-    /// Endpoints that want it.
-    owed: Vec<u32>,
-    /// Those that get it now.
-    free: Vec<u32>,
-    /// Those whose line is behind already, and when its gate opens.
-    behind: Vec<(u32, Millis)>,
-    /// Lines that begin with it.
+    /// Endpoints that get it now, with the line that it keeps its place in.
+    free: Vec<(u32, Option<Rc<str>>)>,
+    /// Lines that are stored with it: those that begin with it, and those that were one head until now.
     lines: Vec<Line>,
-    /// Why it owes nothing at all.
-    not_sent: Option<String>,
+    /// When a line that was caught up has to be looked at.
+    looked_at: Vec<Millis>,
+    /// Endpoints with an ordering key, and the line that it stands in there.
+    keyed: Vec<(u32, String)>,
 }
 
 impl Memory {
-    /// Decides it, and takes the tokens of those that get it now.
-    fn decide(&mut self, call: &Accept, sequence: u64, now: Millis) -> Owing {
-        let not_sent = (call.hop >= HOP_LIMIT).then(|| {
-            format!(
+    /// The endpoints that want a message; or why it goes to none at all.
+    fn matching(&self, call: &Accept) -> (Vec<u32>, Option<String>) {
+        if call.hop >= HOP_LIMIT {
+            let why = format!(
                 "it passed {} gateways already; it is stored, and not sent on",
                 call.hop
-            )
-        });
-        let owed: Vec<u32> = match not_sent {
-            Some(_) => Vec::new(),
-            None => self
+            );
+            return (Vec::new(), Some(why));
+        }
+        let owed = self
+            .endpoints
+            .values()
+            .filter(|endpoint| endpoint.is_on())
+            .filter(|endpoint| event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type))
+            .filter(|endpoint| {
+                event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
+            })
+            .map(|endpoint| endpoint.number)
+            .collect();
+        (owed, None)
+    }
+
+    /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message or is
+    /// forgotten.
+    fn leaves(
+        &mut self,
+        owed: &[u32],
+        message: &MessageToSend,
+        body: &[u8],
+        until: Millis,
+        now: Millis,
+    ) -> Owing {
+        let mut owing = Owing::default();
+        for endpoint in owed {
+            let span = self
                 .endpoints
-                .values()
-                .filter(|endpoint| endpoint.is_on())
-                .filter(|endpoint| {
-                    event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
-                })
-                .filter(|endpoint| {
-                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
-                })
-                .map(|endpoint| endpoint.number)
-                .collect(),
-        };
-        let mut free = Vec::new();
-        let mut behind = Vec::new();
-        let mut lines = Vec::new();
-        for endpoint in &owed {
-            if self.lines.contains_key(endpoint) {
-                behind.push((*endpoint, self.gate_opens_at(*endpoint, now)));
-                continue;
-            }
-            if self.tokens(*endpoint, now) > 0 {
-                self.take_tokens(*endpoint, 1);
-                free.push(*endpoint);
-            } else {
-                lines.push(Line::begin(
-                    *endpoint,
-                    sequence,
-                    self.gate_opens_at(*endpoint, now),
-                ));
+                .get(endpoint)
+                .filter(|endpoint| endpoint.keeps_order_of(message.id.0.sequence))
+                .and_then(|endpoint| endpoint.config.ordered.clone());
+            match span {
+                None => self.leaves_freely(*endpoint, message, until, now, &mut owing),
+                Some(span) => {
+                    let key = line_key(&span, body);
+                    if is_keyed(&key) {
+                        owing.keyed.push((*endpoint, key.clone()));
+                    }
+                    self.leaves_in_order(*endpoint, key, message, until, now, &mut owing);
+                }
             }
         }
-        Owing {
-            owed,
-            free,
-            behind,
-            lines,
-            not_sent,
+        owing
+    }
+
+    fn leaves_freely(
+        &mut self,
+        endpoint: u32,
+        message: &MessageToSend,
+        until: Millis,
+        now: Millis,
+        owing: &mut Owing,
+    ) {
+        let (sequence, key) = (message.id.0.sequence, (endpoint, String::new()));
+        // Behind others it waits for its turn.
+        if self.lines.get(&key).is_some_and(|line| line.handed < sequence) {
+            return;
+        }
+        let admitted = self.admit(endpoint, Wish::Scheduled, message.bytes(), now);
+        match (admitted, self.lines.get_mut(&key)) {
+            (Ok(()), line) => {
+                if let Some(line) = line {
+                    if !std::mem::replace(&mut line.direct, true) {
+                        owing.lines.push(line.clone());
+                    }
+                    line.hands_out(sequence, until);
+                }
+                owing.free.push((endpoint, None));
+            }
+            (Err(hold), Some(line)) => {
+                line.opens_at = line.opens_at.min(hold.until);
+                line.reason = hold.reason;
+                if std::mem::replace(&mut line.direct, false) {
+                    owing.lines.push(line.clone());
+                }
+                owing.looked_at.push(hold.until);
+            }
+            (Err(hold), None) => owing
+                .lines
+                .push(Line::begin(endpoint, String::new(), sequence, hold)),
+        }
+    }
+
+    /// A line keeps its order: only with nothing before it does a message leave at once.
+    fn leaves_in_order(
+        &mut self,
+        endpoint: u32,
+        key: String,
+        message: &MessageToSend,
+        until: Millis,
+        now: Millis,
+        owing: &mut Owing,
+    ) {
+        let sequence = message.id.0.sequence;
+        if let Some(line) = self.lines.get_mut(&(endpoint, key.clone())) {
+            if !line.stored {
+                line.stored = true;
+                line.opens_at = line.until;
+                owing.lines.push(line.clone());
+            }
+            return;
+        }
+        match self.admit(endpoint, Wish::Scheduled, message.bytes(), now) {
+            Ok(()) => {
+                let name: Rc<str> = key.as_str().into();
+                let flight = self.flights.entry(endpoint).or_default();
+                flight.gathers(sequence, until);
+                flight.goes_on(Some(name.clone()), 1, &[sequence], until);
+                let line = Line::out_since_accept(endpoint, key, sequence, until);
+                self.lines.insert(line.id(), line);
+                owing.free.push((endpoint, Some(name)));
+            }
+            Err(hold) => owing.lines.push(Line::begin(endpoint, key, sequence, hold)),
         }
     }
 }

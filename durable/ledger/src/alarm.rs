@@ -3,37 +3,22 @@
 //! All of a run is one turn without an await, so a crash in it commits nothing and the platform rings again; a panic is
 //! caught by the shell, which rings again later. An error of one task keeps no other from its work.
 
-use std::collections::BTreeMap;
-
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::Trigger;
 
-use crate::delivery::{self, State};
-use crate::endpoint::Endpoint;
-use crate::handout::MessageToSend;
-use crate::sql::{Row, Sql, Value};
+use crate::due::PARKED;
+use crate::ordered::NEVER;
+use crate::sql::{Row, Sql};
 use crate::{Armed, Ledger};
-
-/// Rows of `due` in one run.
-const DUE_SLICE: u64 = 256;
 
 /// A task that keeps failing is tried again after 1 s, 2 s, 4 s … and at most this.
 const BACKOFF_MS: u64 = 300_000;
-
-/// A row that came up.
-struct Due {
-    time: Millis,
-    endpoint: u32,
-    sequence: u64,
-    kind: i64,
-    generation: Option<u64>,
-}
 
 impl<S: Sql> Ledger<S> {
     /// What the alarm does. Never fails: what went wrong is logged and tried again.
     pub fn alarm(&mut self, now: Millis) {
         self.armed = Armed::No;
+        self.clock = now;
         if self.memory().is_err() {
             // Never set up, or wiped: nothing is owed. A storage that cannot be read is asked again.
             if !matches!(crate::schema::version(&self.sql), Ok(None)) && !self.is_wiped() {
@@ -50,7 +35,7 @@ impl<S: Sql> Ledger<S> {
                 ledger.prune_idempotency(now).map(|()| false)
             }),
             // Before the lines: a retry that waited shall not starve behind what comes new.
-            ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
+            ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
         ];
         for (name, task) in tasks {
@@ -83,10 +68,13 @@ impl<S: Sql> Ledger<S> {
         let sweep = self.sweep_at(now)?;
         let due = self.sql.row("SELECT min(time) FROM due", &[])?;
         let due = due.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+        let due = due.filter(|time| *time < PARKED);
         let memory = self.memory()?;
-        let lines = memory.lines.values().map(|line| line.opens_at).min();
+        let parked = memory.parked.values().min().copied();
+        let stored = memory.lines.values().filter(|line| line.stored);
+        let lines = stored.map(|line| line.opens_at).min().filter(|at| *at < NEVER);
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok([sweep, due, lines, self.retention_at(memory)]
+        Ok([sweep, due, parked, lines, self.retention_at(memory)]
             .into_iter()
             .flatten()
             .min())
@@ -115,116 +103,6 @@ impl<S: Sql> Ledger<S> {
             self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]),
             Ok(None)
         )
-    }
-
-    /// Hands out what is due. Each row moves to the end of its lease, with its number, before anything leaves.
-    fn hand_out_due(&mut self, now: Millis) -> Result<(), Problem> {
-        let statement = "SELECT time, endpoint, sequence, kind, generation FROM due WHERE time <= ? ORDER BY time LIMIT ?";
-        let rows = self.sql.rows(statement, &[now.into(), DUE_SLICE.into()])?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let until = now.plus(self.settings.lease_ms);
-        let mut moves = Vec::new();
-        let mut outgoing = Vec::new();
-        let mut held = BTreeMap::new();
-        for row in rows {
-            let due = Due {
-                time: row.time(0)?,
-                endpoint: row.small(1)?,
-                sequence: row.number(2)?,
-                kind: row.int(3)?,
-                generation: row.maybe(4, Row::number)?,
-            };
-            let message = self.still_owed(&due)?;
-            let Some(message) = message else {
-                moves.push((due, None));
-                continue;
-            };
-            let memory = self.memory()?;
-            if memory.tokens(due.endpoint, now) == 0 {
-                // Held back: due when the gate opens, each one token's time after the one before it.
-                let before = held.entry(due.endpoint).or_insert(0_u64);
-                let rate = memory
-                    .endpoints
-                    .get(&due.endpoint)
-                    .and_then(|e| e.config.throttle_rate);
-                let rate = rate.or(memory.settings.throttle_rate).unwrap_or(1).max(1);
-                let at = memory
-                    .gate_opens_at(due.endpoint, now)
-                    .plus(*before * 1000 / u64::from(rate));
-                *before += 1;
-                moves.push((due, Some((at, None))));
-                continue;
-            }
-            memory.take_tokens(due.endpoint, 1);
-            let trigger = if due.kind == 1 {
-                Trigger::Manual
-            } else {
-                Trigger::Scheduled
-            };
-            let out = memory.hand_out(due.endpoint, &message, until, trigger, now);
-            moves.push((due, Some((until, Some(out.handout.number)))));
-            outgoing.push(out);
-        }
-        self.sql.atomic(|sql| {
-            for (due, to) in &moves {
-                let key = [
-                    due.time.into(),
-                    due.endpoint.into(),
-                    due.sequence.into(),
-                    Value::Int(due.kind),
-                ];
-                let place = "WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
-                match to {
-                    None => sql.run(&format!("DELETE FROM due {place}"), &key)?,
-                    Some((at, number)) => {
-                        let mut values = vec![Value::from(*at), Value::from(*number)];
-                        values.extend(key);
-                        sql.run(&format!("UPDATE due SET time = ?, number = ? {place}"), &values)?
-                    }
-                };
-            }
-            Ok(())
-        })?;
-        self.outbox.extend(outgoing);
-        Ok(())
-    }
-
-    /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
-    fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
-        let checked = self.settings.rules.due_checked;
-        let memory = self.memory()?;
-        let Some(segment) = memory.open_segment_of(due.sequence) else {
-            return Ok(None);
-        };
-        let Some(endpoint) = memory.endpoints.get(&due.endpoint) else {
-            return Ok(None);
-        };
-        if checked {
-            let manual = due.kind == 1;
-            let live = if manual {
-                due.generation == Some(endpoint.generation)
-            } else {
-                endpoint.is_on()
-            };
-            if !live || (!manual && self.is_cancelled(due.endpoint, due.sequence)?) {
-                return Ok(None);
-            }
-            let row = delivery::read(&self.sql, segment, due.endpoint, due.sequence)?;
-            if !manual && row.is_none_or(|row| row.state != State::Waiting) {
-                return Ok(None);
-            }
-        }
-        if !self
-            .memory()?
-            .endpoints
-            .get(&due.endpoint)
-            .is_some_and(Endpoint::is_on)
-        {
-            return Ok(None);
-        }
-        MessageToSend::read(&self.sql, segment, due.sequence)
     }
 }
 

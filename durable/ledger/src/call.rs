@@ -21,6 +21,7 @@ pub struct Replied {
 impl<S: Sql> Ledger<S> {
     /// Does what was asked. Never fails: a problem is an answer.
     pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
+        self.clock = now;
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
@@ -63,7 +64,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(accepted)
             }
-            Call::Report(call) => head(self.report(&call, &bodies, now, random)),
+            Call::Report(call) => with_bodies(self.report(&call, &bodies, now, random)),
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),

@@ -125,6 +125,17 @@ pub(crate) fn exists<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64
         .is_some())
 }
 
+/// Whether a delivery has come to an end.
+pub(crate) fn is_settled<S: Sql>(
+    sql: &S,
+    segment: u64,
+    endpoint: u32,
+    sequence: u64,
+) -> Result<bool, Problem> {
+    let row = read(sql, segment, endpoint, sequence)?;
+    Ok(row.is_some_and(|row| row.state != State::Waiting))
+}
+
 /// Writes the row of a delivery whose lease was lost before any result came: no attempt, tried again at once.
 pub(crate) fn insert_lost<S: Sql>(
     sql: &S,

@@ -12,9 +12,10 @@ use postern_domain::wire::call::{
     EndpointUpdate, Page, Secret, Upserted,
 };
 use postern_domain::wire::lane::SealedPart;
-use postern_domain::wire::{EndpointConfig, EndpointView};
+use postern_domain::wire::{DisabledReason, EndpointConfig, EndpointView, OrderedSpan};
 use serde::{Deserialize, Serialize};
 
+use crate::gate::Health;
 use crate::idempotency::Noun;
 use crate::memory::Memory;
 use crate::page::{self, Turn};
@@ -60,6 +61,27 @@ impl Key {
 }
 
 impl Endpoint {
+    /// The same, disabled by us. What is owed is cancelled, as when its owner does it.
+    pub(crate) fn disabled_for(&self, reason: DisabledReason, last: u64, now: Millis) -> Self {
+        let mut endpoint = self.clone();
+        endpoint.config.disabled = true;
+        endpoint.config.disabled_reason = Some(reason);
+        endpoint.generation += 1;
+        endpoint.cancelled_through = last;
+        endpoint.updated_at = now;
+        endpoint
+    }
+
+    /// Stores it. Part of the caller's transaction.
+    pub(crate) fn write<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
+        let mut values = row_of(self)?;
+        values.rotate_left(1);
+        let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
+                         cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
+        sql.run(statement, &values)?;
+        Ok(())
+    }
+
     /// Whether anything is sent to it.
     pub(crate) const fn is_on(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
@@ -136,6 +158,12 @@ impl<S: Sql> Ledger<S> {
         let sealed = self.seal_key(number, generation, &key, random)?;
         let headers = self.seal_headers(number, generation, &headers, random)?;
         let memory = self.memory()?;
+        config.disabled_reason = None;
+        config.ordered = config.ordering.as_ref().map(|ordering| OrderedSpan {
+            from: memory.last_sequence + 1,
+            to: None,
+            key: ordering.key.clone(),
+        });
         let endpoint = Endpoint {
             number,
             random: bytes(random),
@@ -237,6 +265,8 @@ impl<S: Sql> Ledger<S> {
             metadata,
             retry_schedule,
             header_names,
+            ordering,
+            disable_after,
         } = call.change.clone();
         self.change(number, now, |config| EndpointConfig {
             url: url.unwrap_or(config.url),
@@ -250,6 +280,10 @@ impl<S: Sql> Ledger<S> {
             headers: config.headers,
             retry_schedule: retry_schedule.unwrap_or(config.retry_schedule),
             header_names: header_names.unwrap_or(config.header_names),
+            ordering: ordering.unwrap_or(config.ordering),
+            ordered: config.ordered,
+            disable_after: disable_after.unwrap_or(config.disable_after),
+            disabled_reason: config.disabled_reason,
         })
     }
 
@@ -356,7 +390,10 @@ impl<S: Sql> Ledger<S> {
             .config
             .clone();
         let was_off = before.disabled;
-        let config = to(before);
+        let mut config = to(before.clone());
+        config.ordered = self.span_after(number, &before, &config)?;
+        // Why it was disabled stands until it is enabled.
+        config.disabled_reason = before.disabled_reason.filter(|_| config.disabled && was_off);
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
         self.write_endpoint(number, |endpoint| {
             endpoint.updated_at = now;
@@ -369,6 +406,35 @@ impl<S: Sql> Ledger<S> {
         self.endpoint_view(number)
     }
 
+    /// Which messages keep an order after a change of it. One that is under way may end; another begins behind it.
+    fn span_after(
+        &mut self,
+        number: u32,
+        before: &EndpointConfig,
+        after: &EndpointConfig,
+    ) -> Result<Option<OrderedSpan>, Problem> {
+        let key = |config: &EndpointConfig| config.ordering.as_ref().map(|ordering| ordering.key.clone());
+        if key(before) == key(after) {
+            return Ok(before.ordered.clone());
+        }
+        let memory = self.memory()?;
+        let last = memory.last_sequence;
+        match &after.ordering {
+            None => Ok(before.ordered.clone().map(|span| OrderedSpan {
+                to: Some(last),
+                ..span
+            })),
+            Some(ordering) => {
+                memory.may_reorder(number)?;
+                Ok(Some(OrderedSpan {
+                    from: last + 1,
+                    to: None,
+                    key: ordering.key.clone(),
+                }))
+            }
+        }
+    }
+
     fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
         let mut endpoint = self
             .memory()?
@@ -377,13 +443,24 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(Problem::not_found)?
             .clone();
         change(&mut endpoint);
-        let mut values = row_of(&endpoint)?;
-        values.rotate_left(1);
-        let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
-                         cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
-        self.sql.run(statement, &values)?;
+        let now = self.clock;
+        let memory = self.memory()?;
+        // Whoever changes an endpoint may have mended it: what held it back is looked at anew.
+        let held = memory.health.contains_key(&number);
+        let waits = memory.rouse(number, now);
+        let wake = (waits || held).then(|| now.plus(1));
+        let armed = self.sql.atomic(|sql| {
+            endpoint.write(sql)?;
+            if held {
+                Health::delete(sql, number)?;
+            }
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
+        })?;
+        self.armed = armed;
         let memory = self.memory()?;
         memory.buckets.remove(&number);
+        memory.health.remove(&number);
+        memory.samples.remove(&number);
         memory.endpoints.insert(number, endpoint);
         Ok(())
     }

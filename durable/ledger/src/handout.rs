@@ -3,7 +3,7 @@
 //! A lease needs no write at accept: it is the message's time and a constant, so it survives an eviction. Whatever has
 //! no result by its lease is owed again ([`crate::sweep`], [`crate::alarm`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use postern_domain::id::MessageId;
@@ -14,20 +14,18 @@ use postern_domain::wire::{self, Trigger, frame};
 
 use crate::Ledger;
 use crate::endpoint::Endpoint;
+use crate::flight::Manner;
 use crate::memory::{Memory, message_id};
 use crate::sql::{Row, Sql};
 
 /// A body larger than this is fetched by the consumer, one call a lane, instead of riding in the queue.
 const INLINE_BODY: usize = 40_000;
 
+/// Lanes that an answer to a report carries at the most.
+const ANSWERED: usize = 8;
+
 /// What a hand-out takes in a lane's head, at the most, beside its content type.
 const HANDOUT_BYTES: usize = 220;
-
-/// Sends at the same time to an endpoint that answers.
-const CONCURRENCY: u8 = 16;
-
-/// Sends at the same time to an endpoint that has not shown yet that it answers.
-const CONCURRENCY_UNPROVEN: u8 = 4;
 
 /// Which queue a lane goes through. Slow, failing and unproven endpoints have one of their own, so that they keep
 /// nobody waiting.
@@ -52,6 +50,8 @@ pub struct LaneOut {
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing {
     pub(crate) endpoint: u32,
+    /// The line that it keeps its place in.
+    pub(crate) line: Option<Rc<str>>,
     pub(crate) handout: Handout,
     pub(crate) body: Option<Rc<[u8]>>,
 }
@@ -74,6 +74,11 @@ impl MessageToSend {
             hop,
             body,
         }
+    }
+
+    /// What it takes in a lane.
+    pub(crate) fn bytes(&self) -> usize {
+        bytes_of(&self.content_type, self.body.as_deref())
     }
 
     /// Reads it again, for a hand-out that is not the first.
@@ -99,14 +104,18 @@ impl Memory {
     pub(crate) fn hand_out(
         &mut self,
         endpoint: u32,
+        line: Option<Rc<str>>,
         message: &MessageToSend,
         until: Millis,
         trigger: Trigger,
         now: Millis,
     ) -> Outgoing {
         let number = self.next_number(endpoint, now);
+        let flight = self.flights.entry(endpoint).or_default();
+        flight.gathers(message.id.0.sequence, until);
         Outgoing {
             endpoint,
+            line,
             handout: Handout {
                 message: message.id,
                 number,
@@ -132,34 +141,92 @@ impl<S: Sql> Ledger<S> {
     /// nothing, because their leases run.
     pub fn take_lanes(&mut self) -> Result<Vec<LaneOut>, Problem> {
         let outgoing = std::mem::take(&mut self.outbox);
-        let mut by_endpoint: BTreeMap<u32, Vec<Outgoing>> = BTreeMap::new();
+        self.lanes_of(outgoing)
+    }
+
+    /// The lanes of these endpoints that may go back with the answer to a report, without a hop through the queue: those
+    /// whose endpoints answer quickly, and no more than the consumer can begin soon. The others stay.
+    pub(crate) fn take_lanes_for(&mut self, endpoints: &BTreeSet<u32>) -> Result<Vec<Vec<u8>>, Problem> {
+        let memory = self.memory()?;
+        let quick: BTreeSet<u32> = endpoints
+            .iter()
+            .copied()
+            .filter(|endpoint| !memory.is_slow(*endpoint))
+            .collect();
+        let (now, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.outbox)
+            .into_iter()
+            .partition(|out| quick.contains(&out.endpoint));
+        // All of an endpoint or nothing: its lanes are counted together.
+        if now.len() > ANSWERED * MAX_DELIVERIES {
+            self.outbox = now;
+            self.outbox.extend(later);
+            return Ok(Vec::new());
+        }
+        self.outbox = later;
+        let lanes = self.lanes_of(now)?;
+        Ok(lanes.into_iter().map(|lane| lane.frame).collect())
+    }
+
+    fn lanes_of(&mut self, outgoing: Vec<Outgoing>) -> Result<Vec<LaneOut>, Problem> {
+        let mut by_line: BTreeMap<(u32, Option<Rc<str>>), Vec<Outgoing>> = BTreeMap::new();
         for out in outgoing {
-            by_endpoint.entry(out.endpoint).or_default().push(out);
+            by_line
+                .entry((out.endpoint, out.line.clone()))
+                .or_default()
+                .push(out);
         }
         let mut lanes = Vec::new();
-        for (number, handouts) in by_endpoint {
+        let mut formed = BTreeSet::new();
+        for ((number, line), handouts) in by_line {
             let proven = self.is_proven(number)?;
             let memory = self.memory()?;
+            formed.insert(number);
+            let manner = memory.manner(number);
             let Some(endpoint) = memory.endpoints.get(&number) else {
                 continue;
             };
-            if endpoint.deleted_at.is_some() || endpoint.config.disabled {
+            if !endpoint.is_on() {
                 continue; // cancelled by derivation
             }
             let queue = if proven { QueueKind::Fast } else { QueueKind::Slow };
-            let concurrency = if proven { CONCURRENCY } else { CONCURRENCY_UNPROVEN };
-            for part in parts(handouts, fixed_bytes(endpoint)) {
+            let most = if line.is_some() || manner == Manner::Proven {
+                MAX_DELIVERIES
+            } else {
+                1
+            };
+            let mut parts = parts(handouts, fixed_bytes(endpoint), most);
+            if line.is_some() {
+                parts.truncate(1); // by its making it is one; a second would go beside it
+            }
+            for part in parts {
+                let until = part.iter().map(|out| out.handout.until).max().unwrap_or_default();
+                let messages: Vec<u64> = part.iter().map(|out| out.handout.message.0.sequence).collect();
+                let counted = manner == Manner::Ordered;
+                let flight = memory.flights.entry(number).or_default();
+                let concurrency = if counted {
+                    1 // since it was handed out
+                } else {
+                    flight.leaves(manner, None, &messages, until)
+                };
+                let memory = &*memory;
+                let Some(endpoint) = memory.endpoints.get(&number) else {
+                    continue;
+                };
                 lanes.push(LaneOut {
                     queue,
-                    frame: frame_of(memory, endpoint, part, concurrency)?,
+                    frame: frame_of(memory, endpoint, part, concurrency, line.is_some())?,
                 });
             }
+        }
+        let memory = self.memory()?;
+        for endpoint in formed {
+            memory.flights.entry(endpoint).or_default().formed();
         }
         Ok(lanes)
     }
 
     /// Whether an endpoint's latest result was a quick success. After an eviction the newest delivery row tells.
-    fn is_proven(&mut self, endpoint: u32) -> Result<bool, Problem> {
+    pub(crate) fn is_proven(&mut self, endpoint: u32) -> Result<bool, Problem> {
         let memory = self.memory()?;
         if let Some(known) = memory.proven.get(&endpoint) {
             return Ok(*known);
@@ -192,7 +259,7 @@ pub(crate) const fn is_quick(duration_ms: u32) -> bool {
 }
 
 /// What a lane's head takes before its hand-outs.
-fn fixed_bytes(endpoint: &Endpoint) -> usize {
+pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
     let keys: usize = endpoint.keys.iter().map(|key| key.sealed.len() + 48).sum();
     let headers = endpoint
         .headers
@@ -201,15 +268,18 @@ fn fixed_bytes(endpoint: &Endpoint) -> usize {
     512 + endpoint.config.url.len() + keys + headers
 }
 
-/// Cuts hand-outs into lanes: 32 at the most, and 60 KB.
-fn parts(handouts: Vec<Outgoing>, fixed: usize) -> Vec<Vec<Outgoing>> {
+/// What a hand-out takes in a lane.
+fn bytes_of(content_type: &str, body: Option<&[u8]>) -> usize {
+    HANDOUT_BYTES + content_type.len() + body.map_or(0, |body| 4 + body.len())
+}
+
+/// Cuts hand-outs into lanes: so many at the most, and 60 KB.
+fn parts(handouts: Vec<Outgoing>, fixed: usize, most: usize) -> Vec<Vec<Outgoing>> {
     let mut parts: Vec<Vec<Outgoing>> = Vec::new();
     let mut size = usize::MAX;
     for out in handouts {
-        let own = HANDOUT_BYTES
-            + out.handout.content_type.len()
-            + out.body.as_ref().map_or(0, |body| 4 + body.len());
-        let full = parts.last().is_none_or(|part| part.len() >= MAX_DELIVERIES);
+        let own = bytes_of(&out.handout.content_type, out.body.as_deref());
+        let full = parts.last().is_none_or(|part| part.len() >= most);
         if full || size.saturating_add(own) > MAX_BYTES {
             parts.push(Vec::new());
             size = fixed;
@@ -227,6 +297,7 @@ fn frame_of(
     endpoint: &Endpoint,
     part: Vec<Outgoing>,
     concurrency: u8,
+    ordered: bool,
 ) -> Result<Vec<u8>, Problem> {
     let mut bodies: Vec<Rc<[u8]>> = Vec::new();
     let mut deliveries = Vec::with_capacity(part.len());
@@ -246,6 +317,7 @@ fn frame_of(
         keys: endpoint.keys.iter().map(crate::endpoint::Key::to_part).collect(),
         header_names: endpoint.config.header_names,
         concurrency,
+        ordered,
         deliveries,
     };
     frame::encode(&lane, &bodies).map_err(Problem::internal)

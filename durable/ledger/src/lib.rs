@@ -27,7 +27,10 @@ mod alarm;
 mod attempts;
 mod call;
 mod delivery;
+mod due;
 mod endpoint;
+mod flight;
+mod gate;
 mod handout;
 mod idempotency;
 mod inspect;
@@ -37,7 +40,9 @@ mod memory;
 mod messages;
 #[cfg(feature = "native")]
 pub mod native;
+mod ordered;
 mod page;
+mod recall;
 mod report;
 mod schema;
 mod segment;
@@ -109,6 +114,24 @@ pub struct Rules {
     pub late_changes_nothing: bool,
     /// Disable and delete cancel what is owed.
     pub cancel: bool,
+    /// After an eviction, what may be out counts as out.
+    pub recall: bool,
+    /// A delivery has one hand-out at a time, manual tries included.
+    pub manual_waits: bool,
+    /// Disable and delete cancel the manual tries of before.
+    pub generation: bool,
+    /// A partial report ends no lane.
+    pub partial_ends_nothing: bool,
+    /// A success replaces the failure that was recorded for the same hand-out.
+    pub success_replaces: bool,
+    /// A segment is closed first, and dropped when its last lease is over.
+    pub segments_close: bool,
+    /// The rows of a sweep and the mark stand together.
+    pub sweep_is_one: bool,
+    /// A row of `due` moves to the end of its lease before anything leaves.
+    pub due_moves_first: bool,
+    /// An ordered line goes on only when its lane is over.
+    pub one_lane_a_line: bool,
 }
 
 impl Default for Rules {
@@ -119,6 +142,15 @@ impl Default for Rules {
             due_checked: true,
             late_changes_nothing: true,
             cancel: true,
+            recall: true,
+            manual_waits: true,
+            generation: true,
+            partial_ends_nothing: true,
+            success_replaces: true,
+            segments_close: true,
+            sweep_is_one: true,
+            due_moves_first: true,
+            one_lane_a_line: true,
         }
     }
 }
@@ -136,6 +168,8 @@ pub struct Ledger<S> {
     keys: Option<MasterKeys>,
     settings: Settings,
     memory: Option<Memory>,
+    /// The time of the call or run that is under way.
+    clock: Millis,
     /// Hand-outs that wait to leave together.
     outbox: Vec<handout::Outgoing>,
     /// When the alarm rings, as far as is known.
@@ -173,6 +207,7 @@ impl<S: Sql> Ledger<S> {
             keys,
             settings,
             memory: None,
+            clock: Millis(0),
             outbox: Vec::new(),
             armed: Armed::Unknown,
             failures: BTreeMap::new(),

@@ -1,4 +1,5 @@
-//! Lines that are behind: an endpoint (later: an ordering key) that is held back has one row, however much waits.
+//! Lines that are behind: an endpoint that is held back has one row, however much waits; one that keeps an order has one
+//! for each ordering key ([`crate::ordered`]).
 //!
 //! What waits is derived: every message from the cursor on that owes the endpoint something. A cursor moves only over
 //! what has a delivery row, is cancelled or gone.
@@ -10,6 +11,7 @@ use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
 
 use crate::endpoint::Endpoint;
+use crate::gate::{Hold, Reason, Wish};
 use crate::handout::MessageToSend;
 use crate::memory::Memory;
 use crate::sql::{Sql, Value};
@@ -23,10 +25,17 @@ const SLICE: usize = 2000;
 /// Hand-outs of one slice at the most.
 const HANDOUTS: usize = 256;
 
+/// What stands as the reason of a line that is caught up.
+const DIRECT: &str = "open";
+
+/// An endpoint's number, and the line's key: empty for the one that keeps no order.
+pub(crate) type LineKey = (u32, String);
+
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) endpoint: u32,
+    pub(crate) key: String,
     /// All before it has a delivery row, is cancelled or gone.
     pub(crate) cursor: u64,
     /// End of what was handed out.
@@ -35,25 +44,47 @@ pub(crate) struct Line {
     pub(crate) until: Millis,
     /// When the gate opens.
     pub(crate) opens_at: Millis,
-    pub(crate) reason: String,
+    pub(crate) reason: Reason,
+    /// It is caught up, and messages leave at their accept again: what came after `handed` as it is stored may be out. A
+    /// line that is not so holds all of that back.
+    pub(crate) direct: bool,
+    /// It has a row. Without one it is the head of an ordered line, out since its accept.
+    pub(crate) stored: bool,
     /// Ends of hand-outs with their leases, oldest first; in memory only. While a line moves, its latest lease never
     /// ends: what was lost is found by the lease of its own. After an eviction `until` stands for what is not here.
     pub(crate) out: VecDeque<(u64, Millis)>,
 }
 
 impl Line {
-    /// A line that begins with this message.
-    pub(crate) fn begin(endpoint: u32, sequence: u64, opens_at: Millis) -> Self {
-        let reason = "rate_limited".to_owned();
-        let out = VecDeque::new();
+    /// A line that begins with this message, which is held back.
+    pub(crate) fn begin(endpoint: u32, key: String, sequence: u64, hold: Hold) -> Self {
         Self {
             endpoint,
+            key,
             cursor: sequence,
             handed: sequence,
             until: Millis(0),
-            opens_at,
-            reason,
-            out,
+            opens_at: hold.until,
+            reason: hold.reason,
+            direct: false,
+            stored: true,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// The head of an ordered line, which is out since its accept and has no row.
+    pub(crate) fn out_since_accept(endpoint: u32, key: String, sequence: u64, until: Millis) -> Self {
+        Self {
+            endpoint,
+            key,
+            cursor: sequence,
+            handed: sequence + 1,
+            until,
+            opens_at: until,
+            reason: Reason::Ordering,
+            direct: false,
+            stored: false,
+            out: VecDeque::new(),
         }
     }
 
@@ -65,18 +96,41 @@ impl Line {
             .map_or(self.until, |(_, until)| *until)
     }
 
+    /// One more message of this line was handed out.
+    pub(crate) fn hands_out(&mut self, sequence: u64, until: Millis) {
+        self.handed = sequence + 1;
+        self.until = self.until.max(until);
+        match self.out.back_mut() {
+            Some((end, lease)) if *lease == until => *end = self.handed,
+            _ => self.out.push_back((self.handed, until)),
+        }
+    }
+
+    pub(crate) fn id(&self) -> LineKey {
+        (self.endpoint, self.key.clone())
+    }
+
     pub(crate) fn insert<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
         let values = [
             self.endpoint.into(),
+            self.key.as_str().into(),
             self.cursor.into(),
             self.handed.into(),
             self.until.into(),
             self.opens_at.into(),
-            Value::from(self.reason.as_str()),
+            Value::from(if self.direct { DIRECT } else { self.reason.as_str() }),
         ];
         sql.run(
-            "INSERT OR REPLACE INTO backlog VALUES (?, '', ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO backlog VALUES (?, ?, ?, ?, ?, ?, ?)",
             &values,
+        )?;
+        Ok(())
+    }
+
+    pub(crate) fn delete<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
+        sql.run(
+            "DELETE FROM backlog WHERE endpoint = ? AND line = ?",
+            &[self.endpoint.into(), self.key.as_str().into()],
         )?;
         Ok(())
     }
@@ -104,7 +158,7 @@ impl Memory {
         }
     }
 
-    /// When a closed gate opens.
+    /// When there are tokens again.
     pub(crate) fn gate_opens_at(&mut self, endpoint: u32, now: Millis) -> Millis {
         let of_endpoint = self
             .bucket(endpoint, now)
@@ -131,23 +185,49 @@ impl Memory {
         let rate = self.settings.throttle_rate?;
         Some(self.tenant_bucket.get_or_insert_with(|| Bucket::empty(rate, now)))
     }
+
+    /// Something changed for this endpoint: its lines and what is parked are looked at with the next alarm. Answers
+    /// whether anything waits.
+    pub(crate) fn rouse(&mut self, endpoint: u32, now: Millis) -> bool {
+        let mut waits = false;
+        for line in self.lines_of(endpoint) {
+            line.opens_at = line.opens_at.min(now);
+            waits |= line.stored;
+        }
+        if let Some(at) = self.parked.get_mut(&endpoint) {
+            *at = now;
+            waits = true;
+        }
+        waits
+    }
+
+    /// The lines of one endpoint.
+    pub(crate) fn lines_of(&mut self, endpoint: u32) -> impl Iterator<Item = &mut Line> {
+        self.lines
+            .range_mut((endpoint, String::new())..)
+            .take_while(move |((of, _), _)| *of == endpoint)
+            .map(|(_, line)| line)
+    }
 }
 
 impl<S: Sql> Ledger<S> {
-    pub(crate) fn read_lines(&self) -> Result<BTreeMap<u32, Line>, Problem> {
-        let statement = "SELECT endpoint, cursor, handed, until, reason FROM backlog";
+    pub(crate) fn read_lines(&self) -> Result<BTreeMap<LineKey, Line>, Problem> {
+        let statement = "SELECT endpoint, line, cursor, handed, until, reason FROM backlog";
         let mut lines = BTreeMap::new();
         for row in self.sql.rows(statement, &[])? {
             let line = Line {
                 endpoint: row.small(0)?,
-                cursor: row.number(1)?,
-                handed: row.number(2)?,
-                until: row.time(3)?,
-                opens_at: Millis(0), // the buckets were forgotten: looked at with the next alarm
-                reason: row.text(4)?,
+                key: row.text(1)?,
+                cursor: row.number(2)?,
+                handed: row.number(3)?,
+                until: row.time(4)?,
+                opens_at: Millis(0), // what is not stored was forgotten: looked at with the next alarm
+                reason: Reason::read(&row.text(5)?),
+                direct: row.text(5)? == DIRECT,
+                stored: true,
                 out: VecDeque::new(),
             };
-            lines.insert(line.endpoint, line);
+            lines.insert(line.id(), line);
         }
         Ok(lines)
     }
@@ -158,7 +238,7 @@ impl<S: Sql> Ledger<S> {
             .memory()?
             .lines
             .values()
-            .filter(|line| line.opens_at <= now)
+            .filter(|line| line.stored && line.opens_at <= now)
             .cloned()
             .collect();
         for line in ready {
@@ -167,11 +247,21 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
-    fn advance(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
+    /// Moves one line, as far as it goes now.
+    pub(crate) fn advance(&mut self, line: Line, now: Millis) -> Result<(), Problem> {
+        if line.key.is_empty() {
+            self.advance_unordered(line, now)
+        } else {
+            self.advance_ordered(line, now)
+        }
+    }
+
+    fn advance_unordered(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
         let lease = self.settings.lease_ms;
+        let before = line.clone();
         let lost = self.settle(&mut line, now)?;
         let settled = line.cursor == line.handed;
-        let next = self.pick(&mut line, now)?;
+        let (next, hold) = self.pick(&mut line, now)?;
         if settled && next.is_empty() {
             line.cursor = line.handed;
         }
@@ -180,85 +270,105 @@ impl<S: Sql> Ledger<S> {
         let caught_up = line.handed > memory.last_sequence;
         // Caught up, or its endpoint is off, and nothing is out any more: the line ends.
         let done = line.cursor == line.handed && (caught_up || !on);
-        // Nothing to hand out: the first lease that ends is next, but not one wake-up for each.
-        let lease_over = line.lease_of(line.cursor).max(now.plus(lease / 4));
-        line.opens_at = if on && !caught_up {
-            memory.gate_opens_at(line.endpoint, now)
-        } else {
-            lease_over
+        line.opens_at = match hold {
+            Some(hold) if on && !caught_up => hold.until,
+            None if on && !caught_up => now, // a slice is done, and there is more
+            // Nothing to hand out: the first lease that ends is next, but not one wake-up for each.
+            _ => line.lease_of(line.cursor).max(now.plus(lease / 4)),
         };
         line.opens_at = line.opens_at.max(now.plus(1)); // never in the past: the alarm would spin
-        self.sql.atomic(|sql| {
-            for (segment, sequence) in &lost {
-                delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
-                insert_due(sql, now, line.endpoint, *sequence)?;
-            }
-            if done {
-                sql.run(
-                    "DELETE FROM backlog WHERE endpoint = ? AND line = ''",
-                    &[line.endpoint.into()],
-                )?;
-                Ok(())
-            } else {
-                line.insert(sql)
-            }
-        })?;
+        if let Some(hold) = hold {
+            line.reason = hold.reason;
+        }
+        // The cursor may lag in storage: that costs a second look after an eviction, and spares a row for each result.
+        let moved = line.handed != before.handed || line.reason != before.reason;
+        if done || moved || !lost.is_empty() {
+            self.sql.atomic(|sql| {
+                for (segment, sequence) in &lost {
+                    delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
+                    insert_due(sql, now, line.endpoint, *sequence)?;
+                }
+                if done { line.delete(sql) } else { line.insert(sql) }
+            })?;
+        }
         let memory = self.memory()?;
         let outgoing: Vec<_> = next
             .iter()
-            .map(|message| memory.hand_out(line.endpoint, message, line.until, Trigger::Scheduled, now))
+            .map(|message| memory.hand_out(line.endpoint, None, message, line.until, Trigger::Scheduled, now))
             .collect();
         if done {
-            memory.lines.remove(&line.endpoint);
+            memory.lines.remove(&line.id());
         } else {
-            memory.lines.insert(line.endpoint, line);
+            memory.lines.insert(line.id(), line);
         }
         self.outbox.extend(outgoing);
         Ok(())
     }
 
-    /// What goes now: the next that are owed behind what was handed out, as many as there are tokens.
-    fn pick(&mut self, line: &mut Line, now: Millis) -> Result<Vec<MessageToSend>, Problem> {
-        let lease = self.settings.lease_ms;
+    /// What goes now: the next that are owed behind what was handed out, as many as the gates let pass. Says which held.
+    fn pick(&mut self, line: &mut Line, now: Millis) -> Result<(Vec<MessageToSend>, Option<Hold>), Problem> {
+        let until = now.plus(self.settings.lease_ms);
+        self.is_proven(line.endpoint)?;
         let memory = self.memory()?;
         let last = memory.last_sequence;
-        if !memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on) {
-            return Ok(Vec::new());
-        }
-        let tokens = usize::try_from(memory.tokens(line.endpoint, now))
-            .unwrap_or(usize::MAX)
-            .min(HANDOUTS);
         let mut next = Vec::new();
+        if !memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on) || line.handed > last {
+            return Ok((next, None));
+        }
         let mut looked = 0;
-        while next.len() < tokens && line.handed <= last && looked < SLICE {
+        while next.len() < HANDOUTS && line.handed <= last && looked < SLICE {
             let rows = self.owed_between(line.handed, last, SLICE)?;
             if rows.is_empty() {
                 line.handed = last + 1;
             }
             for row in rows {
-                if next.len() == tokens {
+                if next.len() == HANDOUTS {
                     break;
                 }
                 looked += 1;
-                line.handed = row.sequence + 1;
-                let open = row.open && owes(&row.owed, line.endpoint);
-                if open
+                let wanted = row.open
+                    && owes(&row.owed, line.endpoint)
+                    && !self.keeps_order(line.endpoint, row.sequence)?
                     && !self.is_cancelled(line.endpoint, row.sequence)?
-                    && !delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
-                {
-                    next.extend(MessageToSend::read(&self.sql, row.segment, row.sequence)?);
+                    && !delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?;
+                if wanted {
+                    // It may have left at its accept, before an eviction.
+                    let out = self.memory()?.flights.get(&line.endpoint);
+                    if let Some(until) = out.and_then(|flight| flight.lease_of(row.sequence, now)) {
+                        let reason = Reason::Capacity;
+                        return Ok((next, Some(Hold { until, reason })));
+                    }
+                    let Some(message) = MessageToSend::read(&self.sql, row.segment, row.sequence)? else {
+                        line.handed = row.sequence + 1;
+                        continue;
+                    };
+                    let admitted = self
+                        .memory()?
+                        .admit(line.endpoint, Wish::Scheduled, message.bytes(), now);
+                    if let Err(hold) = admitted {
+                        return Ok((next, Some(hold)));
+                    }
+                    line.hands_out(row.sequence, until);
+                    next.push(message);
+                } else {
+                    line.handed = row.sequence + 1;
+                    if let Some((end, _)) = line.out.back_mut() {
+                        *end = line.handed;
+                    }
                 }
             }
         }
-        if !next.is_empty() {
-            line.until = now.plus(lease);
-            line.out.push_back((line.handed, line.until));
-            self.memory()?.take_tokens(line.endpoint, next.len() as u64);
-        }
-        Ok(next)
+        Ok((next, None))
     }
 
-    /// Moves the cursor over what is settled. What has no row when its lease is over was lost: it is answered, to go on from `due`.
+    /// Whether a message stands in a line that keeps its order.
+    pub(crate) fn keeps_order(&mut self, endpoint: u32, sequence: u64) -> Result<bool, Problem> {
+        let endpoint = self.memory()?.endpoints.get(&endpoint);
+        Ok(endpoint.is_some_and(|endpoint| endpoint.keeps_order_of(sequence)))
+    }
+
+    /// Moves the cursor over what is settled. What has no row when its lease is over was lost: it is answered, to go on
+    /// from `due`.
     fn settle(&mut self, line: &mut Line, now: Millis) -> Result<Vec<(u64, u64)>, Problem> {
         let mut lost = Vec::new();
         while line.cursor < line.handed {
@@ -269,6 +379,7 @@ impl<S: Sql> Ledger<S> {
             for row in rows {
                 let settled = !row.open
                     || !owes(&row.owed, line.endpoint)
+                    || self.keeps_order(line.endpoint, row.sequence)?
                     || self.is_cancelled(line.endpoint, row.sequence)?
                     || delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?;
                 if !settled {

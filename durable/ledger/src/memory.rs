@@ -8,7 +8,9 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
 
 use crate::endpoint::Endpoint;
-use crate::line::Line;
+use crate::flight::Flight;
+use crate::gate::{Health, Samples};
+use crate::line::{Line, LineKey};
 use crate::segment::{KeyGeneration, Segment};
 use crate::source::Source;
 use crate::sql::{Row, Sql};
@@ -33,7 +35,14 @@ pub(crate) struct Memory {
     pub(crate) mark: u64,
     /// The mark as it is stored: may lag, which costs only a second look.
     pub(crate) mark_stored: u64,
-    pub(crate) lines: BTreeMap<u32, Line>,
+    pub(crate) lines: BTreeMap<LineKey, Line>,
+    /// What of each endpoint is out.
+    pub(crate) flights: BTreeMap<u32, Flight>,
+    /// Endpoints that failed since their last success.
+    pub(crate) health: BTreeMap<u32, Health>,
+    pub(crate) samples: BTreeMap<u32, Samples>,
+    /// Endpoints of which rows of `due` are parked, and when that is looked at.
+    pub(crate) parked: BTreeMap<u32, Millis>,
     pub(crate) buckets: HashMap<u32, Bucket>,
     pub(crate) tenant_bucket: Option<Bucket>,
     /// The endpoint's last hand-out number.
@@ -99,6 +108,10 @@ impl<S: Sql> Ledger<S> {
         if self.memory.is_none() {
             let memory = self.read()?;
             self.memory = Some(memory);
+            if let Err(problem) = self.recall(self.clock) {
+                self.memory = None;
+                return Err(problem);
+            }
         }
         self.memory.as_mut().ok_or_else(Problem::not_found)
     }
@@ -143,6 +156,10 @@ impl<S: Sql> Ledger<S> {
             mark,
             mark_stored: mark,
             lines: self.read_lines()?,
+            flights: BTreeMap::new(),
+            health: Health::read_all(&self.sql)?,
+            samples: BTreeMap::new(),
+            parked: BTreeMap::new(),
             buckets: HashMap::new(),
             tenant_bucket: None,
             numbers: HashMap::new(),

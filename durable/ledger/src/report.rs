@@ -1,17 +1,25 @@
 //! Recording results. Idempotent by (message, endpoint, hand-out number); only the current hand-out moves the plan; a
 //! success always wins.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use postern_domain::id::MessageId;
 use postern_domain::problem::Problem;
+use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
 use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
 
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
+use crate::endpoint::Endpoint;
+use crate::gate::{self, Hold, Observed, Reason, Verdict};
 use crate::handout::is_quick;
+use crate::line::{Line, LineKey};
+use crate::ordered::NEVER;
 use crate::sql::{Sql, Value};
-use crate::{Ledger, Random};
+use crate::sweep::owes;
+use crate::{Ledger, Random, Rules};
 
 /// What is kept of a response's body on success.
 const RESPONSE_ON_SUCCESS: usize = 1024;
@@ -22,70 +30,299 @@ const RESPONSE_ON_FAILURE: usize = 16 * 1024;
 /// Of an attempt that changed nothing.
 const LATE: i64 = 2;
 
+/// Lines of one endpoint that one report moves at the most.
+const LINES: usize = 64;
+
 impl<S: Sql> Ledger<S> {
     /// Records what a consumer says, all or nothing. What it says of a message that is gone is acknowledged and ignored.
+    /// Lanes that may go at once stand beside the answer.
     pub(crate) fn report(
         &mut self,
         call: &Report,
         bodies: &[Vec<u8>],
         now: Millis,
         random: &mut dyn Random,
-    ) -> Result<Reported, Problem> {
+    ) -> Result<(Reported, Vec<Vec<u8>>), Problem> {
         self.memory()?;
-        let mut changes = Vec::new();
+        let results = self.placed(call, bodies, random)?;
+        let observed = self.record(&results, now)?;
+        observed.keep(self.memory()?);
+        let touched = self.lanes_moved(call, &results, now)?;
+        self.go_on(&touched, now)?;
+        let endpoints: BTreeSet<u32> = touched.iter().map(|(endpoint, _)| *endpoint).collect();
+        let lanes = self.take_lanes_for(&endpoints)?;
+        let count = u16::try_from(lanes.len()).map_err(Problem::internal)?;
+        Ok((Reported { lanes: count }, lanes))
+    }
+
+    /// The results with all that recording them needs.
+    fn placed<'a>(
+        &mut self,
+        call: &'a Report,
+        bodies: &'a [Vec<u8>],
+        random: &mut dyn Random,
+    ) -> Result<Vec<Placed<'a>>, Problem> {
+        let mut placed = Vec::new();
         let mut responses = bodies.iter();
         for lane in &call.lanes {
             for result in &lane.results {
                 let response = responses.next().map(Vec::as_slice).unwrap_or_default();
-                changes.push((lane.endpoint, result, response));
-            }
-        }
-        let plans: Vec<_> = changes
-            .iter()
-            .map(|(endpoint, _, _)| {
-                let memory = self.memory.as_ref();
-                let own = memory.and_then(|m| m.endpoints.get(endpoint)?.config.retry_schedule.clone());
-                own.or_else(|| memory?.settings.retry_schedule.clone())
-                    .unwrap_or_default()
-            })
-            .collect();
-        let jitter: Vec<u64> = changes.iter().map(|_| random.number()).collect();
-        let rules = self.settings.rules;
-        let mut wake = None;
-        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        let armed = self.sql.atomic(|sql| {
-            for (((endpoint, result, response), plan), jitter) in changes.iter().zip(&plans).zip(&jitter) {
-                let Some(segment) = memory.segment_of(result.message.0.sequence).map(|s| s.number) else {
+                let sequence = result.message.0.sequence;
+                let memory = self.memory()?;
+                let Some(segment) = memory.segment_of(sequence).map(|segment| segment.number) else {
                     continue;
                 };
-                if !memory.endpoints.contains_key(endpoint) || !is_stored(sql, segment, result.message)? {
+                let Some(endpoint) = memory.endpoints.get(&lane.endpoint) else {
                     continue;
-                }
-                let cancelled = rules.cancel && memory.cancelled(*endpoint, result.message.0.sequence);
-                let next = |attempts: u32| plan.next(attempts, now, result.retry_after_ms, *jitter);
-                let entry = Entry {
-                    sql,
+                };
+                let plan = endpoint.config.retry_schedule.clone();
+                let plan = plan.or_else(|| memory.settings.retry_schedule.clone());
+                let in_order = endpoint.keeps_order_of(sequence);
+                placed.push(Placed {
+                    endpoint: lane.endpoint,
                     segment,
-                    endpoint: *endpoint,
                     result,
                     response,
-                    now,
-                    cancelled,
+                    plan: plan.unwrap_or_default(),
+                    jitter: random.number(),
+                    in_order,
+                    line: None,
+                });
+                if in_order && result.trigger == Trigger::Scheduled {
+                    let line = self.line_of_result(lane.endpoint, segment, result)?;
+                    if let Some(placed) = placed.last_mut() {
+                        placed.line = Some(line);
+                    }
+                }
+            }
+        }
+        Ok(placed)
+    }
+
+    fn line_of_result(
+        &mut self,
+        endpoint: u32,
+        segment: u64,
+        result: &SendResult,
+    ) -> Result<InLine, Problem> {
+        let sequence = result.message.0.sequence;
+        let flight = self.memory()?.flights.get(&endpoint);
+        let known = flight.and_then(|flight| flight.line_of(sequence));
+        let key = match known {
+            Some(key) => key.to_string(),
+            None => self.line_key_of(endpoint, segment, sequence)?,
+        };
+        let line = self.memory()?.lines.get(&(endpoint, key.clone())).cloned();
+        let is_current = line
+            .as_ref()
+            .is_some_and(|line| line.until == result.until && (line.cursor..line.handed).contains(&sequence));
+        Ok(InLine {
+            line: line.unwrap_or_else(|| {
+                let hold = Hold {
+                    until: result.until,
+                    reason: Reason::Ordering,
                 };
-                let due = entry.record(&next, rules.late_changes_nothing)?;
-                wake = wake.into_iter().chain(due).min();
+                let line = Line::begin(endpoint, key, sequence, hold);
+                Line {
+                    stored: false,
+                    ..line
+                }
+            }),
+            is_current,
+        })
+    }
+
+    /// Writes them, and what follows for their endpoints, in one transaction.
+    fn record(&mut self, results: &[Placed<'_>], now: Millis) -> Result<Observed, Problem> {
+        let rules = self.settings.rules;
+        let mut wake = None;
+        let mut observed = Observed::new(now);
+        let mut disabled: BTreeMap<u32, Endpoint> = BTreeMap::new();
+        let mut heads: BTreeMap<LineKey, Line> = BTreeMap::new();
+        let mut told = Vec::new();
+        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        let armed = self.sql.atomic(|sql| {
+            for placed in results {
+                let (result, endpoint) = (placed.result, placed.endpoint);
+                if !is_stored(sql, placed.segment, result.message)? {
+                    continue;
+                }
+                let next = |attempts: u32| {
+                    placed
+                        .plan
+                        .next(attempts, now, result.retry_after_ms, placed.jitter)
+                };
+                let entry = Entry {
+                    sql,
+                    placed,
+                    now,
+                    cancelled: rules.cancel && memory.cancelled(endpoint, result.message.0.sequence),
+                    rules,
+                };
+                let recorded = entry.record(&next)?;
+                if recorded == Recording::KnownAlready {
+                    continue;
+                }
+                let mut for_good = false;
+                if let Recording::Moved(state, next_at) = recorded {
+                    for_good = state == State::Failed;
+                    wake = wake.into_iter().chain(next_at).min();
+                    let open = matches!(state, State::Waiting | State::Failed);
+                    if let Some(in_line) = placed
+                        .line
+                        .as_ref()
+                        .filter(|in_line| open && !in_line.line.stored)
+                    {
+                        // The head stays the head: from here on a row says so.
+                        let opens_at = next_at.unwrap_or(now);
+                        let mut line = in_line.line.clone();
+                        line.stored = true;
+                        line.opens_at = opens_at;
+                        heads.entry(line.id()).or_insert(line);
+                    }
+                }
+                let Some(known) = memory.endpoints.get(&endpoint).filter(|known| known.is_on()) else {
+                    continue;
+                };
+                match observed.see(memory, endpoint, result, for_good) {
+                    Verdict::Nothing => {}
+                    Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
+                    Verdict::Disable(reason) => {
+                        told.push(("endpoint_disabled", endpoint, reason.sentence()));
+                        disabled
+                            .entry(endpoint)
+                            .or_insert_with(|| known.disabled_for(reason, memory.last_sequence, now));
+                    }
+                }
+            }
+            for line in heads.values() {
+                line.insert(sql)?;
+            }
+            observed.write(sql, memory)?;
+            for endpoint in disabled.values() {
+                endpoint.write(sql)?;
+            }
+            if !disabled.is_empty() {
+                wake = Some(now.plus(1));
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;
         let memory = self.memory()?;
-        for (endpoint, result, _) in changes {
-            memory
-                .proven
-                .insert(endpoint, result.cause.is_none() && is_quick(result.duration_ms));
+        memory.lines.extend(heads);
+        for (number, endpoint) in disabled {
+            memory.endpoints.insert(number, endpoint);
+            memory.rouse(number, now);
         }
-        Ok(Reported { lanes: 0 })
+        for (event, endpoint, what) in told {
+            self.notice(event, format!("endpoint {endpoint}: {what}"));
+        }
+        Ok(observed)
     }
+
+    /// Frees the places of what came back. Answers endpoints and lines of which something did.
+    fn lanes_moved(
+        &mut self,
+        call: &Report,
+        results: &[Placed<'_>],
+        now: Millis,
+    ) -> Result<BTreeSet<(u32, Option<String>)>, Problem> {
+        let partial_ends_nothing = self.settings.rules.partial_ends_nothing;
+        let mut touched = BTreeSet::new();
+        let memory = self.memory()?;
+        for placed in results {
+            let line = placed.line.as_ref().map(|in_line| in_line.line.key.clone());
+            touched.insert((placed.endpoint, line));
+        }
+        for lane in &call.lanes {
+            let flight = memory.flights.entry(lane.endpoint).or_default();
+            let mut number = None;
+            for result in &lane.results {
+                number = flight.came(result.message.0.sequence, result.until).or(number);
+                if gate::overwhelms(result) {
+                    flight.overwhelmed();
+                } else if result.cause.is_none() {
+                    flight.answered();
+                }
+                let quick = result.cause.is_none() && is_quick(result.duration_ms);
+                memory.proven.insert(lane.endpoint, quick);
+            }
+            if lane.last || !partial_ends_nothing {
+                let reported: Vec<u64> = lane
+                    .results
+                    .iter()
+                    .map(|result| result.message.0.sequence)
+                    .collect();
+                flight.ended(number, &reported);
+            }
+            flight.expire(now);
+        }
+        Ok(touched)
+    }
+
+    /// What waits for these endpoints moves on, as far as their gates let it.
+    fn go_on(&mut self, touched: &BTreeSet<(u32, Option<String>)>, now: Millis) -> Result<(), Problem> {
+        let endpoints: BTreeSet<u32> = touched.iter().map(|(endpoint, _)| *endpoint).collect();
+        for endpoint in endpoints {
+            self.is_proven(endpoint)?;
+            let memory = self.memory()?;
+            if !memory.may_have_room(endpoint, now) {
+                continue;
+            }
+            self.hand_out_parked(endpoint, now)?;
+            let own = |line: &Line| touched.contains(&(endpoint, Some(line.key.clone())));
+            let lines: Vec<Line> = self
+                .memory()?
+                .lines_of(endpoint)
+                .filter(|line| own(line) || line.reason != Reason::Ordering)
+                .take(LINES)
+                .map(|line| line.clone())
+                .collect();
+            for line in lines {
+                self.advance(line, now)?;
+            }
+            let memory = self.memory()?;
+            let parked = memory.parked.get(&endpoint).copied();
+            let lines = memory.lines_of(endpoint).filter(|line| line.stored);
+            let next = lines.map(|line| line.opens_at).chain(parked).min();
+            if let Some(at) = next.filter(|at| *at < NEVER) {
+                self.armed = self.wake_by(at.max(now.plus(1)), now)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A result with all that recording it needs.
+struct Placed<'a> {
+    endpoint: u32,
+    segment: u64,
+    result: &'a SendResult,
+    response: &'a [u8],
+    plan: Schedule,
+    jitter: u64,
+    /// Its message keeps its place at this endpoint.
+    in_order: bool,
+    /// Its line; of a manual try none.
+    line: Option<InLine>,
+}
+
+/// The line of a result.
+struct InLine {
+    line: Line,
+    /// It is of the lane that is out.
+    is_current: bool,
+}
+
+/// What recording a result did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recording {
+    /// It was told before.
+    KnownAlready,
+    /// It is kept, and the delivery stands as it stood.
+    Kept,
+    /// The delivery moved; while it waits, until then.
+    Moved(State, Option<Millis>),
 }
 
 /// Whether the message with this whole id is there.
@@ -98,33 +335,37 @@ fn is_stored<S: Sql>(sql: &S, segment: u64, message: MessageId) -> Result<bool, 
 /// One result on its way into the tables.
 struct Entry<'a, S> {
     sql: &'a S,
-    segment: u64,
-    endpoint: u32,
-    result: &'a SendResult,
-    response: &'a [u8],
+    placed: &'a Placed<'a>,
     now: Millis,
     cancelled: bool,
+    rules: Rules,
 }
 
 impl<S: Sql> Entry<'_, S> {
-    /// Records it; answers when the delivery is tried next, if that was decided now.
-    fn record(
-        &self,
-        next: &dyn Fn(u32) -> Option<Millis>,
-        late_changes_nothing: bool,
-    ) -> Result<Option<Millis>, Problem> {
-        let sequence = self.result.message.0.sequence;
-        let Some(row) = delivery::read(self.sql, self.segment, self.endpoint, sequence)? else {
-            return self.record_first(next);
+    fn record(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Recording, Problem> {
+        let result = self.placed.result;
+        let sequence = result.message.0.sequence;
+        let Some(row) = delivery::read(self.sql, self.placed.segment, self.placed.endpoint, sequence)? else {
+            return if result.trigger == Trigger::Manual {
+                self.record_first_by_hand()
+            } else {
+                self.record_first(next)
+            };
         };
-        if row.first.is_some_and(|(number, _)| number == self.result.number) {
-            return self.upgrade_first(&row).map(|()| None);
+        if row.first.is_some_and(|(number, _)| number == result.number) {
+            return self.upgrade_first(&row);
         }
-        if row.numbers.contains(&self.result.number) {
-            return self.upgrade_later().map(|()| None);
+        if row.numbers.contains(&result.number) {
+            return self.upgrade_later();
         }
-        let due = self.due_of_this_handout()?;
-        let current = due && row.state == State::Waiting && !self.cancelled;
+        if result.trigger == Trigger::Manual {
+            return self.record_by_hand(&row);
+        }
+        let out = match &self.placed.line {
+            Some(in_line) => in_line.is_current,
+            None => self.due_of_this_handout()?,
+        };
+        let current = out && row.state == State::Waiting && !self.cancelled;
         if self.succeeded() {
             self.write(
                 &row,
@@ -133,20 +374,13 @@ impl<S: Sql> Entry<'_, S> {
                 None,
                 current,
             )?;
-            if due {
-                self.delete_due(self.result.until)?;
+            if out && self.placed.line.is_none() {
+                self.delete_due(result.until)?;
             }
-            return Ok(None);
+            return Ok(Recording::Moved(State::Delivered, None));
         }
-        if !current && late_changes_nothing {
-            let state = if self.cancelled && row.state == State::Waiting {
-                State::Cancelled
-            } else {
-                row.state
-            };
-            let next_at = row.next_at.filter(|_| state == State::Waiting);
-            self.write(&row, state, row.attempts, next_at, false)?;
-            return Ok(None);
+        if !current && self.rules.late_changes_nothing {
+            return self.record_late(&row);
         }
         let attempts = row.attempts + 1;
         let next_at = next(attempts);
@@ -156,13 +390,64 @@ impl<S: Sql> Entry<'_, S> {
             State::Failed
         };
         self.write(&row, state, attempts, next_at, true)?;
-        self.delete_due(self.result.until)?;
-        self.insert_due(next_at)?;
-        Ok(next_at)
+        if self.placed.line.is_none() {
+            self.delete_due(result.until)?;
+            self.insert_due(next_at)?;
+        }
+        Ok(Recording::Moved(state, next_at))
+    }
+
+    /// A failure that changes nothing; of a delivery that was cancelled meanwhile the row says so.
+    fn record_late(&self, row: &DeliveryRow) -> Result<Recording, Problem> {
+        let state = if self.cancelled && row.state == State::Waiting {
+            State::Cancelled
+        } else {
+            row.state
+        };
+        let next_at = row.next_at.filter(|_| state == State::Waiting);
+        self.write(row, state, row.attempts, next_at, false)?;
+        Ok(Recording::Kept)
+    }
+
+    /// A manual try never uses up the plan: only its success moves the delivery.
+    fn record_by_hand(&self, row: &DeliveryRow) -> Result<Recording, Problem> {
+        self.delete_due(self.placed.result.until)?;
+        if self.succeeded() {
+            self.write(row, State::Delivered, row.attempts, None, false)?;
+            return Ok(Recording::Moved(State::Delivered, None));
+        }
+        self.record_late(row)
+    }
+
+    /// The first word on a delivery is of a manual try. What is owed and was not sent by its plan yet goes on by it; what
+    /// was never owed has failed.
+    fn record_first_by_hand(&self) -> Result<Recording, Problem> {
+        let Placed {
+            segment, endpoint, ..
+        } = *self.placed;
+        let sequence = self.placed.result.message.0.sequence;
+        let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
+        let owed = self.sql.row(&statement, &[sequence.into()])?;
+        let owed = owed.map(|row| row.text(0)).transpose()?.unwrap_or_default();
+        let owed = owes(&owed, endpoint) && !self.cancelled;
+        delivery::insert_lost(self.sql, segment, endpoint, sequence, self.now)?;
+        let row = DeliveryRow {
+            state: if owed { State::Waiting } else { State::Failed },
+            attempts: 0,
+            next_at: owed.then_some(self.now),
+            numbers: Vec::new(),
+            first: None,
+        };
+        let recorded = self.record_by_hand(&row)?;
+        if owed && !self.succeeded() && !self.keeps_order() {
+            self.insert_due(Some(self.now))?;
+            return Ok(Recording::Moved(State::Waiting, Some(self.now)));
+        }
+        Ok(recorded)
     }
 
     /// The first result of a delivery: it makes the row, with the attempt inside.
-    fn record_first(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Option<Millis>, Problem> {
+    fn record_first(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Recording, Problem> {
         let next_at = if self.succeeded() || self.cancelled {
             None
         } else {
@@ -177,11 +462,11 @@ impl<S: Sql> Entry<'_, S> {
         let statement = format!(
             "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {ATTEMPT_COLUMNS}) \
              VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.segment
+            self.placed.segment
         );
-        let sequence = self.result.message.0.sequence;
+        let sequence = self.placed.result.message.0.sequence;
         let mut values = vec![
-            self.endpoint.into(),
+            self.placed.endpoint.into(),
             sequence.into(),
             Value::Int(state.stored()),
             self.now.into(),
@@ -189,8 +474,14 @@ impl<S: Sql> Entry<'_, S> {
         ];
         values.extend(self.recorded().values());
         self.sql.run(&statement, &values)?;
-        self.insert_due(next_at)?;
-        Ok(next_at)
+        if !self.keeps_order() {
+            self.insert_due(next_at)?;
+        }
+        Ok(Recording::Moved(state, next_at))
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.placed.in_order
     }
 
     /// Moves an existing row, and keeps the attempt: inside, if none stands there and this one counts, else beside it.
@@ -202,7 +493,7 @@ impl<S: Sql> Entry<'_, S> {
         next_at: Option<Millis>,
         counts: bool,
     ) -> Result<(), Problem> {
-        let sequence = self.result.message.0.sequence;
+        let sequence = self.placed.result.message.0.sequence;
         let mut values = vec![
             Value::Int(state.stored()),
             attempts.into(),
@@ -213,26 +504,31 @@ impl<S: Sql> Entry<'_, S> {
             let statement = format!(
                 "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, number = ?, time = ?, \
                  ok = ?, status = ?, duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
-                self.segment
+                self.placed.segment
             );
             values.extend(self.recorded().values());
-            values.extend([self.endpoint.into(), sequence.into()]);
+            values.extend([self.placed.endpoint.into(), sequence.into()]);
             self.sql.run(&statement, &values)?;
             return Ok(());
         }
-        let numbers: Vec<u64> = row.numbers.iter().copied().chain([self.result.number]).collect();
+        let numbers: Vec<u64> = row
+            .numbers
+            .iter()
+            .copied()
+            .chain([self.placed.result.number])
+            .collect();
         let statement = format!(
             "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, numbers = ? \
              WHERE endpoint = ? AND sequence = ?",
-            self.segment
+            self.placed.segment
         );
         values.extend([
             numbers_text(&numbers).into(),
-            self.endpoint.into(),
+            self.placed.endpoint.into(),
             sequence.into(),
         ]);
         self.sql.run(&statement, &values)?;
-        let kind = match (self.result.trigger, counts) {
+        let kind = match (self.placed.result.trigger, counts) {
             (Trigger::Manual, _) => 1,
             (Trigger::Scheduled, true) => 0,
             (Trigger::Scheduled, false) => LATE,
@@ -240,63 +536,71 @@ impl<S: Sql> Entry<'_, S> {
         let statement = format!(
             "INSERT INTO attempt_{} (endpoint, sequence, kind, {ATTEMPT_COLUMNS}) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            self.segment
+            self.placed.segment
         );
-        let mut values = vec![self.endpoint.into(), sequence.into(), Value::Int(kind)];
+        let mut values = vec![self.placed.endpoint.into(), sequence.into(), Value::Int(kind)];
         values.extend(self.recorded().values());
         self.sql.run(&statement, &values)?;
         Ok(())
     }
 
     /// A doubled result is dropped, unless it is a success and the recorded one is not.
-    fn upgrade_first(&self, row: &DeliveryRow) -> Result<(), Problem> {
-        if !self.succeeded() || row.first.is_some_and(|(_, ok)| ok) {
-            return Ok(());
+    fn upgrade_first(&self, row: &DeliveryRow) -> Result<Recording, Problem> {
+        if !self.succeeded() || row.first.is_some_and(|(_, ok)| ok) || !self.rules.success_replaces {
+            return Ok(Recording::KnownAlready);
         }
         let statement = format!(
             "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, number = ?, time = ?, ok = ?, status = ?, \
              duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
-            self.segment
+            self.placed.segment
         );
         let mut values = vec![self.now.into()];
         values.extend(self.recorded().values());
-        values.extend([self.endpoint.into(), self.result.message.0.sequence.into()]);
+        values.extend([
+            self.placed.endpoint.into(),
+            self.placed.result.message.0.sequence.into(),
+        ]);
         self.sql.run(&statement, &values)?;
-        Ok(())
+        Ok(Recording::Moved(State::Delivered, None))
     }
 
-    fn upgrade_later(&self) -> Result<(), Problem> {
-        if !self.succeeded() {
-            return Ok(());
+    fn upgrade_later(&self) -> Result<Recording, Problem> {
+        if !self.succeeded() || !self.rules.success_replaces {
+            return Ok(Recording::KnownAlready);
         }
-        let sequence = self.result.message.0.sequence;
+        let sequence = self.placed.result.message.0.sequence;
         let statement = format!(
             "UPDATE attempt_{} SET number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
              response = ? WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
-            self.segment
+            self.placed.segment
         );
         let mut values = self.recorded().values().to_vec();
-        values.extend([self.endpoint.into(), self.result.number.into(), sequence.into()]);
+        values.extend([
+            self.placed.endpoint.into(),
+            self.placed.result.number.into(),
+            sequence.into(),
+        ]);
         if self.sql.run(&statement, &values)? > 0 {
             let statement = format!(
                 "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL WHERE endpoint = ? AND sequence = ?",
-                self.segment
+                self.placed.segment
             );
             self.sql.run(
                 &statement,
-                &[self.now.into(), self.endpoint.into(), sequence.into()],
+                &[self.now.into(), self.placed.endpoint.into(), sequence.into()],
             )?;
+            return Ok(Recording::Moved(State::Delivered, None));
         }
-        Ok(())
+        Ok(Recording::KnownAlready)
     }
 
     /// Whether this result's hand-out is the one that `due` says is out.
     fn due_of_this_handout(&self) -> Result<bool, Problem> {
         let statement =
             "SELECT number FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
-        let row = self.sql.row(statement, &self.due_key(self.result.until))?;
+        let row = self.sql.row(statement, &self.due_key(self.placed.result.until))?;
         Ok(match row {
-            Some(row) => row.maybe(0, crate::sql::Row::number)? == Some(self.result.number),
+            Some(row) => row.maybe(0, crate::sql::Row::number)? == Some(self.placed.result.number),
             None => false,
         })
     }
@@ -309,22 +613,27 @@ impl<S: Sql> Entry<'_, S> {
 
     fn insert_due(&self, at: Option<Millis>) -> Result<(), Problem> {
         at.map_or(Ok(()), |at| {
-            crate::line::insert_due(self.sql, at, self.endpoint, self.result.message.0.sequence)
+            crate::line::insert_due(
+                self.sql,
+                at,
+                self.placed.endpoint,
+                self.placed.result.message.0.sequence,
+            )
         })
     }
 
     fn due_key(&self, at: Millis) -> [Value; 4] {
-        let kind = i64::from(self.result.trigger == Trigger::Manual);
+        let kind = i64::from(self.placed.result.trigger == Trigger::Manual);
         [
             at.into(),
-            self.endpoint.into(),
-            self.result.message.0.sequence.into(),
+            self.placed.endpoint.into(),
+            self.placed.result.message.0.sequence.into(),
             Value::Int(kind),
         ]
     }
 
     fn succeeded(&self) -> bool {
-        self.result.cause.is_none()
+        self.placed.result.cause.is_none()
     }
 
     fn recorded(&self) -> Recorded {
@@ -334,14 +643,14 @@ impl<S: Sql> Entry<'_, S> {
             RESPONSE_ON_FAILURE
         };
         Recorded {
-            number: self.result.number,
-            time: self.result.started_at,
+            number: self.placed.result.number,
+            time: self.placed.result.started_at,
             ok: self.succeeded(),
-            status: self.result.status,
-            duration: self.result.duration_ms,
-            cause: self.result.cause,
-            url: self.result.url.clone(),
-            response: self.response.iter().take(keep).copied().collect(),
+            status: self.placed.result.status,
+            duration: self.placed.result.duration_ms,
+            cause: self.placed.result.cause,
+            url: self.placed.result.url.clone(),
+            response: self.placed.response.iter().take(keep).copied().collect(),
         }
     }
 }

@@ -170,7 +170,11 @@ impl<S: Sql> Ledger<S> {
 
     /// A lease can end this long after the last hand-out; a little more, for clocks.
     fn drop_after_ms(&self) -> u64 {
-        self.settings.lease_ms + 1000
+        if self.settings.rules.segments_close {
+            self.settings.lease_ms + 1000
+        } else {
+            0
+        }
     }
 
     /// Closes what is older than the retention, and drops what was closed and has no lease out any more. Dropping costs
@@ -212,6 +216,10 @@ impl<S: Sql> Ledger<S> {
                 if segment.number == number {
                     segment.closed_at = Some(now);
                 }
+            }
+            // What waits for something in it waits no longer.
+            for line in self.memory()?.lines.values_mut() {
+                line.opens_at = line.opens_at.min(now);
             }
         }
         let done: Vec<u64> = self

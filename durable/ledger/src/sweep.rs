@@ -1,10 +1,13 @@
 //! The low-water mark: every (message, endpoint) at or below it has a delivery row, lies in its endpoint's line, or is
 //! cancelled. The sweep moves it on, and finds what was handed out at accept and never answered.
 
+use std::collections::BTreeMap;
+
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 
-use crate::line::insert_due;
+use crate::gate::{Hold, Reason};
+use crate::line::{Line, LineKey, insert_due};
 use crate::memory::Memory;
 use crate::sql::Sql;
 use crate::{Ledger, delivery};
@@ -34,6 +37,12 @@ pub(crate) fn owed_to(owed: &str) -> impl Iterator<Item = u32> + '_ {
 /// Whether a message was decided for this endpoint.
 pub(crate) fn owes(owed: &str, endpoint: u32) -> bool {
     owed_to(owed).any(|number| number == endpoint)
+}
+
+fn store_mark<S: Sql>(sql: &S, mark: u64) -> Result<(), Problem> {
+    let statement = "INSERT INTO meta VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+    sql.run(statement, &[mark.into()])?;
+    Ok(())
 }
 
 impl Memory {
@@ -103,13 +112,22 @@ impl<S: Sql> Ledger<S> {
         let rows = self.owed_between(mark + 1, newest, SLICE)?;
         let full = rows.len() == SLICE;
         let (mut moved, mut every, mut lost) = (mark, true, Vec::new());
+        let mut heads: BTreeMap<LineKey, Line> = BTreeMap::new();
         for row in rows {
             if waits && row.time.plus(lease) > now {
                 every = false;
                 break;
             }
             for endpoint in owed_to(&row.owed) {
-                if row.open && self.is_lost(endpoint, &row)? {
+                if !row.open || !self.is_lost(endpoint, &row)? {
+                    continue;
+                }
+                if self.keeps_order(endpoint, row.sequence)? {
+                    // It never uses `due`: what was lost is the head of its line again.
+                    if let Some(head) = self.lost_head(endpoint, &row, now)? {
+                        heads.entry(head.id()).or_insert(head);
+                    }
+                } else {
                     lost.push((row.segment, endpoint, row.sequence));
                 }
             }
@@ -118,24 +136,30 @@ impl<S: Sql> Ledger<S> {
         if moved == mark {
             return Ok(false);
         }
-        if !lost.is_empty() || moved - stored >= STORE_EVERY {
+        let found = lost.len() + heads.len();
+        if found > 0 || moved - stored >= STORE_EVERY {
+            if !self.settings.rules.sweep_is_one {
+                store_mark(&self.sql, moved)?;
+            }
             self.sql.atomic(|sql| {
+                for line in heads.values() {
+                    line.insert(sql)?;
+                }
                 for (segment, endpoint, sequence) in &lost {
                     delivery::insert_lost(sql, *segment, *endpoint, *sequence, now)?;
                     insert_due(sql, now, *endpoint, *sequence)?;
                 }
-                let statement =
-                    "INSERT INTO meta VALUES ('mark', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
-                sql.run(statement, &[moved.into()])?;
-                Ok(())
+                store_mark(sql, moved)
             })?;
-            self.memory()?.mark_stored = moved;
+            let memory = self.memory()?;
+            memory.mark_stored = moved;
+            memory.lines.extend(heads);
         }
         self.memory()?.mark = moved;
-        if !lost.is_empty() {
+        if found > 0 {
             self.notice(
                 "leases_lost",
-                format!("{} first hand-outs had no result in time", lost.len()),
+                format!("{found} first hand-outs had no result in time"),
             );
         }
         Ok(full && every)
@@ -145,11 +169,33 @@ impl<S: Sql> Ledger<S> {
         if self.is_cancelled(endpoint, row.sequence)? {
             return Ok(false);
         }
-        let line = self.memory()?.lines.get(&endpoint).map(|line| line.cursor);
-        if line.is_some_and(|cursor| row.sequence >= cursor) {
-            return Ok(false);
+        if !self.keeps_order(endpoint, row.sequence)? {
+            let line = self.memory()?.lines.get(&(endpoint, String::new()));
+            if line.is_some_and(|line| row.sequence >= line.cursor) {
+                return Ok(false);
+            }
         }
         Ok(!delivery::exists(&self.sql, row.segment, endpoint, row.sequence)?)
+    }
+
+    /// The line that a lost delivery is the head of, unless it stands in one that is stored.
+    fn lost_head(&mut self, endpoint: u32, row: &OwedRow, now: Millis) -> Result<Option<Line>, Problem> {
+        let key = self.line_key_of(endpoint, row.segment, row.sequence)?;
+        let id = (endpoint, key);
+        let hold = Hold {
+            until: now,
+            reason: Reason::Ordering,
+        };
+        Ok(match self.memory()?.lines.get(&id) {
+            Some(line) if line.stored && line.cursor <= row.sequence => None,
+            Some(line) => Some(Line {
+                cursor: line.cursor.min(row.sequence),
+                stored: true,
+                opens_at: now,
+                ..line.clone()
+            }),
+            None => Some(Line::begin(endpoint, id.1, row.sequence, hold)),
+        })
     }
 
     /// When the sweep has something to do next: a quarter of a lease after the last look at the earliest, so that a busy

@@ -359,6 +359,12 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::header_names`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header_names: Option<super::HeaderNames>,
+    /// See [`EndpointConfig::ordering`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<Option<super::Ordering>>,
+    /// See [`EndpointConfig::disable_after`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub disable_after: Option<Option<super::DisableAfter>>,
 }
 
 /// See [`Call::EndpointPatch`].

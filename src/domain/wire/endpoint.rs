@@ -21,6 +21,97 @@ pub enum HeaderNames {
     Both,
 }
 
+/// In which order an endpoint gets its messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ordering {
+    /// A JSON pointer (RFC 6901) into the body: messages with the same value there keep their order. `null`: all do.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// What a delivery that failed for good does to those behind it.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+}
+
+/// See [`Ordering::on_failure`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// They wait until it arrives by hand, is cancelled, or its message is gone.
+    #[default]
+    Wait,
+    /// They go on without it.
+    Skip,
+}
+
+/// Messages that keep an order: from the one on that came after the endpoint was told to, up to the last before it was
+/// told to stop. Written by the object alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderedSpan {
+    /// Sequence number of the first.
+    pub from: u64,
+    /// Of the last; none: it goes on.
+    #[serde(default)]
+    pub to: Option<u64>,
+    /// See [`Ordering::key`].
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+impl OrderedSpan {
+    /// Whether a message keeps its place.
+    #[must_use]
+    pub fn holds(&self, sequence: u64) -> bool {
+        self.from <= sequence && self.to.is_none_or(|to| sequence <= to)
+    }
+}
+
+/// When an endpoint that keeps failing is disabled. Both are looked at; 0 is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DisableAfter {
+    /// After so many deliveries in a row that failed for good.
+    pub failed: u32,
+    /// After so many days without a success, if there were 10 attempts at least.
+    pub days: u32,
+}
+
+impl Default for DisableAfter {
+    fn default() -> Self {
+        Self { failed: 10, days: 5 }
+    }
+}
+
+/// Why nothing is sent to an endpoint, where Postern decided that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisabledReason {
+    /// It answered 410: it does not want messages any more.
+    Gone,
+    /// Deliveries in a row failed for good.
+    DeliveriesFailed,
+    /// It answered nothing with success for days.
+    NoSuccess,
+}
+
+impl DisabledReason {
+    /// One sentence for the endpoint's owner.
+    #[must_use]
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Gone => {
+                "The endpoint answered 410 Gone, which says that it wants no more messages. Enable it again when it does."
+            }
+            Self::DeliveriesFailed => {
+                "Too many deliveries in a row failed for good. Repair the endpoint, enable it, and replay what it missed."
+            }
+            Self::NoSuccess => {
+                "The endpoint took nothing for days. Repair it, enable it, and replay what it missed."
+            }
+        }
+    }
+}
+
 /// What an endpoint's owner decides. Stored as JSON: a later release adds fields with defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +148,18 @@ pub struct EndpointConfig {
     /// Names of the signature's headers.
     #[serde(default)]
     pub header_names: HeaderNames,
+    /// Strict order; none: each message goes when it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<Ordering>,
+    /// When it is disabled for failing; none: the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disable_after: Option<DisableAfter>,
+    /// Which messages keep the order. Written by the object alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<OrderedSpan>,
+    /// Why Postern disabled it; none: it is on, or its owner did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_reason: Option<DisabledReason>,
 }
 
 /// An endpoint as the API shows it.

@@ -37,6 +37,9 @@ pub struct Lane {
     pub header_names: HeaderNames,
     /// Sends at the same time, at the most.
     pub concurrency: u8,
+    /// One after another, and none after one that did not arrive.
+    #[serde(default)]
+    pub ordered: bool,
     /// What to send, in order.
     pub deliveries: Vec<Handout>,
 }

@@ -13,7 +13,9 @@ mod endpoint;
 mod message;
 mod source;
 
-pub use endpoint::{EndpointConfig, EndpointView, HeaderNames};
+pub use endpoint::{
+    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, OnFailure, OrderedSpan, Ordering,
+};
 pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
 

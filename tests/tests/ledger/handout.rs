@@ -54,6 +54,7 @@ fn a_message_leaves_at_once_with_all_that_is_needed_to_send_it() {
 fn a_lane_takes_at_most_32_deliveries_of_one_endpoint() {
     let mut tenant = Tenant::new();
     let (a, b) = (tenant.endpoint(), tenant.endpoint());
+    tenant.prove();
     let messages: Vec<_> = (0..70).map(|_| tenant.publish()).collect();
     let lanes = tenant.lanes();
     for endpoint in [a, b] {
@@ -75,6 +76,7 @@ fn a_lane_takes_at_most_32_deliveries_of_one_endpoint() {
 fn hand_out_numbers_are_unique_in_an_endpoint() {
     let mut tenant = Tenant::new();
     tenant.endpoint();
+    tenant.prove();
     for _ in 0..10 {
         tenant.publish();
     }
@@ -226,10 +228,13 @@ fn retries_of_a_throttled_endpoint_wait_for_the_gate_too() {
     let messages: Vec<_> = (0..20).map(|_| tenant.publish()).collect();
     let begin = tenant.now;
     let mut times = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
     for _ in 0..4000 {
         for out in tenant.outs() {
             times.push(tenant.now.since(begin));
-            tenant.report(&out, Answer::Broken);
+            // Half of the attempts fail: not enough to stop the endpoint.
+            let first = seen.insert(out.message());
+            tenant.report(&out, if first { Answer::Broken } else { Answer::Ok });
         }
         tenant.pass(10);
     }
@@ -243,7 +248,7 @@ fn retries_of_a_throttled_endpoint_wait_for_the_gate_too() {
         assert!(within <= 3, "{within} within a second");
     }
     for message in messages {
-        assert_eq!(tenant.stand(message, endpoint), (Stand::Failed, 2));
+        assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 2));
     }
 }
 

@@ -202,13 +202,14 @@ fn with_attempts() -> (Tenant, String, u32) {
         ..Settings::default()
     };
     let mut tenant = Tenant::with(settings, TenantSettings::default());
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 20, 60]}));
+    let settings = json!({"retrySchedule": [5, 20, 60], "disableAfter": {"failed": 0, "days": 0}});
+    let endpoint = tenant.endpoint_with(settings);
     tenant.endpoint();
-    for round in 0..60 {
+    for round in 0..100 {
         tenant.publish();
         for (at, out) in tenant.outs().iter().enumerate() {
             let answer = match (round + at) % 4 {
-                0 => Answer::Ok,
+                0 | 3 => Answer::Ok, // often enough that the endpoint is not stopped
                 1 => Answer::Silence,
                 _ => Answer::Broken,
             };
@@ -218,13 +219,22 @@ fn with_attempts() -> (Tenant, String, u32) {
         }
         tenant.pass(20_000);
     }
+    let mut count = 0;
     loop {
         let outs = tenant.pass_until_out(300_000);
         if outs.is_empty() {
             break;
         }
         for out in outs {
-            tenant.report(&out, Answer::Broken);
+            count += 1; // one in three arrives, so that the endpoint is not stopped
+            tenant.report(
+                &out,
+                if count % 3 == 0 {
+                    Answer::Ok
+                } else {
+                    Answer::Broken
+                },
+            );
         }
     }
     let id = tenant.endpoint_id(endpoint);

@@ -113,6 +113,17 @@ fn all_rules_are_on_unless_a_test_says_otherwise() {
         due_checked,
         late_changes_nothing,
         cancel,
+        recall,
+        manual_waits,
+        generation,
+        partial_ends_nothing,
+        success_replaces,
+        segments_close,
+        sweep_is_one,
+        due_moves_first,
+        one_lane_a_line,
     } = Settings::default().rules;
     assert!(nonce && mark_waits && due_checked && late_changes_nothing && cancel);
+    assert!(recall && manual_waits && generation && partial_ends_nothing && success_replaces);
+    assert!(segments_close && sweep_is_one && due_moves_first && one_lane_a_line);
 }

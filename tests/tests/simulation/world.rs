@@ -313,9 +313,10 @@ impl World {
         let rate = self.chance.percent(35).then(|| 1 + self.chance.below(8));
         let picky = self.chance.percent(30);
         let types = picky.then_some(["order.*"]);
-        let made = self
-            .tenant
-            .make_endpoint(json!({"retrySchedule": steps, "throttleRate": rate, "eventTypes": types}));
+        let made = self.tenant.make_endpoint(json!({
+            "retrySchedule": steps, "throttleRate": rate, "eventTypes": types,
+            "disableAfter": {"failed": 0, "days": 0},
+        }));
         let Ok(view) = made else { return };
         let manner = self.manner();
         let number = number_of(&view);
@@ -609,7 +610,7 @@ impl World {
 
     /// Takes what leaves the ledger, checks that it may, and brings it to the queue.
     fn take(&mut self) -> Held {
-        let Ok(lanes) = self.tenant.ledger.take_lanes() else {
+        let Ok(lanes) = self.tenant.take_lanes() else {
             return Ok(());
         };
         for lane in lanes {

@@ -1,0 +1,260 @@
+//! Deliveries that wait for a time: retries, what was lost, and manual tries.
+//!
+//! What comes up and finds a gate closed is *parked*: its row moves once, to a place of its endpoint far in the future, and
+//! stays there however often the gate is looked at. It leaves when the gate opens, the oldest message first.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::Trigger;
+
+use crate::Ledger;
+use crate::delivery::{self, State};
+use crate::endpoint::Endpoint;
+use crate::gate::{Hold, Reason, Wish};
+use crate::handout::{MessageToSend, Outgoing};
+use crate::sql::{Row, Sql, Value};
+
+/// Rows in one run.
+const SLICE: u64 = 256;
+
+/// From here on a time is no time: an endpoint's number stands behind it.
+pub(crate) const PARKED: Millis = Millis(1 << 50);
+
+/// Whose rows are parked there.
+pub(crate) fn parked_endpoint(time: Millis) -> Option<u32> {
+    u32::try_from(time.0.checked_sub(PARKED.0)?).ok()
+}
+
+/// A row that came up.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    time: Millis,
+    endpoint: u32,
+    sequence: u64,
+    kind: i64,
+    generation: Option<u64>,
+}
+
+/// What becomes of it.
+enum Move {
+    /// It is not owed any more.
+    Delete,
+    /// It leaves: its lease, and its number.
+    Out(Millis, u64),
+    /// It waits where its endpoint's rows wait.
+    Park,
+    /// It waits for the end of another hand-out of the same delivery.
+    Wait(Millis),
+    /// It stays where it is.
+    Stay,
+}
+
+const COLUMNS: &str = "time, endpoint, sequence, kind, generation";
+
+impl Due {
+    fn read(row: &Row) -> Result<Self, Problem> {
+        Ok(Self {
+            time: row.time(0)?,
+            endpoint: row.small(1)?,
+            sequence: row.number(2)?,
+            kind: row.int(3)?,
+            generation: row.maybe(4, Row::number)?,
+        })
+    }
+
+    const fn is_manual(&self) -> bool {
+        self.kind == 1
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    /// Hands out what is due. Each row moves to the end of its lease, with its number, before anything leaves.
+    pub(crate) fn hand_out_due(&mut self, now: Millis) -> Result<bool, Problem> {
+        let statement = format!("SELECT {COLUMNS} FROM due WHERE time <= ? ORDER BY time LIMIT {SLICE}");
+        let rows = self.sql.rows(&statement, &[now.into()])?;
+        let more = rows.len() as u64 == SLICE;
+        let rows: Vec<Due> = rows.iter().map(Due::read).collect::<Result<_, _>>()?;
+        self.hand_out_rows(&rows, now)?;
+        let memory = self.memory()?;
+        let ready: Vec<u32> = memory
+            .parked
+            .iter()
+            .filter(|(_, opens_at)| **opens_at <= now)
+            .map(|(endpoint, _)| *endpoint)
+            .collect();
+        for endpoint in ready {
+            self.hand_out_parked(endpoint, now)?;
+        }
+        Ok(more)
+    }
+
+    /// Hands out what is parked for an endpoint, as far as its gates let it.
+    pub(crate) fn hand_out_parked(&mut self, endpoint: u32, now: Millis) -> Result<(), Problem> {
+        if !self.memory()?.parked.contains_key(&endpoint) {
+            return Ok(());
+        }
+        let statement = format!(
+            "SELECT {COLUMNS} FROM due WHERE time = ? AND endpoint = ? ORDER BY sequence LIMIT {SLICE}"
+        );
+        let place = PARKED.plus(endpoint.into());
+        let rows = self.sql.rows(&statement, &[place.into(), endpoint.into()])?;
+        if rows.is_empty() {
+            self.memory()?.parked.remove(&endpoint);
+            return Ok(());
+        }
+        let rows: Vec<Due> = rows.iter().map(Due::read).collect::<Result<_, _>>()?;
+        // Looked at again soon, unless a gate says when.
+        self.memory()?.parked.insert(endpoint, now.plus(1));
+        self.hand_out_rows(&rows, now)
+    }
+
+    fn hand_out_rows(&mut self, rows: &[Due], now: Millis) -> Result<(), Problem> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut moves = Vec::new();
+        let mut outgoing = Vec::new();
+        for due in rows {
+            let to = self.decide_due(due, &mut outgoing, now)?;
+            moves.push((due, to));
+        }
+        if !self.settings.rules.due_moves_first {
+            self.outbox.append(&mut outgoing);
+        }
+        self.sql.atomic(|sql| {
+            for (due, to) in &moves {
+                due_moves(sql, due, to)?;
+            }
+            Ok(())
+        })?;
+        self.outbox.extend(outgoing);
+        Ok(())
+    }
+
+    fn decide_due(&mut self, due: &Due, outgoing: &mut Vec<Outgoing>, now: Millis) -> Result<Move, Problem> {
+        let Some(message) = self.still_owed(due)? else {
+            return Ok(Move::Delete);
+        };
+        let until = now.plus(self.settings.lease_ms);
+        self.is_proven(due.endpoint)?;
+        let waits = self.settings.rules.manual_waits;
+        let memory = self.memory()?;
+        let flight = memory.flights.entry(due.endpoint).or_default();
+        flight.expire(now);
+        let is_parked = due.time >= PARKED;
+        // The same delivery is out by another hand-out: one at a time.
+        if let Some(lease) = flight.lease_of(due.sequence, now).filter(|_| waits) {
+            return Ok(if is_parked { Move::Stay } else { Move::Wait(lease) });
+        }
+        let wish = if due.is_manual() {
+            Wish::Manual
+        } else {
+            Wish::Scheduled
+        };
+        match memory.admit(due.endpoint, wish, message.bytes(), now) {
+            Ok(()) => {
+                let trigger = if due.is_manual() {
+                    Trigger::Manual
+                } else {
+                    Trigger::Scheduled
+                };
+                if memory.manner(due.endpoint) == crate::flight::Manner::Ordered {
+                    // Beside its line: of what keeps an order only manual tries, and what was owed before.
+                    let flight = memory.flights.entry(due.endpoint).or_default();
+                    flight.goes_on(None, 1, &[due.sequence], until);
+                }
+                let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
+                let number = out.handout.number;
+                outgoing.push(out);
+                Ok(Move::Out(until, number))
+            }
+            Err(Hold { until, reason }) => {
+                let opens_at = memory.parked.entry(due.endpoint).or_insert(until);
+                *opens_at = until.max(now.plus(1));
+                if is_parked {
+                    return Ok(Move::Stay);
+                }
+                let place = PARKED.plus(due.endpoint.into());
+                let taken = "SELECT 1 FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
+                let key = [
+                    place.into(),
+                    due.endpoint.into(),
+                    due.sequence.into(),
+                    Value::Int(due.kind),
+                ];
+                // A second manual try of one delivery waits for the first.
+                let parked = self.sql.row(taken, &key)?.is_some();
+                let soon = reason != Reason::Capacity;
+                Ok(if parked {
+                    Move::Wait(until.max(now.plus(if soon { 1 } else { 1000 })))
+                } else {
+                    Move::Park
+                })
+            }
+        }
+    }
+
+    /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
+    fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
+        let rules = self.settings.rules;
+        let memory = self.memory()?;
+        let Some(segment) = memory.open_segment_of(due.sequence) else {
+            return Ok(None);
+        };
+        let Some(endpoint) = memory.endpoints.get(&due.endpoint) else {
+            return Ok(None);
+        };
+        if rules.due_checked {
+            let manual = due.is_manual();
+            let live = if manual {
+                !rules.generation || due.generation == Some(endpoint.generation)
+            } else {
+                endpoint.is_on()
+            };
+            if !live || (!manual && self.is_cancelled(due.endpoint, due.sequence)?) {
+                return Ok(None);
+            }
+            let row = delivery::read(&self.sql, segment, due.endpoint, due.sequence)?;
+            if !manual && row.is_none_or(|row| row.state != State::Waiting) {
+                return Ok(None);
+            }
+        }
+        if !self
+            .memory()?
+            .endpoints
+            .get(&due.endpoint)
+            .is_some_and(Endpoint::is_on)
+        {
+            return Ok(None);
+        }
+        MessageToSend::read(&self.sql, segment, due.sequence)
+    }
+}
+
+fn due_moves<S: Sql>(sql: &S, due: &Due, to: &Move) -> Result<(), Problem> {
+    let key = [
+        due.time.into(),
+        due.endpoint.into(),
+        due.sequence.into(),
+        Value::Int(due.kind),
+    ];
+    let place = "WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
+    let (time, number): (Millis, Option<u64>) = match to {
+        Move::Stay => return Ok(()),
+        Move::Delete => {
+            sql.run(&format!("DELETE FROM due {place}"), &key)?;
+            return Ok(());
+        }
+        Move::Out(until, number) => (*until, Some(*number)),
+        Move::Park => (PARKED.plus(due.endpoint.into()), None),
+        Move::Wait(at) => (*at, None),
+    };
+    let mut values = vec![Value::from(time), Value::from(number)];
+    values.extend(key);
+    // Two manual tries of one delivery may come to stand at one time: they are one then.
+    sql.run(
+        &format!("UPDATE OR REPLACE due SET time = ?, number = ? {place}"),
+        &values,
+    )?;
+    Ok(())
+}

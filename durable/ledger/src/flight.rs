@@ -1,0 +1,366 @@
+//! What of an endpoint is out: lanes with a lease each, and how many sends at a time they may make.
+//!
+//! A slot is a send, not a place in a queue: a lane of 32 deliveries that sends five at a time takes five slots. In memory
+//! only; after an eviction it is read back from the leases that are stored ([`crate::recall`]).
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use postern_domain::time::Millis;
+use postern_domain::wire::lane::{MAX_BYTES, MAX_DELIVERIES};
+
+/// Sends at a time that one lane may make: an invocation of the consumer has no more permits.
+const LANE_SENDS: usize = 5;
+
+/// Sends at a time to an endpoint that answers, to begin with.
+const WINDOW: usize = 16;
+
+/// What the window grows to while answers come.
+const WINDOW_MOST: usize = 256;
+
+/// Sends at a time to an endpoint that has not shown yet that it answers: each goes alone.
+const WINDOW_UNPROVEN: usize = 4;
+
+/// How an endpoint's deliveries leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Lanes that send side by side.
+    Proven,
+    /// One delivery a lane, and few of them.
+    Unproven,
+    /// One lane a line, one send after another.
+    Ordered,
+}
+
+/// An endpoint's hand-outs.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    /// Sends at a time, as the endpoint's answers allow.
+    window: usize,
+    lanes: BTreeMap<u64, LaneOut>,
+    /// The lane that a message is out in.
+    of: BTreeMap<u64, u64>,
+    next: u64,
+    forming: Forming,
+    /// What waits to leave together with its neighbours, with its leases.
+    gathered: BTreeMap<u64, Millis>,
+}
+
+#[derive(Debug)]
+struct LaneOut {
+    /// Of a line that keeps its order.
+    line: Option<Rc<str>>,
+    sends: usize,
+    /// Messages that have no result yet, with the lease of each; of what was read back it is not always known.
+    left: BTreeMap<u64, Option<Millis>>,
+    until: Millis,
+}
+
+/// Lanes that have not left yet.
+#[derive(Debug, Default)]
+struct Forming {
+    /// Slots of those that are full.
+    slots: usize,
+    /// Deliveries of the last one.
+    count: usize,
+    bytes: usize,
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self {
+            window: WINDOW,
+            lanes: BTreeMap::new(),
+            of: BTreeMap::new(),
+            next: 0,
+            forming: Forming::default(),
+            gathered: BTreeMap::new(),
+        }
+    }
+}
+
+impl Flight {
+    /// Whether one more delivery may be handed out; then it counts. `fixed` and `own` are bytes of its lane's head and of
+    /// itself.
+    pub(crate) fn admit(&mut self, manner: Manner, fixed: usize, own: usize) -> bool {
+        let used: usize = self.lanes.values().map(LaneOut::slots).sum();
+        let (window, most) = match manner {
+            Manner::Proven => (self.window, MAX_DELIVERIES),
+            Manner::Unproven => (self.window.min(WINDOW_UNPROVEN), 1),
+            // Counted as it is handed out: see `goes_on`.
+            Manner::Ordered => return used < self.window,
+        };
+        let free = window.saturating_sub(used);
+        let forming = &self.forming;
+        let fits = forming.count > 0 && forming.count < most && forming.bytes + own <= MAX_BYTES;
+        let (slots, count) = if fits {
+            (forming.slots, forming.count + 1)
+        } else {
+            (forming.slots + forming.count.min(LANE_SENDS), 1)
+        };
+        // A lane that is there may grow: it sends no more at a time than there are slots for.
+        let begins = !fits && slots >= free;
+        if begins || free == 0 {
+            return false;
+        }
+        let bytes = if fits { forming.bytes + own } else { fixed + own };
+        self.forming = Forming { slots, count, bytes };
+        true
+    }
+
+    /// Whether a lane more could leave.
+    pub(crate) fn has_room(&self, manner: Manner) -> bool {
+        let used: usize = self.lanes.values().map(LaneOut::slots).sum();
+        let window = match manner {
+            Manner::Unproven => self.window.min(WINDOW_UNPROVEN),
+            Manner::Proven | Manner::Ordered => self.window,
+        };
+        used < window
+    }
+
+    /// A lane leaves, with so many sends at a time as are free. Answers how many: one at least.
+    pub(crate) fn leaves(
+        &mut self,
+        manner: Manner,
+        line: Option<Rc<str>>,
+        messages: &[u64],
+        until: Millis,
+    ) -> u8 {
+        let used: usize = self.lanes.values().map(LaneOut::slots).sum();
+        let free = self.window.saturating_sub(used).max(1);
+        let most = match manner {
+            Manner::Proven => LANE_SENDS,
+            Manner::Unproven | Manner::Ordered => 1,
+        };
+        let sends = most.min(free).min(messages.len().max(1));
+        self.goes_on(line, sends, messages, until);
+        u8::try_from(sends).unwrap_or(1)
+    }
+
+    /// A lane that is known to be out, with its sends.
+    pub(crate) fn goes_on(&mut self, line: Option<Rc<str>>, sends: usize, messages: &[u64], until: Millis) {
+        let lane = self.next;
+        self.next += 1;
+        self.of.extend(messages.iter().map(|message| (*message, lane)));
+        let left = messages
+            .iter()
+            .map(|message| (*message, self.gathered.remove(message)))
+            .collect();
+        let out = LaneOut {
+            line,
+            sends,
+            left,
+            until,
+        };
+        self.lanes.insert(lane, out);
+    }
+
+    /// Nothing of what was gathered is on its way any more: it has left as lanes, or was dropped.
+    pub(crate) fn formed(&mut self) {
+        self.forming = Forming::default();
+        self.gathered.clear();
+    }
+
+    /// A delivery waits to leave.
+    pub(crate) fn gathers(&mut self, message: u64, until: Millis) {
+        if !self.of.contains_key(&message) {
+            self.gathered.insert(message, until);
+        }
+    }
+
+    /// One result came, of the hand-out with this lease: its own place is free, and no other. Answers its lane. A result
+    /// of an earlier hand-out frees nothing.
+    pub(crate) fn came(&mut self, message: u64, until: Millis) -> Option<u64> {
+        let number = *self.of.get(&message)?;
+        let lane = self.lanes.get_mut(&number)?;
+        let own = lane.left.get(&message).copied().flatten();
+        if own.is_some_and(|own| own != until) {
+            return None;
+        }
+        self.of.remove(&message);
+        lane.left.remove(&message);
+        if lane.left.is_empty() {
+            self.lanes.remove(&number);
+        }
+        Some(number)
+    }
+
+    /// The lane that one of these was in sends nothing more: what of it has no result was not sent. Where order counts
+    /// that is so only of what stands behind them; a result that got lost before them may still come.
+    pub(crate) fn ended(&mut self, lane: Option<u64>, reported: &[u64]) {
+        let Some(number) = lane else { return };
+        let last = reported.iter().max().copied().unwrap_or_default();
+        let over = self.lanes.get(&number).is_some_and(|lane| {
+            lane.line.is_none() || lane.left.keys().next().is_none_or(|left| *left > last)
+        });
+        if over && let Some(lane) = self.lanes.remove(&number) {
+            for message in lane.left.keys() {
+                self.of.remove(message);
+            }
+        }
+    }
+
+    /// The line of a message that is out, if it keeps an order.
+    pub(crate) fn line_of(&self, message: u64) -> Option<Rc<str>> {
+        self.lanes.get(self.of.get(&message)?)?.line.clone()
+    }
+
+    /// Whether a lane of this line is out.
+    pub(crate) fn holds(&self, line: &str) -> bool {
+        self.lanes.values().any(|lane| lane.line.as_deref() == Some(line))
+    }
+
+    /// Leases that are over free their places.
+    pub(crate) fn expire(&mut self, now: Millis) {
+        if self.lanes.values().all(|lane| lane.until > now) {
+            return;
+        }
+        let of = &mut self.of;
+        self.lanes.retain(|_, lane| {
+            let live = lane.until > now;
+            if !live {
+                for message in lane.left.keys() {
+                    of.remove(message);
+                }
+            }
+            live
+        });
+    }
+
+    /// When the message's hand-out ends, if one is out.
+    pub(crate) fn lease_of(&self, message: u64, now: Millis) -> Option<Millis> {
+        let out = self.of.get(&message).and_then(|lane| self.lanes.get(lane));
+        out.map(|lane| lane.until)
+            .or_else(|| self.gathered.get(&message).copied())
+            .filter(|until| *until > now)
+    }
+
+    /// When the first lease ends.
+    pub(crate) fn first_end(&self) -> Option<Millis> {
+        self.lanes.values().map(|lane| lane.until).min()
+    }
+
+    /// Nothing is out, and nothing about to leave.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.gathered.is_empty()
+    }
+
+    /// Deliveries that are out or about to leave.
+    pub(crate) fn deliveries(&self) -> usize {
+        self.of.len() + self.gathered.len()
+    }
+
+    /// An answer came in time.
+    pub(crate) fn answered(&mut self) {
+        self.window = (self.window + 1).min(WINDOW_MOST);
+    }
+
+    /// It did not answer in time, or asked for less.
+    pub(crate) fn overwhelmed(&mut self) {
+        self.window = (self.window / 2).max(1);
+    }
+}
+
+impl LaneOut {
+    fn slots(&self) -> usize {
+        self.sends.min(self.left.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNTIL: Millis = Millis(60_000);
+
+    fn admitted(flight: &mut Flight, manner: Manner) -> usize {
+        (0..10_000).take_while(|_| flight.admit(manner, 500, 300)).count()
+    }
+
+    #[test]
+    fn sixteen_slots_hold_four_lanes_of_which_the_last_sends_one_at_a_time() {
+        let mut flight = Flight::default();
+        assert_eq!(admitted(&mut flight, Manner::Proven), 4 * 32);
+        let sends: Vec<u8> = (0..4)
+            .map(|lane| {
+                let messages: Vec<u64> = (lane * 32..(lane + 1) * 32).collect();
+                flight.leaves(Manner::Proven, None, &messages, UNTIL)
+            })
+            .collect();
+        flight.formed();
+        assert_eq!(sends, [5, 5, 5, 1]);
+        assert!(!flight.admit(Manner::Proven, 500, 300));
+    }
+
+    #[test]
+    fn large_deliveries_fill_their_lanes_sooner() {
+        let mut flight = Flight::default();
+        let count = (0..1000)
+            .take_while(|_| flight.admit(Manner::Proven, 500, 40_000))
+            .count();
+        assert_eq!(count, 16, "each is a lane of one send");
+    }
+
+    #[test]
+    fn an_endpoint_that_has_shown_nothing_gets_four_and_an_ordered_one_a_lane_a_line() {
+        assert_eq!(admitted(&mut Flight::default(), Manner::Unproven), 4);
+        let mut ordered = Flight::default();
+        for line in 0..16 {
+            assert!(ordered.admit(Manner::Ordered, 500, 300));
+            ordered.goes_on(Some("k".into()), 1, &[line], UNTIL);
+        }
+        assert!(!ordered.admit(Manner::Ordered, 500, 300));
+    }
+
+    #[test]
+    fn a_result_frees_its_own_place_and_an_end_those_of_its_lane() {
+        let mut flight = Flight::default();
+        flight.leaves(Manner::Proven, None, &[1, 2, 3], UNTIL);
+        flight.leaves(Manner::Proven, None, &[4], UNTIL);
+        let lane = flight.came(1, UNTIL);
+        assert_eq!(flight.deliveries(), 3);
+        assert_eq!(flight.lease_of(1, Millis(0)), None);
+        flight.ended(lane, &[1]);
+        let leases = (flight.lease_of(3, Millis(0)), flight.lease_of(4, Millis(0)));
+        assert_eq!(leases, (None, Some(UNTIL)));
+        flight.expire(UNTIL);
+        assert!(flight.is_empty());
+    }
+
+    #[test]
+    fn a_late_result_of_an_earlier_hand_out_frees_nothing() {
+        let mut flight = Flight::default();
+        flight.gathers(1, UNTIL);
+        flight.leaves(Manner::Proven, None, &[1], UNTIL);
+        assert_eq!(flight.came(1, Millis(1)), None);
+        assert_eq!(flight.lease_of(1, Millis(0)), Some(UNTIL));
+        assert!(flight.came(1, UNTIL).is_some());
+        assert_eq!(flight.lease_of(1, Millis(0)), None);
+    }
+
+    #[test]
+    fn a_lane_in_order_is_not_over_while_a_result_before_the_last_one_is_missing() {
+        let mut flight = Flight::default();
+        flight.leaves(Manner::Ordered, Some("o".into()), &[1, 2, 3], UNTIL);
+        let lane = flight.came(2, UNTIL);
+        flight.ended(lane, &[2]);
+        assert!(flight.holds("o"), "the result of 1 may still come");
+        let lane = flight.came(1, UNTIL);
+        flight.ended(lane, &[1]);
+        assert!(!flight.holds("o"), "3 stands behind: it was not sent");
+    }
+
+    #[test]
+    fn the_window_grows_with_answers_and_halves_without_down_to_one() {
+        let mut flight = Flight::default();
+        for _ in 0..1000 {
+            flight.answered();
+        }
+        assert_eq!(flight.window, 256);
+        for _ in 0..20 {
+            flight.overwhelmed();
+        }
+        assert_eq!(flight.window, 1);
+        assert_eq!(admitted(&mut flight, Manner::Proven), 32);
+    }
+}

@@ -1,0 +1,465 @@
+//! Gates: reasons not to hand out. Token bucket, window, breaker, pause and the tenant's share of the slow queue; the
+//! order of a line is its own ([`crate::ordered`]).
+//!
+//! What a gate holds back waits in its line or is parked ([`crate::due`]), and is due when the gate opens, never in the
+//! past. Breaker and pause are stored in `health`, so that they outlive an eviction; the others may be forgotten, and
+//! forgetting makes them stricter.
+
+use std::collections::BTreeMap;
+
+use postern_domain::outcome::Cause;
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use postern_domain::wire::report::SendResult;
+use postern_domain::wire::{DisableAfter, DisabledReason, EndpointConfig};
+
+use crate::flight::Manner;
+use crate::memory::Memory;
+use crate::sql::{Sql, Value};
+
+/// The breaker looks at this long.
+const BREAKER_SPAN_MS: u64 = 300_000;
+
+/// It judges nothing by fewer attempts.
+const BREAKER_SAMPLES: u32 = 10;
+
+/// It opens when so many of a hundred failed.
+const BREAKER_PERCENT: u32 = 70;
+
+/// Until its first probe; doubled for each that fails.
+const PROBE_AFTER_MS: u64 = 30_000;
+
+/// Between probes at the most.
+const PROBE_AFTER_MOST_MS: u64 = 900_000;
+
+/// A 429 or 503 that does not say how long.
+const PAUSE_MS: u64 = 10_000;
+
+/// What an endpoint may ask for at the most.
+const PAUSE_MOST_MS: u64 = Millis::DAY;
+
+/// Hand-outs of a tenant in the slow queue at a time.
+const SLOW_DELIVERIES: usize = 64;
+
+/// Not disabled for a time without success unless it was tried so often.
+const NO_SUCCESS_ATTEMPTS: u32 = 10;
+
+/// Why a delivery waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The token bucket of the endpoint or of the tenant is empty.
+    RateLimited,
+    /// As much is out as the endpoint takes at a time.
+    Capacity,
+    /// It failed too often: a probe goes first.
+    BreakerOpen,
+    /// It asked for time: 429, 503 or `Retry-After`.
+    Paused,
+    /// One before it in its line has not arrived yet.
+    Ordering,
+}
+
+impl Reason {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Capacity => "capacity",
+            Self::BreakerOpen => "breaker_open",
+            Self::Paused => "paused",
+            Self::Ordering => "ordering",
+        }
+    }
+
+    /// What a newer release wrote is taken for the mildest.
+    pub(crate) fn read(text: &str) -> Self {
+        match text {
+            "rate_limited" => Self::RateLimited,
+            "breaker_open" => Self::BreakerOpen,
+            "paused" => Self::Paused,
+            "ordering" => Self::Ordering,
+            _ => Self::Capacity,
+        }
+    }
+}
+
+/// A gate that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Hold {
+    /// When it is worth while to look again. A result that comes may open it earlier.
+    pub(crate) until: Millis,
+    pub(crate) reason: Reason,
+}
+
+/// How an endpoint is doing since its last success. One that does well has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Health {
+    pub(crate) failing_since: Millis,
+    /// Failed attempts since then.
+    pub(crate) attempts: u32,
+    /// Deliveries that failed for good since then.
+    pub(crate) failed: u32,
+    /// Half way to being disabled was told.
+    pub(crate) warned: bool,
+    /// How often the breaker opened since then; 0: it is closed.
+    pub(crate) opened: u32,
+    pub(crate) opens_at: Millis,
+    pub(crate) reason: Reason,
+}
+
+/// What followed from a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing that anybody has to be told.
+    Nothing,
+    /// Half way to being disabled.
+    Warn,
+    /// Nothing more is sent to it.
+    Disable(DisabledReason),
+}
+
+/// Attempts of the last minutes, for the breaker. In memory only: an eviction begins anew.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Samples {
+    since: Millis,
+    now: (u32, u32),
+    before: (u32, u32),
+}
+
+impl Samples {
+    fn add(&mut self, failed: bool, now: Millis) {
+        let half = BREAKER_SPAN_MS / 2;
+        if now.since(self.since) >= 2 * half {
+            self.before = (0, 0);
+            self.now = (0, 0);
+            self.since = now;
+        } else if now.since(self.since) >= half {
+            self.before = std::mem::take(&mut self.now);
+            self.since = now;
+        }
+        self.now.0 += 1;
+        self.now.1 += u32::from(failed);
+    }
+
+    fn trips(&self) -> bool {
+        let (all, failed) = (self.now.0 + self.before.0, self.now.1 + self.before.1);
+        all >= BREAKER_SAMPLES && failed * 100 >= all * BREAKER_PERCENT
+    }
+}
+
+impl Health {
+    const fn new(now: Millis) -> Self {
+        Self {
+            failing_since: now,
+            attempts: 0,
+            failed: 0,
+            warned: false,
+            opened: 0,
+            opens_at: Millis(0),
+            reason: Reason::BreakerOpen,
+        }
+    }
+
+    /// A failed attempt. `for_good`: its delivery's plan is used up.
+    fn fail(
+        &mut self,
+        result: &SendResult,
+        trips: bool,
+        for_good: bool,
+        config: &EndpointConfig,
+        now: Millis,
+    ) -> Verdict {
+        self.attempts = self.attempts.saturating_add(1);
+        self.failed = self.failed.saturating_add(u32::from(for_good));
+        if let Some(ms) = asked_to_wait(result) {
+            self.close(now.plus(ms), Reason::Paused);
+        }
+        let probe = self.opened > 0 && now >= self.opens_at;
+        if probe || (self.opened == 0 && trips) {
+            let wait = PROBE_AFTER_MS << self.opened.min(10);
+            self.opened = self.opened.saturating_add(1);
+            self.close(now.plus(wait.min(PROBE_AFTER_MOST_MS)), Reason::BreakerOpen);
+        }
+        self.verdict(result, config, now)
+    }
+
+    /// The later of two closings counts.
+    fn close(&mut self, until: Millis, reason: Reason) {
+        if until > self.opens_at {
+            self.opens_at = until;
+            self.reason = reason;
+        }
+    }
+
+    fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
+        if result.status == Some(410) {
+            return Verdict::Disable(DisabledReason::Gone);
+        }
+        let DisableAfter { failed, days } = config.disable_after.unwrap_or_default();
+        let span = u64::from(days) * Millis::DAY;
+        let silent = now.since(self.failing_since);
+        let tried = self.attempts >= NO_SUCCESS_ATTEMPTS;
+        if failed > 0 && self.failed >= failed {
+            return Verdict::Disable(DisabledReason::DeliveriesFailed);
+        }
+        if span > 0 && silent >= span && tried {
+            return Verdict::Disable(DisabledReason::NoSuccess);
+        }
+        let half = (failed > 1 && self.failed * 2 >= failed) || (span > 0 && silent * 2 >= span && tried);
+        if half && !self.warned {
+            self.warned = true;
+            return Verdict::Warn;
+        }
+        Verdict::Nothing
+    }
+
+    /// Whether the stored row must follow. Attempts are counted exactly as far as they decide something.
+    fn differs(&self, stored: Option<&Self>) -> bool {
+        stored.is_none_or(|stored| {
+            (self.attempts != stored.attempts && stored.attempts < NO_SUCCESS_ATTEMPTS)
+                || self.failed != stored.failed
+                || self.warned != stored.warned
+                || self.opened != stored.opened
+                || self.opens_at > stored.opens_at.plus(1000)
+        })
+    }
+
+    pub(crate) fn write<S: Sql>(&self, sql: &S, endpoint: u32) -> Result<(), Problem> {
+        let values: [Value; 8] = [
+            endpoint.into(),
+            self.failing_since.into(),
+            self.attempts.into(),
+            self.failed.into(),
+            self.warned.into(),
+            self.opened.into(),
+            self.opens_at.into(),
+            self.reason.as_str().into(),
+        ];
+        let statement = "INSERT OR REPLACE INTO health (endpoint, failing_since, attempts, failed, warned, opened, \
+                         opens_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        sql.run(statement, &values)?;
+        Ok(())
+    }
+
+    pub(crate) fn delete<S: Sql>(sql: &S, endpoint: u32) -> Result<(), Problem> {
+        sql.run("DELETE FROM health WHERE endpoint = ?", &[endpoint.into()])?;
+        Ok(())
+    }
+
+    pub(crate) fn read_all<S: Sql>(sql: &S) -> Result<BTreeMap<u32, Self>, Problem> {
+        let statement =
+            "SELECT endpoint, failing_since, attempts, failed, warned, opened, opens_at, reason FROM health";
+        let mut all = BTreeMap::new();
+        for row in sql.rows(statement, &[])? {
+            let health = Self {
+                failing_since: row.time(1)?,
+                attempts: row.small(2)?,
+                failed: row.small(3)?,
+                warned: row.int(4)? == 1,
+                opened: row.small(5)?,
+                opens_at: row.time(6)?,
+                reason: Reason::read(&row.text(7)?),
+            };
+            all.insert(row.small(0)?, health);
+        }
+        Ok(all)
+    }
+}
+
+/// How long an answer asks to be left alone: `Retry-After`, and 429 and 503 without one.
+fn asked_to_wait(result: &SendResult) -> Option<u64> {
+    result.cause?;
+    match (result.retry_after_ms, result.status) {
+        (Some(ms), _) => Some(ms.min(PAUSE_MOST_MS)),
+        (None, Some(429 | 503)) => Some(PAUSE_MS),
+        (None, _) => None,
+    }
+}
+
+/// Whether a result says that less should be sent at a time.
+pub(crate) fn overwhelms(result: &SendResult) -> bool {
+    matches!(
+        result.cause,
+        Some(Cause::Timeout | Cause::BodyTimeout | Cause::NoAnswer)
+    ) || asked_to_wait(result).is_some()
+}
+
+/// The health of endpoints while results are recorded: a copy that is stored with them, or not at all.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    now: Millis,
+    changed: BTreeMap<u32, Option<Health>>,
+    samples: BTreeMap<u32, Samples>,
+}
+
+impl Observed {
+    pub(crate) const fn new(now: Millis) -> Self {
+        Self {
+            now,
+            changed: BTreeMap::new(),
+            samples: BTreeMap::new(),
+        }
+    }
+
+    /// One result. `for_good`: it used up its delivery's plan.
+    pub(crate) fn see(
+        &mut self,
+        memory: &Memory,
+        endpoint: u32,
+        result: &SendResult,
+        for_good: bool,
+    ) -> Verdict {
+        let failed = result.cause.is_some();
+        let known = memory.samples.get(&endpoint).copied().unwrap_or_default();
+        let samples = self.samples.entry(endpoint).or_insert(known);
+        samples.add(failed, self.now);
+        let trips = samples.trips();
+        let stored = memory.health.get(&endpoint);
+        let health = self
+            .changed
+            .get(&endpoint)
+            .copied()
+            .unwrap_or_else(|| stored.copied());
+        if !failed {
+            if health.is_some() {
+                self.changed.insert(endpoint, None);
+                self.samples.insert(endpoint, Samples::default());
+            }
+            return Verdict::Nothing;
+        }
+        let Some(config) = memory.endpoints.get(&endpoint).map(|endpoint| &endpoint.config) else {
+            return Verdict::Nothing;
+        };
+        let mut health = health.unwrap_or_else(|| Health::new(self.now));
+        let verdict = health.fail(result, trips, for_good, config, self.now);
+        self.changed.insert(endpoint, Some(health));
+        verdict
+    }
+
+    /// Stores what changed. Part of the caller's transaction.
+    pub(crate) fn write<S: Sql>(&self, sql: &S, memory: &Memory) -> Result<(), Problem> {
+        for (endpoint, health) in &self.changed {
+            let stored = memory.health.get(endpoint);
+            match health {
+                Some(health) if health.differs(stored) => health.write(sql, *endpoint)?,
+                None if stored.is_some() => Health::delete(sql, *endpoint)?,
+                Some(_) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes it over, once it is stored.
+    pub(crate) fn keep(self, memory: &mut Memory) {
+        memory.samples.extend(self.samples);
+        for (endpoint, health) in self.changed {
+            match health {
+                Some(health) => memory.health.insert(endpoint, health),
+                None => memory.health.remove(&endpoint),
+            };
+        }
+    }
+}
+
+/// Who wants to hand out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// The plan.
+    Scheduled,
+    /// A person: need not wait for a probe.
+    Manual,
+}
+
+impl Memory {
+    /// How this endpoint's deliveries leave. Whether it is proven must have been looked up before.
+    pub(crate) fn manner(&self, endpoint: u32) -> Manner {
+        let ordered = self
+            .endpoints
+            .get(&endpoint)
+            .is_some_and(|endpoint| endpoint.config.ordering.is_some());
+        match (ordered, self.proven.get(&endpoint)) {
+            (true, _) => Manner::Ordered,
+            (false, Some(true)) => Manner::Proven,
+            (false, _) => Manner::Unproven,
+        }
+    }
+
+    /// Lets one delivery pass all gates, or says which is closed. What passes has taken its token and its slot.
+    pub(crate) fn admit(
+        &mut self,
+        endpoint: u32,
+        wish: Wish,
+        own_bytes: usize,
+        now: Millis,
+    ) -> Result<(), Hold> {
+        let flight = self.flights.entry(endpoint).or_default();
+        flight.expire(now);
+        // With nothing out there is no lease to wait for: then whatever holds is looked at again soon.
+        let first_end = flight.first_end().unwrap_or(now.plus(1000));
+        let empty = flight.is_empty();
+        if let Some(health) = self.health.get(&endpoint) {
+            let probed = health.opened > 0 && health.reason == Reason::BreakerOpen;
+            let skips = wish == Wish::Manual && probed;
+            if health.opens_at > now && !skips {
+                return Err(Hold {
+                    until: health.opens_at,
+                    reason: health.reason,
+                });
+            }
+            // Half open: one probe, and nothing beside it.
+            if health.opened > 0 && !empty && !skips {
+                return Err(Hold {
+                    until: first_end,
+                    reason: Reason::BreakerOpen,
+                });
+            }
+        }
+        if self.tokens(endpoint, now) == 0 {
+            return Err(Hold {
+                until: self.gate_opens_at(endpoint, now),
+                reason: Reason::RateLimited,
+            });
+        }
+        let manner = self.manner(endpoint);
+        let full = Hold {
+            until: first_end,
+            reason: Reason::Capacity,
+        };
+        let slow = self.is_slow(endpoint) && self.slow_deliveries() >= SLOW_DELIVERIES;
+        let fixed = self
+            .endpoints
+            .get(&endpoint)
+            .map_or(0, crate::handout::fixed_bytes);
+        let flight = self.flights.entry(endpoint).or_default();
+        if slow || !flight.admit(manner, fixed, own_bytes) {
+            return Err(full);
+        }
+        self.take_tokens(endpoint, 1);
+        Ok(())
+    }
+
+    /// What of this tenant is out through the slow queue.
+    fn slow_deliveries(&self) -> usize {
+        self.flights
+            .iter()
+            .filter(|(endpoint, _)| self.is_slow(**endpoint))
+            .map(|(_, flight)| flight.deliveries())
+            .sum()
+    }
+
+    /// Whether its lanes go through the queue for endpoints that may keep others waiting.
+    pub(crate) fn is_slow(&self, endpoint: u32) -> bool {
+        self.proven.get(&endpoint) != Some(&true)
+    }
+
+    /// Whether a look at what waits for this endpoint is worth while: a slot may be free.
+    pub(crate) fn may_have_room(&mut self, endpoint: u32, now: Millis) -> bool {
+        let manner = self.manner(endpoint);
+        let closed = self
+            .health
+            .get(&endpoint)
+            .is_some_and(|health| health.opens_at > now);
+        let flight = self.flights.entry(endpoint).or_default();
+        flight.expire(now);
+        !closed && flight.has_room(manner)
+    }
+}

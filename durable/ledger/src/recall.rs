@@ -1,0 +1,160 @@
+//! After an eviction: what was out is read back from the leases that are stored.
+//!
+//! A hand-out is known by one of three: the accept lease of a message without a delivery row, a `due` row that stands at
+//! the end of its lease, or the `until` of a line. Whatever may be out counts as out, so that order and concurrency hold.
+
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+
+use crate::line::Line;
+use crate::sql::{Row, Sql};
+use crate::sweep::owed_to;
+use crate::{Ledger, delivery};
+
+/// Messages of one slice.
+const SLICE: usize = 1000;
+
+/// Where more was accepted within a lease than this, the rest counts as out without a look.
+const LOOKED: usize = 5000;
+
+impl<S: Sql> Ledger<S> {
+    /// Reads it back. Part of reading the memory.
+    pub(crate) fn recall(&mut self, now: Millis) -> Result<(), Problem> {
+        if !self.settings.rules.recall {
+            return Ok(());
+        }
+        self.recall_due(now)?;
+        self.recall_lines(now)?;
+        self.recall_accepts(now)
+    }
+
+    fn recall_due(&mut self, now: Millis) -> Result<(), Problem> {
+        let end = now.plus(self.settings.lease_ms);
+        let statement =
+            "SELECT time, endpoint, sequence FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
+        for row in self.sql.rows(statement, &[now.into(), end.into()])? {
+            let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
+            let flight = self.memory()?.flights.entry(endpoint).or_default();
+            flight.goes_on(None, 1, &[sequence], until);
+        }
+        self.recall_parked()
+    }
+
+    fn recall_lines(&mut self, now: Millis) -> Result<(), Problem> {
+        let lines: Vec<Line> = self
+            .memory()?
+            .lines
+            .values()
+            .filter(|line| line.until > now && line.cursor < line.handed)
+            .cloned()
+            .collect();
+        for line in lines {
+            let mut messages = Vec::new();
+            for row in self.owed_between(line.cursor, line.handed - 1, LOOKED)? {
+                let settled = if line.key.is_empty() {
+                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
+                } else {
+                    delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
+                };
+                if !settled && owed_to(&row.owed).any(|endpoint| endpoint == line.endpoint) {
+                    messages.push(row.sequence);
+                }
+            }
+            let ordered = (!line.key.is_empty()).then(|| line.key.as_str().into());
+            let sends = if ordered.is_some() { 1 } else { usize::MAX };
+            let flight = self.memory()?.flights.entry(line.endpoint).or_default();
+            flight.goes_on(ordered, sends, &messages, line.until);
+        }
+        Ok(())
+    }
+
+    /// Messages above the mark: what they owe and has no row may be out since their accept.
+    fn recall_accepts(&mut self, now: Millis) -> Result<(), Problem> {
+        let lease = self.settings.lease_ms;
+        let memory = self.memory()?;
+        let (mut from, last) = (memory.mark + 1, memory.last_sequence);
+        let mut looked = 0;
+        while from <= last {
+            let rows = self.owed_between(from, last, SLICE)?;
+            let Some(end) = rows.last().map(|row| row.sequence) else {
+                break;
+            };
+            for row in rows {
+                let until = row.time.plus(lease);
+                for endpoint in owed_to(&row.owed) {
+                    let memory = self.memory()?;
+                    let Some(known) = memory.endpoints.get(&endpoint) else {
+                        continue;
+                    };
+                    let ordered = known.keeps_order_of(row.sequence);
+                    if until <= now && !ordered {
+                        continue;
+                    }
+                    // What a line holds back did not leave at its accept.
+                    let line = memory.lines.get(&(endpoint, String::new())).filter(|_| !ordered);
+                    if line.is_some_and(|line| row.sequence >= line.handed && !line.direct) {
+                        continue;
+                    }
+                    if looked >= LOOKED && !ordered {
+                        // Too many to look at each: until its lease is over each counts as out.
+                        let flight = memory.flights.entry(endpoint).or_default();
+                        flight.goes_on(None, 1, &[row.sequence], until);
+                        continue;
+                    }
+                    looked += 1;
+                    if delivery::exists(&self.sql, row.segment, endpoint, row.sequence)? {
+                        continue;
+                    }
+                    if ordered {
+                        self.recall_head(endpoint, row.segment, row.sequence, until, now)?;
+                    } else {
+                        let flight = self.memory()?.flights.entry(endpoint).or_default();
+                        if flight.lease_of(row.sequence, now).is_none() {
+                            flight.goes_on(None, 1, &[row.sequence], until);
+                        }
+                    }
+                }
+            }
+            from = end + 1;
+        }
+        Ok(())
+    }
+
+    /// The head of an ordered line that was out since its accept; behind a line that is stored it never left.
+    fn recall_head(
+        &mut self,
+        endpoint: u32,
+        segment: u64,
+        sequence: u64,
+        until: Millis,
+        now: Millis,
+    ) -> Result<(), Problem> {
+        let key = self.line_key_of(endpoint, segment, sequence)?;
+        let memory = self.memory()?;
+        if memory.lines.contains_key(&(endpoint, key.clone())) {
+            return Ok(());
+        }
+        let line = Line::out_since_accept(endpoint, key.clone(), sequence, until);
+        memory.lines.insert(line.id(), line);
+        if until > now {
+            let flight = memory.flights.entry(endpoint).or_default();
+            flight.goes_on(Some(key.as_str().into()), 1, &[sequence], until);
+        }
+        Ok(())
+    }
+
+    fn recall_parked(&mut self) -> Result<(), Problem> {
+        let mut from = crate::due::PARKED;
+        let statement = "SELECT min(time) FROM due WHERE time >= ?";
+        loop {
+            let found = self.sql.row(statement, &[from.into()])?;
+            let Some(time) = found.map(|row| row.maybe(0, Row::time)).transpose()?.flatten() else {
+                return Ok(());
+            };
+            if let Some(endpoint) = crate::due::parked_endpoint(time) {
+                self.memory()?.parked.insert(endpoint, Millis(0));
+            }
+            from = time.plus(1);
+        }
+    }
+}
