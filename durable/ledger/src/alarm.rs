@@ -43,7 +43,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 4] = [
+        let tasks: [(&'static str, Task<S>); 5] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -52,6 +52,8 @@ impl<S: Sql> Ledger<S> {
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
+            // Brought behind the run, by the shell.
+            ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -86,10 +88,16 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let lines = memory.lines.values().map(|line| line.opens_at).min();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok([sweep, due, lines, self.retention_at(memory)]
-            .into_iter()
-            .flatten()
-            .min())
+        Ok([
+            sweep,
+            due,
+            lines,
+            self.retention_at(memory),
+            memory.outbox.next_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min())
     }
 
     /// Rings again after a while: for the shell, when a run ended in a panic.
@@ -110,7 +118,7 @@ impl<S: Sql> Ledger<S> {
         now.plus(wait)
     }
 
-    fn is_wiped(&self) -> bool {
+    pub(crate) fn is_wiped(&self) -> bool {
         matches!(
             self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]),
             Ok(None)

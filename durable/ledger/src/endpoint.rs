@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::idempotency::Noun;
 use crate::memory::Memory;
+use crate::operational::{self, Operational, Which};
 use crate::page::{self, Turn};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -153,13 +154,15 @@ impl<S: Sql> Ledger<S> {
             headers,
         };
         let row = row_of(&endpoint)?;
-        self.sql.atomic(|sql| {
+        let armed = self.sql.atomic(|sql| {
             let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
                              cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
             store_number(sql, "endpoint_number", number.into())?;
-            crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)
-        })?;
+            crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)?;
+            self.tell_all(sql, &[Operational::EndpointCreated(Which::of(&endpoint))], now)
+        });
+        self.armed = armed?;
         self.memory()?.endpoints.insert(number, endpoint);
         self.endpoint_view(number)
     }
@@ -369,19 +372,22 @@ impl<S: Sql> Ledger<S> {
         self.endpoint_view(number)
     }
 
+    /// Writes a changed endpoint, and what is to be told of it.
     fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
-        let mut endpoint = self
-            .memory()?
-            .endpoints
-            .get(&number)
-            .ok_or_else(Problem::not_found)?
-            .clone();
+        let memory = self.memory()?;
+        let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
+        let mut endpoint = before.clone();
         change(&mut endpoint);
+        let events = operational::of_change(before, &endpoint);
         let mut values = row_of(&endpoint)?;
         values.rotate_left(1);
         let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
                          cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
-        self.sql.run(statement, &values)?;
+        let armed = self.sql.atomic(|sql| {
+            sql.run(statement, &values)?;
+            self.tell_all(sql, &events, endpoint.updated_at)
+        });
+        self.armed = armed?;
         let memory = self.memory()?;
         memory.buckets.remove(&number);
         memory.endpoints.insert(number, endpoint);

@@ -37,6 +37,8 @@ mod memory;
 mod messages;
 #[cfg(feature = "native")]
 pub mod native;
+mod operational;
+mod outbox;
 mod page;
 mod report;
 mod schema;
@@ -46,10 +48,13 @@ mod size;
 mod source;
 pub mod sql;
 mod sweep;
+mod tell;
 mod throttle;
 
 pub use call::Replied;
 pub use handout::{LaneOut, QueueKind};
+pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
+pub use outbox::OutboxOut;
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
 
 use memory::Memory;

@@ -10,7 +10,9 @@ use postern_domain::wire::report::SendResult;
 
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
 use crate::handout::is_quick;
-use crate::sql::{Sql, Value};
+use crate::memory::Memory;
+use crate::operational::{self, LastAttempt, Operational, Which};
+use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
 
 /// What is kept of a response's body on success.
@@ -71,10 +73,12 @@ impl<S: Sql> Ledger<S> {
                     response,
                     now,
                     cancelled,
+                    memory,
                 };
                 let due = entry.record(&next, rules.late_changes_nothing)?;
                 wake = wake.into_iter().chain(due).min();
             }
+            wake = wake.into_iter().chain(memory.outbox.wake(now)).min();
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;
@@ -104,6 +108,7 @@ struct Entry<'a, S> {
     response: &'a [u8],
     now: Millis,
     cancelled: bool,
+    memory: &'a Memory,
 }
 
 impl<S: Sql> Entry<'_, S> {
@@ -121,7 +126,7 @@ impl<S: Sql> Entry<'_, S> {
             return self.upgrade_first(&row).map(|()| None);
         }
         if row.numbers.contains(&self.result.number) {
-            return self.upgrade_later().map(|()| None);
+            return self.upgrade_later(&row).map(|()| None);
         }
         let due = self.due_of_this_handout()?;
         let current = due && row.state == State::Waiting && !self.cancelled;
@@ -190,6 +195,7 @@ impl<S: Sql> Entry<'_, S> {
         values.extend(self.recorded().values());
         self.sql.run(&statement, &values)?;
         self.insert_due(next_at)?;
+        self.tell(None, 1, state)?;
         Ok(next_at)
     }
 
@@ -202,6 +208,7 @@ impl<S: Sql> Entry<'_, S> {
         next_at: Option<Millis>,
         counts: bool,
     ) -> Result<(), Problem> {
+        self.tell(Some(row), attempts, state)?;
         let sequence = self.result.message.0.sequence;
         let mut values = vec![
             Value::Int(state.stored()),
@@ -262,10 +269,10 @@ impl<S: Sql> Entry<'_, S> {
         values.extend(self.recorded().values());
         values.extend([self.endpoint.into(), self.result.message.0.sequence.into()]);
         self.sql.run(&statement, &values)?;
-        Ok(())
+        self.tell(Some(row), row.attempts, State::Delivered)
     }
 
-    fn upgrade_later(&self) -> Result<(), Problem> {
+    fn upgrade_later(&self, row: &DeliveryRow) -> Result<(), Problem> {
         if !self.succeeded() {
             return Ok(());
         }
@@ -286,8 +293,37 @@ impl<S: Sql> Entry<'_, S> {
                 &statement,
                 &[self.now.into(), self.endpoint.into(), sequence.into()],
             )?;
+            self.tell(Some(row), row.attempts, State::Delivered)?;
         }
         Ok(())
+    }
+
+    /// Tells the organisation what this result means for the delivery, if it is worth telling.
+    fn tell(&self, before: Option<&DeliveryRow>, attempts: u32, after: State) -> Result<(), Problem> {
+        let (tried, stood) = (before.map_or(0, |row| row.attempts), before.map(|row| row.state));
+        let Some(course) = operational::of_result(tried, attempts, stood, after) else {
+            return Ok(());
+        };
+        let endpoint = self.memory.endpoints.get(&self.endpoint);
+        let Some(endpoint) = endpoint.filter(|_| self.memory.outbox.listens(self.now)) else {
+            return Ok(());
+        };
+        let statement = format!("SELECT event_id FROM message_{} WHERE sequence = ?", self.segment);
+        let row = self
+            .sql
+            .row(&statement, &[self.result.message.0.sequence.into()])?;
+        let event = Operational::Attempt {
+            course,
+            endpoint: Which::of(endpoint),
+            message: self.result.message,
+            event_id: row.map(|row| row.maybe(0, Row::text)).transpose()?.flatten(),
+            last: LastAttempt {
+                number: self.result.number,
+                status: self.result.status,
+                at: self.result.started_at,
+            },
+        };
+        self.memory.tell(self.sql, &event, self.now)
     }
 
     /// Whether this result's hand-out is the one that `due` says is out.
