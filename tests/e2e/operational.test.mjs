@@ -262,6 +262,21 @@ describe("a broadcast", () => {
     assert.equal((await inspectAs(own, app)).messages, 1, "the cancelled one published nothing");
   });
 
+  test("that is cancelled while a slice is at work stays cancelled", async () => {
+    const own = caller(postern, postern.token({ org: `org_${"7".repeat(27)}` }));
+    const { id: app } = await own.ok("POST", "/api/v1/app", { name: "Slow" });
+    const namespace = await postern.mf.getDurableObjectNamespace("TENANT");
+    await namespace.get(namespace.idFromName(app)).fetch("https://tenant/test/stall");
+    const answer = await broadcast({ eventType: "a.b", payload: {} }, {}, own);
+    const database = await postern.database();
+    const cancel = "UPDATE background_task SET state = 'cancelled' WHERE id = ? AND state = 'running'";
+    assert.equal((await database.prepare(cancel).bind(answer.body.id).run()).meta.changes, 1);
+    await eventually(() => inspectAs(own, app), ({ messages }) => messages === 1, "the slice that was at work");
+    await postern.cron();
+    const { state, data } = await task(answer.body.id);
+    assert.deepEqual([state, data.sent], ["cancelled", 0]);
+  });
+
   test("reaches every tenant once when the Worker is killed in the middle", async () => {
     const persist = mkdtempSync(join(tmpdir(), "postern-broadcast-"));
     const TENANTS = 205; // three slices
