@@ -1,18 +1,22 @@
-//! The object of one tenant: brings calls and the alarm to the ledger, and its lanes to the queues.
+//! The object of one tenant: brings calls and the alarm to the ledger, its lanes to the queues, and what it has to tell to
+//! its organisation's operational tenant.
 
 use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::future::{Either, select};
 use js_sys::Uint8Array;
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
-use postern_ledger::{Ledger, QueueKind, Settings};
+use postern_ledger::{Ledger, OutboxOut, QueueKind, Settings};
 use worker::{
-    BatchMessageBuilder, Delay, DurableObject, Env, Queue, QueueContentType, RawMessageBuilder, Request,
-    Response, Result, State, console_error, console_log, durable_object,
+    BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
+    RawMessageBuilder, Request, RequestInit, Response, Result, State, console_error, console_log,
+    durable_object,
 };
 
 use crate::clock::now;
@@ -21,6 +25,9 @@ use crate::storage::ObjectStorage;
 
 /// Hand-outs of accepts within this time leave together.
 const GATHER: Duration = Duration::from_millis(8);
+
+/// The operational tenant's object may take so long; the outbox's lease is longer.
+const TELL: Duration = Duration::from_secs(20);
 
 /// Bytes of one `sendBatch` at the most, with room for its own envelope.
 const BATCH_BYTES: usize = 240_000;
@@ -117,6 +124,7 @@ impl DurableObject for Tenant {
         }
         self.inner.log_notices();
         self.send_later();
+        self.tell_later();
         Response::from_bytes(replied.frame)
     }
 
@@ -136,6 +144,7 @@ impl DurableObject for Tenant {
         // Behind the run, not in it: an alarm that is set while this one is still running can be lost.
         let inner = self.inner.clone();
         self.state.wait_until(async move { inner.send_lanes().await });
+        self.tell_later();
         Response::empty()
     }
 }
@@ -153,6 +162,14 @@ impl Tenant {
             inner.gathering.set(false);
             inner.send_lanes().await;
         });
+    }
+
+    /// Tells the organisation what waits, after the answer.
+    fn tell_later(&self) {
+        if self.inner.ledger.borrow().has_outbox(now()) {
+            let inner = self.inner.clone();
+            self.state.wait_until(async move { inner.tell().await });
+        }
     }
 }
 
@@ -205,6 +222,56 @@ impl Inner {
             if let Err(error) = self.send(name, &frames).await {
                 console_error!("{}", notice("error", "queue_send", &error.to_string()));
             }
+        }
+    }
+
+    /// Brings the outbox to the operational tenant's object, batch after batch. What has no answer stays, and the alarm
+    /// comes back to it.
+    async fn tell(&self) {
+        loop {
+            let taken = self.ledger.borrow_mut().take_outbox(now());
+            let out = match taken {
+                Ok(Some(out)) => out,
+                Ok(None) => break,
+                Err(problem) => {
+                    console_error!("{}", notice("error", "take_outbox", &problem.to_string()));
+                    break;
+                }
+            };
+            let answer = match select(pin!(self.ask_operational(&out)), pin!(Delay::from(TELL))).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
+            };
+            if let Err(error) = &answer {
+                console_error!("{}", notice("error", "tell", &error.to_string()));
+            }
+            let answer = answer.ok();
+            let kept = self
+                .ledger
+                .borrow_mut()
+                .outbox_answered(&out, answer.as_deref(), now());
+            if let Err(problem) = kept {
+                console_error!("{}", notice("error", "outbox_answered", &problem.to_string()));
+                break; // the lease runs
+            }
+        }
+        self.log_notices();
+    }
+
+    /// Asks the operational tenant's object, which is never this one: that tells nothing.
+    async fn ask_operational(&self, out: &OutboxOut) -> Result<Vec<u8>> {
+        let mut init = RequestInit::new();
+        init.with_method(Method::Post)
+            .with_body(Some(Uint8Array::from(out.frame.as_slice()).into()));
+        let request = Request::new_with_init("https://tenant/", &init)?;
+        let stub = self
+            .env
+            .durable_object("TENANT")?
+            .get_by_name(&out.to.to_string())?;
+        let mut response = stub.fetch_with_request(request).await?;
+        match response.status_code() {
+            200 => response.bytes().await,
+            status => Err(Error::RustError(format!("status {status}"))),
         }
     }
 

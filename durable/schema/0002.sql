@@ -12,3 +12,13 @@ CREATE TABLE health (
   opens_at INTEGER NOT NULL,           -- the gate is closed until then; 0: open
   reason TEXT NOT NULL                 -- why: breaker_open, paused
 ) STRICT;
+
+-- What the organisation is to be told, written with the change that it is about. Emptied as soon as its operational
+-- tenant has it. Numbers are never reused, emptied or not: the last one stands in `meta`.
+CREATE TABLE outbox (
+  number INTEGER PRIMARY KEY,
+  type TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  payload TEXT NOT NULL,
+  tries INTEGER NOT NULL               -- that failed; of the oldest row it is what the next one waits by
+) STRICT;

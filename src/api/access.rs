@@ -2,6 +2,7 @@
 
 use postern_domain::access::Authority;
 use postern_domain::id::{OrganisationId, TenantId};
+use postern_domain::operational;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call;
@@ -90,7 +91,8 @@ impl Caller {
                 .await?
                 .ok_or_else(Problem::not_found)?,
         };
-        if own.is_some_and(|own| own != tenant) {
+        // The operational tenant has paths of its own.
+        if own.is_some_and(|own| own != tenant) || tenant == operational::tenant_of(organisation) {
             return Err(Problem::not_found());
         }
         Ok(TenantAccess {

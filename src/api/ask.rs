@@ -2,7 +2,7 @@
 
 use postern_domain::address::Policy;
 use postern_domain::digest;
-use postern_domain::id::OrganisationId;
+use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Idempotency;
@@ -58,6 +58,12 @@ impl Ask {
     /// With its body.
     pub(crate) fn with_body(self, body: Vec<u8>) -> Self {
         Self { body, ..self }
+    }
+
+    /// As if the path named this tenant first: for paths that mean one without naming it.
+    pub(crate) fn of_tenant(mut self, tenant: TenantId) -> Self {
+        self.params.insert(0, tenant.to_string());
+        self
     }
 
     /// A part of the path; empty if the path has fewer.

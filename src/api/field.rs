@@ -40,6 +40,19 @@ pub(crate) fn name(value: &Value) -> Read<String> {
     bounded(value, 1, 256)
 }
 
+/// An address of mail: what stands on both sides of its `@` is the business of whoever sends there.
+pub(crate) fn email(value: &Value) -> Read<String> {
+    let text = bounded(value, 3, 254)?;
+    let halves = text.split_once('@');
+    let holds =
+        halves.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    if holds && text.chars().all(|c| !c.is_control() && !c.is_whitespace()) {
+        Ok(text)
+    } else {
+        Err(wrong("must be an address such as ops@example.com"))
+    }
+}
+
 /// A URL, of a length that fits where it travels. What it may be, the rule for addresses says.
 pub(crate) fn url(value: &Value) -> Read<String> {
     bounded(value, 1, 4096)

@@ -13,8 +13,10 @@ mod query;
 mod reply;
 
 mod app;
+mod broadcast;
 mod event_type;
 mod health;
+mod operational;
 mod testing;
 mod version;
 
@@ -52,11 +54,16 @@ pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Res
     answer.with("x-request-id", &id).into_response()
 }
 
-/// What the clock calls: finishes tenants that were made or deleted by halves, and drops what has expired.
+/// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
+/// and drops what has expired.
 pub(crate) async fn tidy(env: &Env) {
     if let Err(problem) = app::lifecycle::tidy(env, clock::now()).await {
         let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
         log::error("tidy_failed", fields);
+    }
+    if let Err(problem) = broadcast::go_on(env, clock::now()).await {
+        let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+        log::error("broadcast_failed", fields);
     }
 }
 
@@ -89,6 +96,11 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
         Handler::Tenant(handle) => {
             let tenant = caller.tenant(ask.param(0), now).await?;
             handle(tenant, ask).await
+        }
+        Handler::Operational(handle) => {
+            let access = operational::access(&caller.organisation()?).await?;
+            let ask = ask.of_tenant(access.tenant);
+            handle(access, ask).await
         }
         Handler::NotBuilt => Err(operations::not_built()),
     }

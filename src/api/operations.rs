@@ -6,7 +6,7 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, event_type, health, testing, version};
+use super::{app, broadcast, event_type, health, operational, testing, version};
 use app::{attempt, endpoint, msg, source};
 
 mod unbuilt;
@@ -40,6 +40,8 @@ pub(crate) enum Handler {
     Organisation(fn(OrganisationAccess, Ask) -> Work),
     /// A token that may touch the tenant named by the path's first part that varies.
     Tenant(fn(TenantAccess, Ask) -> Work),
+    /// A token of the organisation; the tenant is the operational one, as if it stood first among what varies.
+    Operational(fn(TenantAccess, Ask) -> Work),
     /// Svix's clients know it, Postern does not have it.
     NotBuilt,
 }
@@ -55,6 +57,7 @@ macro_rules! operations {
     (@ caller $run:path) => { Handler::Caller(|caller, ask| Box::pin($run(caller, ask))) };
     (@ organisation $run:path) => { Handler::Organisation(|access, ask| Box::pin($run(access, ask))) };
     (@ tenant $run:path) => { Handler::Tenant(|access, ask| Box::pin($run(access, ask))) };
+    (@ operational $run:path) => { Handler::Operational(|access, ask| Box::pin($run(access, ask))) };
 }
 
 operations! {
@@ -89,6 +92,16 @@ operations! {
     PUT "/api/v1/app/{app_id}" organisation(app::update::handle);
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
+    PATCH "/api/v1/app/{app_id}/alert-email" organisation(app::alert_email::handle);
+
+    POST "/api/v1/msg/broadcast" organisation(broadcast::handle);
+
+    GET "/api/v1/operational-webhook/endpoint" operational(endpoint::list::handle);
+    POST "/api/v1/operational-webhook/endpoint" operational(endpoint::create::handle);
+    GET "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(endpoint::get::handle);
+    PUT "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(operational::update);
+    DELETE "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(endpoint::delete::handle);
+    GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret" operational(endpoint::secret::handle);
 
     GET "/api/v1/event-type" organisation(event_type::list::handle);
     POST "/api/v1/event-type" organisation(event_type::create::handle);

@@ -66,7 +66,7 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port } 
     fetch: (path, init) => fetch(new URL(path, url), { redirect: "manual", ...init }),
     database: () => mf.getD1Database("DB"),
     /** Runs the cron handler, which never runs by itself here. */
-    cron: async (cron = "*/5 * * * *") => (await mf.getWorker()).scheduled({ cron }),
+    cron: async (cron = "* * * * *") => (await mf.getWorker()).scheduled({ cron }),
     /** Hands a batch to the consumer as a queue would, and returns what it did with each message. */
     consume: async (queue, messages) => (await mf.getWorker()).queue(queue, messages),
     stop: () => mf.dispose(),

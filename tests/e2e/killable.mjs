@@ -33,6 +33,14 @@ export async function startKillable(options) {
     pid: child.pid,
     token: (options) => issueToken(secrets.JWT_SECRET, options),
     fetch: (path, init) => fetch(new URL(path, answer.url), { redirect: "manual", ...init }),
+    /** Asks the object of a tenant for one of its test hooks. */
+    async object(app, path) {
+      child.send({ app, path });
+      const [{ status }] = await once(child, "message");
+      if (status !== 200) {
+        throw new Error(`${path}: ${status}`);
+      }
+    },
     /** Both processes at once, without a last word. */
     async kill() {
       process.kill(-child.pid, "SIGKILL");
@@ -52,6 +60,11 @@ if (process.argv[1] === self && process.send) {
   try {
     const server = await start(options);
     process.send({ url: server.url });
+    process.on("message", async ({ app, path }) => {
+      const namespace = await server.mf.getDurableObjectNamespace("TENANT");
+      const answer = await namespace.get(namespace.idFromName(app)).fetch(new URL(path, "https://tenant"));
+      process.send({ status: answer.status });
+    });
     await once(process, "disconnect"); // the test asked for it, or died
     await server.stop();
   } catch (error) {

@@ -281,6 +281,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "idempotency",
         "key_generation",
         "meta",
+        "outbox",
         "rejected",
         "segment",
         "source",

@@ -28,7 +28,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 4] = [
+        let tasks: [(&'static str, Task<S>); 5] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -37,6 +37,8 @@ impl<S: Sql> Ledger<S> {
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
+            // Brought behind the run, by the shell.
+            ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -74,10 +76,17 @@ impl<S: Sql> Ledger<S> {
         let stored = memory.lines.values().filter(|line| line.stored);
         let lines = stored.map(|line| line.opens_at).min().filter(|at| *at < NEVER);
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok([sweep, due, parked, lines, self.retention_at(memory)]
-            .into_iter()
-            .flatten()
-            .min())
+        Ok([
+            sweep,
+            due,
+            parked,
+            lines,
+            self.retention_at(memory),
+            memory.outbox.next_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min())
     }
 
     /// Rings again after a while: for the shell, when a run ended in a panic.
@@ -98,7 +107,7 @@ impl<S: Sql> Ledger<S> {
         now.plus(wait)
     }
 
-    fn is_wiped(&self) -> bool {
+    pub(crate) fn is_wiped(&self) -> bool {
         matches!(
             self.sql.row("SELECT 1 FROM meta WHERE name = 'tenant'", &[]),
             Ok(None)

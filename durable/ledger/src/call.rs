@@ -86,6 +86,7 @@ impl<S: Sql> Ledger<S> {
             Call::MessageList(call) => with_bodies(self.message_list(&call)),
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
             Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),
+            Call::Tell(call) => head(self.hear(&call, bodies, now, random)),
             Call::Inspect(_) => head(self.inspect()),
         }
     }

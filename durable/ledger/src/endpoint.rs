@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::gate::Health;
 use crate::idempotency::Noun;
 use crate::memory::Memory;
+use crate::operational::{self, Operational, Which};
 use crate::page::{self, Turn};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -181,13 +182,15 @@ impl<S: Sql> Ledger<S> {
             headers,
         };
         let row = row_of(&endpoint)?;
-        self.sql.atomic(|sql| {
+        let armed = self.sql.atomic(|sql| {
             let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
                              cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
             store_number(sql, "endpoint_number", number.into())?;
-            crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)
-        })?;
+            crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)?;
+            self.tell_all(sql, &[Operational::EndpointCreated(Which::of(&endpoint))], now)
+        });
+        self.armed = armed?;
         self.memory()?.endpoints.insert(number, endpoint);
         self.endpoint_view(number)
     }
@@ -435,25 +438,29 @@ impl<S: Sql> Ledger<S> {
         }
     }
 
+    /// Writes a changed endpoint, and what is to be told of it.
     fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
-        let mut endpoint = self
-            .memory()?
-            .endpoints
-            .get(&number)
-            .ok_or_else(Problem::not_found)?
-            .clone();
+        let memory = self.memory()?;
+        let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
+        let mut endpoint = before.clone();
         change(&mut endpoint);
+        let events = operational::of_change(before, &endpoint);
         let now = self.clock;
         let memory = self.memory()?;
         // Whoever changes an endpoint may have mended it: what held it back is looked at anew.
         let held = memory.health.contains_key(&number);
         let waits = memory.rouse(number, now);
         let wake = (waits || held).then(|| now.plus(1));
+        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
             endpoint.write(sql)?;
             if held {
                 Health::delete(sql, number)?;
             }
+            for event in &events {
+                memory.tell(sql, event, now)?;
+            }
+            let wake = wake.into_iter().chain(memory.outbox.wake(now)).min();
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;

@@ -335,6 +335,13 @@ impl Observed {
         verdict
     }
 
+    /// The first failure since the last success, as it stands now.
+    pub(crate) fn failing_since(&self, memory: &Memory, endpoint: u32) -> Option<Millis> {
+        let changed = self.changed.get(&endpoint).copied();
+        let health = changed.unwrap_or_else(|| memory.health.get(&endpoint).copied());
+        health.map(|health| health.failing_since)
+    }
+
     /// Stores what changed. Part of the caller's transaction.
     pub(crate) fn write<S: Sql>(&self, sql: &S, memory: &Memory) -> Result<(), Problem> {
         for (endpoint, health) in &self.changed {

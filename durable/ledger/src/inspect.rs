@@ -37,6 +37,7 @@ impl<S: Sql> Ledger<S> {
             "attempts": attempts,
             "due": count("due")?,
             "backlog": count("backlog")?,
+            "outbox": count("outbox")?,
             "segments": memory.segments.len(),
             "mark": memory.mark,
             "lastSequence": memory.last_sequence,

@@ -41,6 +41,8 @@ mod messages;
 #[cfg(feature = "native")]
 pub mod native;
 mod ordered;
+mod operational;
+mod outbox;
 mod page;
 mod recall;
 mod report;
@@ -51,10 +53,13 @@ mod size;
 mod source;
 pub mod sql;
 mod sweep;
+mod tell;
 mod throttle;
 
 pub use call::Replied;
 pub use handout::{LaneOut, QueueKind};
+pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
+pub use outbox::OutboxOut;
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
 
 use memory::Memory;

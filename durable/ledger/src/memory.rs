@@ -51,6 +51,8 @@ pub(crate) struct Memory {
     pub(crate) proven: HashMap<u32, bool>,
     /// How full the storage was when it was last looked at.
     pub(crate) fullness: crate::size::Fullness,
+    /// What waits to be told to the organisation.
+    pub(crate) outbox: crate::outbox::Outbox,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
     pub(crate) rejections: HashMap<u16, (u64, u32, u64)>,
 }
@@ -143,9 +145,12 @@ impl<S: Sql> Ledger<S> {
             Some(row) => (row.number(0)?, row.time(1)?),
             None => (newest.first.saturating_sub(1), newest.opened_at),
         };
+        let tenant: TenantId = tenant.parse().map_err(Problem::internal)?;
+        let organisation = text("organisation")?.parse().map_err(Problem::internal)?;
+        let operational = tenant == postern_domain::operational::tenant_of(organisation);
         Ok(Memory {
-            tenant: tenant.parse().map_err(Problem::internal)?,
-            organisation: text("organisation")?.parse().map_err(Problem::internal)?,
+            tenant,
+            organisation,
             settings: serde_json::from_str(&settings).map_err(Problem::internal)?,
             endpoints: self.read_endpoints()?,
             sources: self.read_sources()?,
@@ -165,6 +170,7 @@ impl<S: Sql> Ledger<S> {
             numbers: HashMap::new(),
             proven: HashMap::new(),
             fullness: crate::size::Fullness::Unknown,
+            outbox: self.read_outbox(operational)?,
             rejections: HashMap::new(),
         })
     }

@@ -7,7 +7,7 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::Problem;
 use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
-use postern_domain::wire::Trigger;
+use postern_domain::wire::{DisabledReason, Trigger};
 use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
 
@@ -16,8 +16,10 @@ use crate::endpoint::Endpoint;
 use crate::gate::{self, Hold, Observed, Reason, Verdict};
 use crate::handout::is_quick;
 use crate::line::{Line, LineKey};
+use crate::memory::Memory;
+use crate::operational::{self, DisableReason, LastAttempt, Operational, Which};
 use crate::ordered::NEVER;
-use crate::sql::{Sql, Value};
+use crate::sql::{Row, Sql, Value};
 use crate::sweep::owes;
 use crate::{Ledger, Random, Rules};
 
@@ -155,6 +157,7 @@ impl<S: Sql> Ledger<S> {
                 let entry = Entry {
                     sql,
                     placed,
+                    memory,
                     now,
                     cancelled: rules.cancel && memory.cancelled(endpoint, result.message.0.sequence),
                     rules,
@@ -189,6 +192,19 @@ impl<S: Sql> Ledger<S> {
                     Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
+                        let event = Operational::EndpointDisabled {
+                            endpoint: Which::of(known),
+                            reason: match reason {
+                                DisabledReason::Gone => DisableReason::Gone,
+                                DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => {
+                                    DisableReason::Failing
+                                }
+                            },
+                            fail_since: observed.failing_since(memory, endpoint),
+                        };
+                        if !disabled.contains_key(&endpoint) {
+                            memory.tell(sql, &event, now)?;
+                        }
                         disabled
                             .entry(endpoint)
                             .or_insert_with(|| known.disabled_for(reason, memory.last_sequence, now));
@@ -205,6 +221,7 @@ impl<S: Sql> Ledger<S> {
             if !disabled.is_empty() {
                 wake = Some(now.plus(1));
             }
+            wake = wake.into_iter().chain(memory.outbox.wake(now)).min();
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;
@@ -336,6 +353,7 @@ fn is_stored<S: Sql>(sql: &S, segment: u64, message: MessageId) -> Result<bool, 
 struct Entry<'a, S> {
     sql: &'a S,
     placed: &'a Placed<'a>,
+    memory: &'a Memory,
     now: Millis,
     cancelled: bool,
     rules: Rules,
@@ -356,7 +374,7 @@ impl<S: Sql> Entry<'_, S> {
             return self.upgrade_first(&row);
         }
         if row.numbers.contains(&result.number) {
-            return self.upgrade_later();
+            return self.upgrade_later(&row);
         }
         if result.trigger == Trigger::Manual {
             return self.record_by_hand(&row);
@@ -474,6 +492,7 @@ impl<S: Sql> Entry<'_, S> {
         ];
         values.extend(self.recorded().values());
         self.sql.run(&statement, &values)?;
+        self.tell(None, 1, state)?;
         if !self.keeps_order() {
             self.insert_due(next_at)?;
         }
@@ -493,6 +512,7 @@ impl<S: Sql> Entry<'_, S> {
         next_at: Option<Millis>,
         counts: bool,
     ) -> Result<(), Problem> {
+        self.tell(Some(row), attempts, state)?;
         let sequence = self.placed.result.message.0.sequence;
         let mut values = vec![
             Value::Int(state.stored()),
@@ -561,10 +581,11 @@ impl<S: Sql> Entry<'_, S> {
             self.placed.result.message.0.sequence.into(),
         ]);
         self.sql.run(&statement, &values)?;
+        self.tell(Some(row), row.attempts, State::Delivered)?;
         Ok(Recording::Moved(State::Delivered, None))
     }
 
-    fn upgrade_later(&self) -> Result<Recording, Problem> {
+    fn upgrade_later(&self, row: &DeliveryRow) -> Result<Recording, Problem> {
         if !self.succeeded() || !self.rules.success_replaces {
             return Ok(Recording::KnownAlready);
         }
@@ -589,9 +610,37 @@ impl<S: Sql> Entry<'_, S> {
                 &statement,
                 &[self.now.into(), self.placed.endpoint.into(), sequence.into()],
             )?;
+            self.tell(Some(row), row.attempts, State::Delivered)?;
             return Ok(Recording::Moved(State::Delivered, None));
         }
         Ok(Recording::KnownAlready)
+    }
+
+    /// Tells the organisation what this result means for the delivery, if it is worth telling.
+    fn tell(&self, before: Option<&DeliveryRow>, attempts: u32, after: State) -> Result<(), Problem> {
+        let (tried, stood) = (before.map_or(0, |row| row.attempts), before.map(|row| row.state));
+        let Some(course) = operational::of_result(tried, attempts, stood, after) else {
+            return Ok(());
+        };
+        let Placed { segment, endpoint, result, .. } = *self.placed;
+        let endpoint = self.memory.endpoints.get(&endpoint);
+        let Some(endpoint) = endpoint.filter(|_| self.memory.outbox.listens(self.now)) else {
+            return Ok(());
+        };
+        let statement = format!("SELECT event_id FROM message_{segment} WHERE sequence = ?");
+        let row = self.sql.row(&statement, &[result.message.0.sequence.into()])?;
+        let event = Operational::Attempt {
+            course,
+            endpoint: Which::of(endpoint),
+            message: result.message,
+            event_id: row.map(|row| row.maybe(0, Row::text)).transpose()?.flatten(),
+            last: LastAttempt {
+                number: result.number,
+                status: result.status,
+                at: result.started_at,
+            },
+        };
+        self.memory.tell(self.sql, &event, self.now)
     }
 
     /// Whether this result's hand-out is the one that `due` says is out.

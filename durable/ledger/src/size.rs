@@ -4,6 +4,8 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 
 use crate::Ledger;
+use crate::endpoint::store_number;
+use crate::operational::Operational;
 use crate::sql::Sql;
 
 /// What a fill level means.
@@ -28,6 +30,16 @@ impl Fullness {
             70..85 => Self::Filling,
             85..95 => Self::Shortening,
             _ => Self::Refusing,
+        }
+    }
+
+    /// What is kept of it, so that each crossing is told once and not at every wake.
+    const fn stored(self) -> u64 {
+        match self {
+            Self::Unknown | Self::Ample => 0,
+            Self::Filling => 70,
+            Self::Shortening => 85,
+            Self::Refusing => 95,
         }
     }
 
@@ -65,6 +77,9 @@ impl<S: Sql> Ledger<S> {
                 format!("{size} of {capacity} bytes are used: {}", now.as_str()),
             );
         }
+        if now != before {
+            self.tell_fullness(now, size, time)?;
+        }
         if self
             .memory
             .as_ref()
@@ -80,5 +95,32 @@ impl<S: Sql> Ledger<S> {
             ));
         }
         Ok(now)
+    }
+
+    /// Tells that a level was passed upwards, once; falling below it is written down, so that the next time is told too.
+    fn tell_fullness(&mut self, level: Fullness, used: u64, time: Millis) -> Result<(), Problem> {
+        let row = self
+            .sql
+            .row("SELECT value FROM meta WHERE name = 'fullness_told'", &[])?;
+        let told = row.map_or(Ok(0), |row| row.number(0))?;
+        if told == level.stored() {
+            return Ok(());
+        }
+        let event = Operational::LedgerFilling {
+            level: level.as_str(),
+            used,
+            capacity: self.settings.capacity_bytes,
+        };
+        let events = if level.stored() > told {
+            std::slice::from_ref(&event)
+        } else {
+            &[]
+        };
+        let armed = self.sql.atomic(|sql| {
+            store_number(sql, "fullness_told", level.stored())?;
+            self.tell_all(sql, events, time)
+        });
+        self.armed = armed?;
+        Ok(())
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn make(
         metadata: String::new(),
         throttle_rate: None,
         retry_schedule: None,
+        alert_email: None,
         state: State::Creating,
         created_at: now,
         updated_at: now,
@@ -69,14 +70,16 @@ pub(crate) async fn change(
     after: &Application,
 ) -> Result<(), Problem> {
     let settings = shape::settings(after);
-    if settings != shape::settings(before) {
-        access
-            .tenant(after.id)
-            .object()
-            .call(Configure { settings }, &[])
-            .await?;
+    let changed = settings != shape::settings(before);
+    let object = access.tenant(after.id).object();
+    if changed {
+        object.call(Configure { settings }, &[]).await?;
     }
     if !application::update(&access.directory()?, after).await? {
+        if changed {
+            let settings = shape::settings(before);
+            object.call(Configure { settings }, &[]).await?;
+        }
         return Err(taken_just_now());
     }
     if before.uid != after.uid {

@@ -5,6 +5,7 @@ pub(crate) mod endpoint;
 pub(crate) mod msg;
 pub(crate) mod source;
 
+pub(crate) mod alert_email;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;

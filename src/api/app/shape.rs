@@ -34,6 +34,7 @@ impl ApplicationIn {
         let settings = TenantSettings {
             throttle_rate: form.optional(rate, field::rate),
             retry_schedule: form.optional("retrySchedule", field::schedule),
+            ..TenantSettings::default()
         };
         Some(Self {
             name: name?,
@@ -88,16 +89,18 @@ impl ApplicationOut {
     }
 }
 
-/// The row's copy of what the object owns.
+/// The row's copy of what the object owns, and what the object keeps a copy of.
 pub(crate) fn settings(row: &Application) -> TenantSettings {
     let schedule = row.retry_schedule.as_deref();
     TenantSettings {
         throttle_rate: row.throttle_rate,
         retry_schedule: schedule.and_then(|text| serde_json::from_str::<Schedule>(text).ok()),
+        uid: row.uid.clone(),
+        alert_email: row.alert_email.clone(),
     }
 }
 
-/// Writes the copy.
+/// Writes the copy of what the object owns.
 pub(crate) fn set_settings(row: &mut Application, settings: &TenantSettings) -> Result<(), Problem> {
     row.throttle_rate = settings.throttle_rate;
     let schedule = settings.retry_schedule.as_ref();

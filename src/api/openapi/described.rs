@@ -5,11 +5,12 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::inputs::{
-    ApplicationIn, ApplicationPatch, EndpointIn, EndpointPatch, EndpointSecretOut, EventTypeIn,
-    EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
-    TokenRotateIn,
+    AlertEmailPatch, ApplicationIn, ApplicationPatch, BroadcastIn, EndpointIn, EndpointPatch,
+    EndpointSecretOut, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn,
+    SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::broadcast::BroadcastOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
 
@@ -99,6 +100,56 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             ok::<shape::ApplicationOut>(s),
         ),
         ("DELETE", "/app/{app_id}") => make("Deletes an application and all it holds", &[], None, empty()),
+
+        ("PATCH", "/app/{app_id}/alert-email") => make(
+            "Sets whom to tell when an endpoint fails",
+            &[],
+            Some(of::<AlertEmailPatch>(s)),
+            empty(),
+        ),
+        ("POST", "/msg/broadcast") => make(
+            "Publishes an event to every application",
+            &[],
+            Some(of::<BroadcastIn>(s)),
+            vec![(202, Some(of::<BroadcastOut>(s)))],
+        ),
+
+        ("GET", "/operational-webhook/endpoint") => make(
+            "Lists operational endpoints",
+            PAGE,
+            None,
+            list::<endpoint::shape::EndpointOut>(s),
+        ),
+        ("POST", "/operational-webhook/endpoint") => {
+            let answers = vec![(201, Some(of::<endpoint::shape::EndpointOut>(s)))];
+            make(
+                "Makes an operational endpoint",
+                &[],
+                Some(of::<EndpointIn>(s)),
+                answers,
+            )
+        }
+        ("GET", "/operational-webhook/endpoint/{endpoint_id}") => make(
+            "One operational endpoint",
+            &[],
+            None,
+            ok::<endpoint::shape::EndpointOut>(s),
+        ),
+        ("PUT", "/operational-webhook/endpoint/{endpoint_id}") => make(
+            "Replaces or makes an operational endpoint",
+            &[],
+            Some(of::<EndpointIn>(s)),
+            ok::<endpoint::shape::EndpointOut>(s),
+        ),
+        ("DELETE", "/operational-webhook/endpoint/{endpoint_id}") => {
+            make("Deletes an operational endpoint", &[], None, empty())
+        }
+        ("GET", "/operational-webhook/endpoint/{endpoint_id}/secret") => make(
+            "The key that its receiver checks signatures with",
+            &[],
+            None,
+            ok::<EndpointSecretOut>(s),
+        ),
 
         ("GET", "/app/{app_id}/endpoint") => make(
             "Lists endpoints",

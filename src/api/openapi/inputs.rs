@@ -102,6 +102,28 @@ pub(super) struct TransformationsParams {
     headers: Option<BTreeMap<String, String>>,
 }
 
+/// Publishes an event to every application.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BroadcastIn {
+    /// 1 to 256 of `A-Z a-z 0-9 - _ . / :`.
+    event_type: String,
+    /// Sent byte for byte as it comes, up to 1 MiB.
+    payload: BTreeMap<String, Value>,
+    /// The publisher's own id of the event; an application that has it already is passed over.
+    event_id: Option<String>,
+    /// Up to 5.
+    channels: Option<Vec<String>>,
+}
+
+/// Whom to tell when an endpoint fails.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AlertEmailPatch {
+    /// Null takes it away. Operational messages carry it; no mail is sent.
+    email: Option<String>,
+}
+
 /// Makes a source.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

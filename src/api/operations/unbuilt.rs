@@ -13,7 +13,6 @@ const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
 
 /// The table; literal parts stand before those that vary.
 pub(super) static UNBUILT: &[Operation] = &[
-    unbuilt("PATCH", "/api/v1/app/{app_id}/alert-email"),
     unbuilt("GET", "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count"),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
@@ -110,12 +109,6 @@ pub(super) static UNBUILT: &[Operation] = &[
         "POST",
         "/api/v1/management/authentication/{env_id}/api-token/{key_id}/expire",
     ),
-    unbuilt("POST", "/api/v1/msg/broadcast"),
-    unbuilt("GET", "/api/v1/operational-webhook/endpoint"),
-    unbuilt("POST", "/api/v1/operational-webhook/endpoint"),
-    unbuilt("DELETE", "/api/v1/operational-webhook/endpoint/{endpoint_id}"),
-    unbuilt("GET", "/api/v1/operational-webhook/endpoint/{endpoint_id}"),
-    unbuilt("PUT", "/api/v1/operational-webhook/endpoint/{endpoint_id}"),
     unbuilt(
         "GET",
         "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers",
@@ -124,7 +117,6 @@ pub(super) static UNBUILT: &[Operation] = &[
         "PUT",
         "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers",
     ),
-    unbuilt("GET", "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret"),
     unbuilt(
         "POST",
         "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate",

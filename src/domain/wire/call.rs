@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::operational::{Tell, Told};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -133,6 +134,8 @@ calls! {
     AttemptsOfMessage -> Page<AttemptView>;
     /// Attempts at one endpoint, newest first; responses' bodies beside it.
     AttemptsOfEndpoint -> Page<AttemptView>;
+    /// Takes what another object of the organisation has to tell: the operational tenant's only.
+    Tell -> Told;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }
@@ -156,6 +159,12 @@ pub struct TenantSettings {
     /// For endpoints that have none of their own.
     #[serde(default)]
     pub retry_schedule: Option<Schedule>,
+    /// The owner's own name for the tenant: a copy, for operational messages. The directory owns it.
+    #[serde(default)]
+    pub uid: Option<Uid>,
+    /// Whom the owner wants to have told when an endpoint fails: a copy, for operational messages.
+    #[serde(default)]
+    pub alert_email: Option<String>,
 }
 
 /// See [`Call::Configure`].

@@ -5,6 +5,7 @@ mod accept;
 mod eviction;
 mod handout;
 mod lists;
+mod operational;
 mod ownership;
 mod results;
 mod retention;

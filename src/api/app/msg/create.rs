@@ -17,7 +17,7 @@ use crate::platform::tenant::TenantObject;
 use crate::store::application::{Key, State};
 
 /// A message's body at the most.
-const BODY_CAP: usize = 1_048_576;
+pub(crate) const BODY_CAP: usize = 1_048_576;
 
 /// How long a publisher waits for the ledger before it is told to come again.
 const DEADLINE_MS: u64 = 1_500;
@@ -88,7 +88,7 @@ impl Published {
 }
 
 /// The text of `payload`, as it came: its bytes are what is signed and sent.
-fn payload(form: &mut Form<'_>) -> Option<String> {
+pub(crate) fn payload(form: &mut Form<'_>) -> Option<String> {
     let Some(raw) = form.raw("payload") else {
         form.say(&["payload"], "is missing", "missing");
         return None;

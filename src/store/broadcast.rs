@@ -1,0 +1,158 @@
+//! Broadcasts: a running task, and what it publishes.
+
+use postern_domain::id::{OrganisationId, TenantId};
+use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
+use serde::Deserialize;
+
+use super::{Directory, number, text};
+
+/// Svix's word for the kind of task.
+pub(crate) const KIND: &str = "message.broadcast";
+
+/// What every tenant gets.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Content {
+    pub(crate) event_type: String,
+    pub(crate) event_id: Option<String>,
+    /// A JSON list.
+    pub(crate) channels: Option<String>,
+    pub(crate) hop: u8,
+    /// A JSON object, as it came.
+    pub(crate) payload: String,
+}
+
+/// A running task, as it stood when it was read.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) id: String,
+    pub(crate) organisation: OrganisationId,
+    /// JSON: how far it is.
+    pub(crate) data: String,
+    pub(crate) created_at: Millis,
+    /// Whoever wrote last: a step counts only if nobody wrote since it was read.
+    pub(crate) updated_at: Millis,
+}
+
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Running,
+    Finished,
+    Failed,
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Writes the task and what it publishes, both or neither.
+pub(crate) async fn insert(directory: &Directory, task: &Task, content: &Content) -> Result<(), Problem> {
+    let own = "INSERT INTO background_task (id, organisation, kind, state, data, created_at, updated_at) \
+               VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?5)";
+    let own = directory.statement(
+        own,
+        &[
+            text(Some(&task.id)),
+            text(Some(task.organisation.to_string())),
+            text(Some(KIND)),
+            text(Some(&task.data)),
+            number(task.created_at.0),
+        ],
+    )?;
+    let published = "INSERT INTO broadcast (task, event_type, event_id, channels, hop, payload) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let published = directory.statement(
+        published,
+        &[
+            text(Some(&task.id)),
+            text(Some(&content.event_type)),
+            text(content.event_id.as_ref()),
+            text(content.channels.as_ref()),
+            number(content.hop.into()),
+            text(Some(&content.payload)),
+        ],
+    )?;
+    directory.all_or_none(vec![own, published]).await
+}
+
+/// Running tasks that nobody has written since `before`.
+pub(crate) async fn left(directory: &Directory, before: Millis, most: u64) -> Result<Vec<Task>, Problem> {
+    let sql = "SELECT id, organisation, data, created_at, updated_at FROM background_task \
+               WHERE state = 'running' AND updated_at < ?1 AND kind = ?2 ORDER BY updated_at LIMIT ?3";
+    directory
+        .rows(sql, &[number(before.0), text(Some(KIND)), number(most)])
+        .await
+}
+
+/// What a task publishes; `None`: it has ended.
+pub(crate) async fn content(directory: &Directory, task: &str) -> Result<Option<Content>, Problem> {
+    let sql = "SELECT event_type, event_id, channels, hop, payload FROM broadcast WHERE task = ?1";
+    directory.row(sql, &[text(Some(task))]).await
+}
+
+/// Writes how far the task is. False: it was cancelled, or somebody else goes on with it.
+pub(crate) async fn step(
+    directory: &Directory,
+    task: &mut Task,
+    state: State,
+    data: String,
+    now: Millis,
+) -> Result<bool, Problem> {
+    let updated_at = now.max(task.updated_at.plus(1));
+    let sql = "UPDATE background_task SET state = ?2, data = ?3, updated_at = ?4 \
+               WHERE id = ?1 AND state = 'running' AND updated_at = ?5";
+    let values = [
+        text(Some(&task.id)),
+        text(Some(state.as_str())),
+        text(Some(&data)),
+        number(updated_at.0),
+        number(task.updated_at.0),
+    ];
+    let ours = directory.change(sql, &values).await? > 0;
+    if ours {
+        task.updated_at = updated_at;
+        task.data = data;
+    }
+    Ok(ours)
+}
+
+/// A tenant of a slice.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Receiver {
+    pub(crate) id: TenantId,
+    pub(crate) created_at: Millis,
+}
+
+/// The organisation's tenants behind the cursor that were there when the task was made, in the order they were made.
+pub(crate) async fn slice(
+    directory: &Directory,
+    task: &Task,
+    behind: Option<&(u64, String)>,
+    most: u64,
+) -> Result<Vec<Receiver>, Problem> {
+    let (time, id) = behind.map_or((0, ""), |(time, id)| (*time, id.as_str()));
+    let sql = "SELECT id, created_at FROM application WHERE organisation = ?1 AND (created_at, id) > (?2, ?3) \
+               AND created_at <= ?4 AND state = 'active' ORDER BY created_at, id LIMIT ?5";
+    let values = [
+        text(Some(task.organisation.to_string())),
+        number(time),
+        text(Some(id)),
+        number(task.created_at.0),
+        number(most),
+    ];
+    directory.rows(sql, &values).await
+}
+
+/// Drops what tasks published that have ended, however they did.
+pub(crate) async fn prune(directory: &Directory) -> Result<(), Problem> {
+    let sql = "DELETE FROM broadcast WHERE NOT EXISTS (SELECT 1 FROM background_task \
+               WHERE background_task.id = broadcast.task AND background_task.state = 'running')";
+    directory.change(sql, &[]).await.map(drop)
+}
