@@ -12,3 +12,10 @@ CREATE TABLE health (
   opens_at INTEGER NOT NULL,           -- the gate is closed until then; 0: open
   reason TEXT NOT NULL                 -- why: breaker_open, paused
 ) STRICT;
+
+-- Messages whose payload goes before they do.
+CREATE TABLE payload_end (
+  time INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (time, sequence)
+) STRICT, WITHOUT ROWID;

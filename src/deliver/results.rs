@@ -147,6 +147,7 @@ mod tests {
             status: Some(200),
             cause: None,
             retry_after_ms: None,
+            schedule: None,
         };
         Entry {
             lane,

@@ -12,7 +12,7 @@ use crate::key::{self, NewKey, Scope};
 use crate::line::Line;
 use crate::memory::{Memory, message_id};
 use crate::sql::{Sql, Value};
-use crate::{Ledger, Random};
+use crate::{Ledger, Random, payload};
 
 /// A first try that was on its way longer than this is refused: its sender has given up, and a repeat may have stood.
 const FIRST_TRY_MS: u64 = 30_000;
@@ -102,11 +102,13 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(|| Problem::internal("no segment"))?;
         let generation = memory.key_generations.last().map(|g| g.number);
         let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let payload_end = payload::ends_at(call.payload_hours, time);
         let lease_over = (!free.is_empty()).then(|| time.plus(lease));
         let wake = lease_over
             .into_iter()
             .chain(lines.iter().map(|line| line.opens_at))
             .chain(behind.iter().map(|(_, opens_at)| *opens_at))
+            .chain(payload_end)
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -114,7 +116,7 @@ impl<S: Sql> Ledger<S> {
                 .as_ref()
                 .and_then(|memory| self.retention_wake(memory, time))
         });
-        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
+        let to_send = MessageToSend::new(id, &call.event_type, &call.content_type, call.hop, &body);
 
         let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
         let armed = self.sql.atomic(|sql| {
@@ -127,6 +129,9 @@ impl<S: Sql> Ledger<S> {
             )?;
             for line in &lines {
                 line.insert(sql)?;
+            }
+            if let Some(at) = payload_end {
+                payload::insert(sql, at, sequence)?;
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
@@ -169,7 +174,7 @@ impl<S: Sql> Ledger<S> {
         let alone = matches!(self.armed, crate::Armed::No | crate::Armed::Unknown);
         alone.then(|| {
             self.retention_at(memory)
-                .unwrap_or_else(|| time.plus(self.settings.retention_ms))
+                .unwrap_or_else(|| time.plus(self.retention_ms()))
         })
     }
 

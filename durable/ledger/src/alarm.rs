@@ -43,12 +43,13 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 4] = [
+        let tasks: [(&'static str, Task<S>); 5] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
+            ("payloads", Self::expunge_payloads),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
@@ -83,10 +84,11 @@ impl<S: Sql> Ledger<S> {
         let sweep = self.sweep_at(now)?;
         let due = self.sql.row("SELECT min(time) FROM due", &[])?;
         let due = due.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+        let payloads = self.payloads_at()?;
         let memory = self.memory()?;
         let lines = memory.lines.values().map(|line| line.opens_at).min();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok([sweep, due, lines, self.retention_at(memory)]
+        Ok([sweep, due, payloads, lines, self.retention_at(memory)]
             .into_iter()
             .flatten()
             .min())

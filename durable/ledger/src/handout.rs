@@ -60,27 +60,29 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Clone)]
 pub(crate) struct MessageToSend {
     pub(crate) id: MessageId,
+    pub(crate) event_type: String,
     pub(crate) content_type: String,
     pub(crate) hop: u8,
     pub(crate) body: Option<Rc<[u8]>>,
 }
 
 impl MessageToSend {
-    pub(crate) fn new(id: MessageId, content_type: &str, hop: u8, body: &[u8]) -> Self {
+    pub(crate) fn new(id: MessageId, event_type: &str, content_type: &str, hop: u8, body: &[u8]) -> Self {
         let body = (body.len() <= INLINE_BODY).then(|| Rc::from(body));
         Self {
             id,
+            event_type: event_type.to_owned(),
             content_type: content_type.to_owned(),
             hop,
             body,
         }
     }
 
-    /// Reads it again, for a hand-out that is not the first.
+    /// Reads it again, for a hand-out that is not the first. One whose payload is gone is not sent any more.
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
-            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END \
-             FROM message_{segment} WHERE sequence = ?"
+            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type \
+             FROM message_{segment} WHERE sequence = ? AND content_type <> ''"
         );
         let Some(row) = sql.row(&statement, &[sequence.into()])? else {
             return Ok(None);
@@ -90,6 +92,7 @@ impl MessageToSend {
             content_type: row.text(2)?,
             hop: row.small(3)?,
             body: row.maybe(4, Row::blob)?.map(Rc::from),
+            event_type: row.text(5)?,
         }))
     }
 }
@@ -112,6 +115,7 @@ impl Memory {
                 number,
                 until,
                 trigger,
+                event_type: Some(message.event_type.clone()),
                 content_type: message.content_type.clone(),
                 hop: message.hop,
                 body: None,
@@ -208,6 +212,7 @@ fn parts(handouts: Vec<Outgoing>, fixed: usize) -> Vec<Vec<Outgoing>> {
     for out in handouts {
         let own = HANDOUT_BYTES
             + out.handout.content_type.len()
+            + out.handout.event_type.as_ref().map_or(0, String::len)
             + out.body.as_ref().map_or(0, |body| 4 + body.len());
         let full = parts.last().is_none_or(|part| part.len() >= MAX_DELIVERIES);
         if full || size.saturating_add(own) > MAX_BYTES {
@@ -240,6 +245,7 @@ fn frame_of(
     let lane = Lane {
         v: wire::VERSION,
         tenant: memory.tenant,
+        organisation: Some(memory.organisation),
         endpoint: Memory::endpoint_id(endpoint),
         url: endpoint.config.url.clone(),
         headers: endpoint.headers.clone(),

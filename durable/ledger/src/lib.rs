@@ -38,6 +38,7 @@ mod messages;
 #[cfg(feature = "native")]
 pub mod native;
 mod page;
+mod payload;
 mod report;
 mod schema;
 mod segment;

@@ -42,10 +42,11 @@ impl<S: Sql> Ledger<S> {
         }
         let plans: Vec<_> = changes
             .iter()
-            .map(|(endpoint, _, _)| {
+            .map(|(endpoint, result, _)| {
                 let memory = self.memory.as_ref();
                 let own = memory.and_then(|m| m.endpoints.get(endpoint)?.config.retry_schedule.clone());
-                own.or_else(|| memory?.settings.retry_schedule.clone())
+                own.or_else(|| result.schedule.clone())
+                    .or_else(|| memory?.settings.retry_schedule.clone())
                     .unwrap_or_default()
             })
             .collect();

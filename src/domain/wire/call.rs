@@ -156,6 +156,9 @@ pub struct TenantSettings {
     /// For endpoints that have none of their own.
     #[serde(default)]
     pub retry_schedule: Option<Schedule>,
+    /// How long its messages are kept, 1 to 90 days; none: as the deployment says.
+    #[serde(default)]
+    pub retention_days: Option<u16>,
 }
 
 /// See [`Call::Configure`].
@@ -201,6 +204,9 @@ pub struct Accept {
     /// `Idempotency-Key` of a publish.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
+    /// How long its payload may be kept; none: as long as the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_hours: Option<u16>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.

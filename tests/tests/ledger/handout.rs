@@ -196,6 +196,7 @@ fn the_tenants_own_rate_holds_over_all_its_endpoints() {
     let own = postern_domain::wire::call::TenantSettings {
         throttle_rate: Some(5),
         retry_schedule: None,
+        retention_days: None,
     };
     let mut tenant = Tenant::with(postern_ledger::Settings::default(), own);
     for _ in 0..3 {

@@ -4,9 +4,11 @@
 mod accept;
 mod eviction;
 mod handout;
+mod keeping;
 mod lists;
 mod ownership;
 mod results;
 mod retention;
+mod schedules;
 mod secrets;
 mod size;

@@ -178,6 +178,7 @@ impl World {
         let own = TenantSettings {
             throttle_rate,
             retry_schedule: None,
+            retention_days: None,
         };
         let mut tenant = Tenant::with(settings, own);
         tenant.random = Seeded::new(seed);
