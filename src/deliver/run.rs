@@ -14,6 +14,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use postern_domain::id::{MessageId, TenantId};
 use postern_domain::wire::call::{Bodies, Caller};
+use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::SendResult;
 use serde_json::json;
 use worker::{Env, QueueContentType, RawMessageBuilder};
@@ -104,7 +105,7 @@ impl<'a> Run<'a> {
             let now = clock::now();
             for handout in &lane.head.deliveries {
                 let result = not_sent(&lane, handout, cause, now);
-                self.add_result(number, &lane, result, Vec::new());
+                self.add_result(number, &lane, handout, result, Vec::new());
             }
         }
         self.lanes.push((lane, slip));
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
             due.push(report);
         }
         for due in due {
-            let (env, tenant) = (self.env, due.0);
+            let (env, tenant) = (self.env, due.tenant);
             self.start(async move {
                 let lanes = AssertUnwindSafe(report(env, due)).catch_unwind().await;
                 Event::Reported {
@@ -210,7 +211,12 @@ impl<'a> Run<'a> {
         self.turns.ended(number, index, pace);
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
         match (lane, result) {
-            (Some(lane), Some((result, body))) => self.add_result(number, &lane, result, body),
+            (Some(lane), Some((result, body))) => {
+                // What was sent stands in its lane.
+                if let Some(handout) = lane.head.deliveries.get(index) {
+                    self.add_result(number, &lane, handout, result, body);
+                }
+            }
             (lane, _) => {
                 let tenant = lane.map(|lane| lane.key.0);
                 log::error("send_panicked", json!({ "tenant": tenant }));
@@ -218,13 +224,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn add_result(&mut self, number: usize, lane: &OpenLane, result: SendResult, body: Vec<u8>) {
+    fn add_result(
+        &mut self,
+        number: usize,
+        lane: &OpenLane,
+        handout: &Handout,
+        result: SendResult,
+        body: Vec<u8>,
+    ) {
         let (tenant, endpoint) = lane.key;
+        let event_type = lane.head.organisation.zip(handout.event_type.clone());
         let entry = Entry {
             lane: number,
             endpoint,
             result,
             body,
+            event_type,
         };
         if let Some(gathering) = self.results.add(tenant, entry) {
             self.clock(GATHER_MS, Event::Gathered { tenant, gathering });

@@ -851,7 +851,11 @@ mod tests {
                 let forged = format!("{}.{signature}", unsigned(&header, &claims));
                 let plain = signed(&own.to_string(), &claims, SECRET);
                 for token in [forged, plain] {
-                    assert_eq!(one_key().verify(&token, NOW), Err(InvalidToken::Signature), "{kind}");
+                    assert_eq!(
+                        one_key().verify(&token, NOW),
+                        Err(InvalidToken::Signature),
+                        "{kind}"
+                    );
                 }
             }
         }

@@ -94,15 +94,10 @@ impl<S: Sql> Ledger<S> {
 }
 
 /// Takes a message's payload away, and cancels what of it was not delivered. Part of the caller's transaction.
-fn expunge<S: Sql>(
-    sql: &S,
-    segment: u64,
-    sequence: u64,
-    open: &[u32],
-    now: Millis,
-) -> Result<(), Problem> {
-    let statement =
-        format!("UPDATE message_{segment} SET content_type = '', headers = NULL, body = x'' WHERE sequence = ?");
+fn expunge<S: Sql>(sql: &S, segment: u64, sequence: u64, open: &[u32], now: Millis) -> Result<(), Problem> {
+    let statement = format!(
+        "UPDATE message_{segment} SET content_type = '', headers = NULL, body = x'' WHERE sequence = ?"
+    );
     sql.run(&statement, &[sequence.into()])?;
     let statement = format!(
         "INSERT INTO delivery_{segment} (endpoint, sequence, state, attempts, updated_at) VALUES (?, ?, ?, 0, ?) \

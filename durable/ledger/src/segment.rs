@@ -140,7 +140,10 @@ impl<S: Sql> Ledger<S> {
 
     /// How long messages are kept: as the tenant chose, else as the deployment says. Asked where the memory is there.
     pub(crate) fn retention_ms(&self) -> u64 {
-        let own = self.memory.as_ref().and_then(|memory| memory.settings.retention_days);
+        let own = self
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.settings.retention_days);
         own.map_or(self.settings.retention_ms, |days| u64::from(days) * Millis::DAY)
     }
 

@@ -3,8 +3,8 @@
 use postern_domain::id::MessageId;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{Accept, Bodies, Caller, Configure, MessageGet, TenantSettings};
 use postern_domain::wire::MessageView;
+use postern_domain::wire::call::{Accept, Bodies, Caller, Configure, MessageGet, TenantSettings};
 use postern_ledger::Settings;
 use postern_tests::tenant::{Answer, Stand, Tenant, code};
 use serde_json::json;
@@ -103,7 +103,10 @@ fn a_payload_goes_when_its_time_is_over_and_the_message_stays() {
     tenant.pass(HOUR + 1);
     let (view, body) = read(&mut tenant, short);
     assert_eq!((view.id, view.event_type.as_str()), (short, "invoice.paid"));
-    assert_eq!((view.content_type.as_str(), body.as_slice()), ("", b"".as_slice()));
+    assert_eq!(
+        (view.content_type.as_str(), body.as_slice()),
+        ("", b"".as_slice())
+    );
     assert_eq!(read(&mut tenant, long).1, b"{\"paid\":true}");
     assert_eq!(tenant.count("payload_end"), 0);
 }

@@ -47,7 +47,10 @@ fn first_wait(endpoint: Value, own: Option<Schedule>, of_type: Option<Schedule>)
 fn the_endpoints_plan_goes_before_the_types_and_that_before_the_tenants() {
     let of_endpoint = json!({"retrySchedule": [10]});
     let (of_type, of_tenant) = (Some(plan(&[20])), Some(plan(&[40])));
-    assert_eq!(first_wait(of_endpoint, of_tenant.clone(), of_type.clone()), Some(10));
+    assert_eq!(
+        first_wait(of_endpoint, of_tenant.clone(), of_type.clone()),
+        Some(10)
+    );
     assert_eq!(first_wait(json!({}), of_tenant.clone(), of_type), Some(20));
     assert_eq!(first_wait(json!({}), of_tenant, None), Some(40));
 }
