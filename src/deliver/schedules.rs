@@ -78,22 +78,17 @@ pub(super) async fn add(env: &Env, tenant: TenantId, report: &mut Report, types:
     let Some(organisation) = failures.first().map(|(_, (organisation, _))| *organisation) else {
         return;
     };
-    match of_organisation(env, organisation).await {
-        Some(schedules) => {
-            // Lanes of one tenant are of one organisation; what says otherwise gets nothing of this one's.
-            for (result, (of, name)) in failures {
-                if of == organisation {
-                    result.schedule = schedules.get(&name).cloned();
-                }
-            }
-        }
-        None => {
-            let messages: Vec<String> = failures
-                .iter()
-                .map(|(result, _)| result.message.to_string())
-                .collect();
-            let fields = json!({ "tenant": tenant, "organisation": organisation, "messages": messages });
-            log::error("event_type_schedules_unknown", fields);
+    let Some(schedules) = of_organisation(env, organisation).await else {
+        let of = |(result, _): &(&mut SendResult, EventType)| result.message.to_string();
+        let messages: Vec<String> = failures.iter().map(of).collect();
+        let fields = json!({ "tenant": tenant, "organisation": organisation, "messages": messages });
+        log::error("event_type_schedules_unknown", fields);
+        return;
+    };
+    // Lanes of one tenant are of one organisation; what says otherwise gets nothing of this one's.
+    for (result, (of, name)) in failures {
+        if of == organisation {
+            result.schedule = schedules.get(&name).cloned();
         }
     }
 }

@@ -132,12 +132,12 @@ pub(crate) async fn replace_all(
     organisation: OrganisationId,
     rows: &[EventType],
 ) -> Result<(), Problem> {
-    if rows.is_empty() {
-        return Ok(());
-    }
     const COLUMNS: &str = "SELECT ?1, value->>'name', value->>'description', value->>'archived', value->>'deprecated', \
                            value->>'schemas', value->>'feature_flag', value->>'feature_flags', value->>'group_name', \
                            value->>'retry_schedule', value->>'created_at', value->>'updated_at' FROM json_each(?2) WHERE true";
+    if rows.is_empty() {
+        return Ok(());
+    }
     let sql = format!(
         "INSERT INTO event_type (organisation, name, description, archived, deprecated, schemas, feature_flag, \
          feature_flags, group_name, retry_schedule, created_at, updated_at) {COLUMNS} \

@@ -8,6 +8,7 @@ use crate::api::access::OrganisationAccess;
 use crate::api::app::lifecycle;
 use crate::api::ask::Ask;
 use crate::api::field;
+use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::store::application::Key;
 use crate::store::revocation::{self, What, When};
@@ -36,6 +37,11 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         effective_at,
         expires_at,
     };
-    revocation::revoke(&access.directory()?, row.id, what, when, ask.now).await?;
-    Ok(Answer::empty())
+    let directory = access.directory()?;
+    let key = ask.idempotency(access.organisation, &row.id.to_string())?;
+    idempotency::once(&directory, key, ask.now, async {
+        revocation::revoke(&directory, row.id, what, when, ask.now).await?;
+        Ok(Answer::empty())
+    })
+    .await
 }

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 
 use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
 use crate::api::event_type::shape::EventTypeIn;
 use crate::api::form::Form;
+use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::store::event_type::{self, EventType};
 
@@ -32,6 +34,16 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let types = form.finish(Some(types))?;
 
     let directory = access.directory()?;
+    let key = ask.idempotency(access.organisation, "")?;
+    idempotency::once(&directory, key, ask.now, async {
+        write(&access, types, ask.now).await?;
+        Ok(Answer::empty())
+    })
+    .await
+}
+
+async fn write(access: &OrganisationAccess, types: Vec<EventTypeIn>, now: Millis) -> Result<(), Problem> {
+    let directory = access.directory()?;
     let standing: BTreeMap<String, EventType> = event_type::all(&directory, access.organisation)
         .await?
         .into_iter()
@@ -41,11 +53,10 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         .into_iter()
         .map(|new| {
             let before = standing.get(&new.name);
-            new.row(before, ask.now)
+            new.row(before, now)
         })
         .collect();
-    event_type::replace_all(&directory, access.organisation, &rows?).await?;
-    Ok(Answer::empty())
+    event_type::replace_all(&directory, access.organisation, &rows?).await
 }
 
 fn refuse_doubles(form: &mut Form<'_>, types: &[EventTypeIn]) {

@@ -1,4 +1,4 @@
-//! `POST /api/v1/event-type/export/openapi`: the catalogue as an OpenAPI document, in the data of a background task.
+//! `POST /api/v1/event-type/export/openapi`: the catalogue as an `OpenAPI` document, in the data of a background task.
 
 use postern_domain::id::TaskId;
 use postern_domain::problem::{Code, Problem};

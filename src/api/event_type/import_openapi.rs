@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -11,9 +12,9 @@ use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::form::{Form, too_deep};
+use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::store::event_type::{self, EventType};
-use postern_domain::time::Millis;
 
 /// What an import does, or would do.
 #[derive(Serialize)]
@@ -51,11 +52,20 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let described = read(&mut form);
     let described = form.finish(described)?;
     let directory = access.directory()?;
-    let before = event_type::all(&directory, access.organisation).await?;
-    let changed = changes(before, described, replace_all, ask.now)?;
-    if !dry_run {
-        event_type::replace_all(&directory, access.organisation, &changed).await?;
-    }
+    let key = ask.idempotency(access.organisation, "")?;
+    let work = async {
+        let before = event_type::all(&directory, access.organisation).await?;
+        let changed = changes(before, described, replace_all, ask.now)?;
+        if !dry_run {
+            event_type::replace_all(&directory, access.organisation, &changed).await?;
+        }
+        answer(changed, dry_run)
+    };
+    // What a dry run says is not kept: it may be large, and may change.
+    idempotency::once(&directory, key.filter(|_| !dry_run), ask.now, work).await
+}
+
+fn answer(changed: Vec<EventType>, dry_run: bool) -> Result<Answer, Problem> {
     let modified = changed.iter().map(|row| row.name.clone()).collect();
     let to_modify = dry_run.then(|| {
         changed

@@ -1,4 +1,4 @@
-//! Event types as an OpenAPI document describes them: `webhooks` of 3.1, `x-webhooks` of documents that are older.
+//! Event types as an `OpenAPI` document describes them: `webhooks` of 3.1, `x-webhooks` of documents that are older.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +6,7 @@ use postern_domain::event_type;
 use postern_domain::problem::Fault;
 use serde_json::{Map, Value, json};
 
+use crate::api::field;
 use crate::store::event_type::EventType;
 
 /// Bytes of all schemas of one document at the most, each with what it refers to.
@@ -93,13 +94,13 @@ fn one(document: &Value, name: &str, item: &Value) -> Result<Described, String> 
     }
     let group_name = text(operation, "x-group-name").or_else(|| text(item, "x-group-name"));
     if let Some(group) = &group_name {
-        crate::api::field::check_word(group).map_err(|msg| format!("x-group-name {msg}"))?;
+        field::check_word(group).map_err(|msg| format!("x-group-name {msg}"))?;
     }
     let flags = operation
         .get("x-feature-flags")
         .or_else(|| item.get("x-feature-flags"));
     let feature_flags = flags
-        .map(|flags| crate::api::field::feature_flags(flags))
+        .map(field::feature_flags)
         .transpose()
         .map_err(|_| "x-feature-flags must be a list of 1 to 100 words".to_owned())?;
     Ok(Described {
@@ -137,20 +138,21 @@ fn schema(document: &Value, operation: &Value) -> Result<Option<Value>, String> 
 
 /// The schema with all that it refers to under `$defs`: it stands alone then, recursive or not.
 fn bundled(document: &Value, schema: &Value) -> Result<Value, String> {
-    let mut schema = resolved(document, schema)?.clone();
-    if schema.is_boolean() {
-        schema = json!({});
-    }
     if schema
         .get("$id")
         .and_then(Value::as_str)
         .is_some_and(|id| id.starts_with(URN))
     {
-        // Our own export: it stands alone already.
+        // Our own export: it stands alone already, and its references are meant from its own root.
+        let mut schema = schema.clone();
         if let Some(schema) = schema.as_object_mut() {
             schema.remove("$id");
         }
         return Ok(schema);
+    }
+    let mut schema = resolved(document, schema)?.clone();
+    if schema.is_boolean() {
+        schema = json!({});
     }
     let mut wanted = BTreeSet::new();
     rewrite(&mut schema, &mut wanted, 0)?;
@@ -411,6 +413,16 @@ mod tests {
         for (one, again) in all.iter().zip(read(&write(&rows), "spec").unwrap()) {
             assert_eq!(*one, again);
         }
+    }
+
+    #[test]
+    fn a_schema_that_is_a_reference_into_itself_is_exported_and_reads_back() {
+        let all = read(&pets(), "spec").unwrap();
+        let mut row = row_of(all.into_iter().next().unwrap());
+        let pet = json!({ "$defs": { "Pet": { "type": "object" } }, "$ref": "#/$defs/Pet" });
+        row.schemas = Some(json!({ "1": pet }).to_string());
+        let again = read(&write(&[row]), "spec").unwrap();
+        assert_eq!(again[0].schema, Some(pet));
     }
 
     #[test]

@@ -17,10 +17,8 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let directory = access.directory()?;
     let before = event_type::find(&directory, access.organisation, &name).await?;
     let new = new.row(before.as_ref(), ask.now)?;
-    if before.is_some() {
-        if event_type::update(&directory, access.organisation, &new).await? {
-            return Answer::ok(&EventTypeOut::new(new, true));
-        }
+    if before.is_some() && event_type::update(&directory, access.organisation, &new).await? {
+        return Answer::ok(&EventTypeOut::new(new, true));
     }
     if event_type::insert(&directory, access.organisation, &new).await? {
         Answer::json(201, &EventTypeOut::new(new, true))

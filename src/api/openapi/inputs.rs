@@ -260,7 +260,7 @@ pub(super) struct OneTimeTokenIn {
     one_time_token: String,
 }
 
-/// An OpenAPI document; `spec` or `specRaw`.
+/// An `OpenAPI` document; `spec` or `specRaw`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EventTypeImportOpenApiIn {
