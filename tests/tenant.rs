@@ -273,6 +273,7 @@ impl Tenant {
             headers: BTreeMap::new(),
             hop: 0,
             idempotency: None,
+            payload_hours: None,
         }
     }
 
@@ -622,7 +623,9 @@ fn wake(storage: &Storage, settings: &Settings) -> Ledger<Storage> {
     ledger
 }
 
-fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
+/// What a consumer says of a send.
+#[must_use]
+pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
     let (status, cause) = match answer {
         Answer::Ok => (Some(200), None),
         Answer::Broken => (Some(500), Some(Cause::ServerError)),
@@ -645,6 +648,7 @@ fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         } else {
             None
         },
+        schedule: None,
     }
 }
 

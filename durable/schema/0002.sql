@@ -22,3 +22,9 @@ CREATE TABLE outbox (
   payload TEXT NOT NULL,
   tries INTEGER NOT NULL               -- that failed; of the oldest row it is what the next one waits by
 ) STRICT;
+-- Messages whose payload goes before they do.
+CREATE TABLE payload_end (
+  time INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  PRIMARY KEY (time, sequence)
+) STRICT, WITHOUT ROWID;

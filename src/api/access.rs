@@ -1,6 +1,6 @@
 //! Authority, as values that handlers take: one that has no [`TenantAccess`] cannot touch a tenant.
 
-use postern_domain::access::Authority;
+use postern_domain::access::{Authority, Grant, Need, Token};
 use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::operational;
 use postern_domain::problem::{Code, Problem};
@@ -11,12 +11,20 @@ use worker::Env;
 use crate::platform::config::Config;
 use crate::platform::tenant::TenantObject;
 use crate::store::application::Key;
-use crate::store::{Directory, uid};
+use crate::store::{Directory, revocation, uid};
 
 /// Whoever holds a good token.
 pub(crate) struct Caller {
     env: Env,
-    authority: Authority,
+    token: Token,
+}
+
+/// Who reads an organisation's catalogue.
+pub(crate) struct Reader {
+    env: Env,
+    pub(crate) organisation: OrganisationId,
+    /// Only what somebody with these flags sees; none: everything.
+    pub(crate) flags: Option<Vec<String>>,
 }
 
 /// May do what the organisation may: its directory, all of its tenants.
@@ -33,28 +41,74 @@ pub(crate) struct TenantAccess {
 }
 
 impl Caller {
-    /// Reads `Authorization: Bearer …`.
+    /// Reads `Authorization: Bearer …`. A tenant's token may have been revoked: that costs the directory a read in 30 s.
     ///
     /// # Errors
     /// [`Code::AuthenticationFailed`] for no token and for one that does not hold: which of its parts does not is not said.
-    pub(crate) fn authenticate(env: Env, header: Option<&str>, now: Millis) -> Result<Self, Problem> {
-        let refused = || {
-            Problem::new(
-                Code::AuthenticationFailed,
-                "Send a valid token: Authorization: Bearer <token>",
-            )
-        };
+    pub(crate) async fn authenticate(env: Env, header: Option<&str>, now: Millis) -> Result<Self, Problem> {
         let (scheme, token) = header
             .and_then(|header| header.split_once(' '))
             .ok_or_else(refused)?;
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(refused());
         }
-        let authority = Config::from_env(&env)?
+        let token = Config::from_env(&env)?
             .jwt
             .verify(token.trim(), now)
             .map_err(|_| refused())?;
-        Ok(Self { env, authority })
+        if let Authority::Tenant { tenant, .. } = token.authority
+            && revocation::is_revoked(&Directory::new(&env)?, tenant, &token, now).await?
+        {
+            return Err(refused());
+        }
+        match token.grant {
+            Grant::OneTime(_) => Err(refused()),
+            _ => Ok(Self { env, token }),
+        }
+    }
+
+    /// Whether the token may be used for this at all, whoever it is for.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`] with a token that may use only part of its authority, and not this one.
+    pub(crate) fn may(&self, need: Need) -> Result<(), Problem> {
+        if self.token.grant.covers(need) {
+            Ok(())
+        } else {
+            Err(Problem::new(
+                Code::Forbidden,
+                "This token was not given what this operation needs",
+            ))
+        }
+    }
+
+    /// The token that was sent.
+    pub(crate) const fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// The directory.
+    pub(crate) fn directory(&self) -> Result<Directory, Problem> {
+        Directory::new(&self.env)
+    }
+
+    /// Reads the organisation's catalogue: all of it, or with a portal's token what its flags let through.
+    ///
+    /// # Errors
+    /// [`Code::Forbidden`] with any other token of a tenant.
+    pub(crate) fn reader(self) -> Result<Reader, Problem> {
+        let (organisation, flags) = match (self.token.authority, self.token.grant) {
+            (Authority::Organisation(organisation), _) => (organisation, None),
+            (Authority::Tenant { organisation, .. }, Grant::Portal(portal)) => {
+                (organisation, Some(portal.feature_flags))
+            }
+            (Authority::Tenant { .. }, _) => return Err(not_a_tenants()),
+        };
+        Ok(Reader {
+            env: self.env,
+            organisation,
+            flags,
+        })
     }
 
     /// The whole organisation.
@@ -62,15 +116,12 @@ impl Caller {
     /// # Errors
     /// [`Code::Forbidden`] with a tenant's token.
     pub(crate) fn organisation(self) -> Result<OrganisationAccess, Problem> {
-        match self.authority {
+        match self.token.authority {
             Authority::Organisation(organisation) => Ok(OrganisationAccess {
                 env: self.env,
                 organisation,
             }),
-            Authority::Tenant { .. } => Err(Problem::new(
-                Code::Forbidden,
-                "A tenant's token may not do this; it needs a token of the organisation",
-            )),
+            Authority::Tenant { .. } => Err(not_a_tenants()),
         }
     }
 
@@ -81,7 +132,7 @@ impl Caller {
     /// # Errors
     /// 404 for what is not there, and for another tenant's with a tenant's token.
     pub(crate) async fn tenant(self, segment: &str, now: Millis) -> Result<TenantAccess, Problem> {
-        let (organisation, own) = match self.authority {
+        let (organisation, own) = match self.token.authority {
             Authority::Organisation(organisation) => (organisation, None),
             Authority::Tenant { organisation, tenant } => (organisation, Some(tenant)),
         };
@@ -106,8 +157,30 @@ impl Caller {
     pub(crate) fn again(&self) -> Self {
         Self {
             env: self.env.clone(),
-            authority: self.authority,
+            token: self.token.clone(),
         }
+    }
+}
+
+/// 401, the same for every reason.
+pub(crate) fn refused() -> Problem {
+    Problem::new(
+        Code::AuthenticationFailed,
+        "Send a valid token: Authorization: Bearer <token>",
+    )
+}
+
+fn not_a_tenants() -> Problem {
+    Problem::new(
+        Code::Forbidden,
+        "A tenant's token may not do this; it needs a token of the organisation",
+    )
+}
+
+impl Reader {
+    /// The directory.
+    pub(crate) fn directory(&self) -> Result<Directory, Problem> {
+        Directory::new(&self.env)
     }
 }
 

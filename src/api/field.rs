@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use postern_domain::access::Capability;
 use postern_domain::event_type;
 use postern_domain::id::Uid;
 use postern_domain::schedule::Schedule;
 use postern_domain::signature::SigningKey;
-use postern_domain::wire::HeaderNames;
+use postern_domain::wire::{DisableAfter, HeaderNames, Ordering};
 use serde_json::Value;
 
 /// One thing wrong inside of a field.
@@ -95,6 +96,36 @@ pub(crate) fn schedule(value: &Value) -> Read<Schedule> {
     Schedule::new(steps).map_err(|error| wrong(error.to_string()))
 }
 
+/// In which order an endpoint gets its messages.
+pub(crate) fn ordering(value: &Value) -> Read<Ordering> {
+    let ordering: Ordering = serde_json::from_value(value.clone()).map_err(|_| {
+        wrong("must be an object with `key` (null, or a JSON pointer such as /customer/id) and `onFailure` (wait or skip)")
+    })?;
+    let pointer = ordering.key.as_deref().unwrap_or("/");
+    let escaped = |part: &str| part.starts_with(['0', '1']);
+    if !pointer.starts_with('/') || pointer.len() > 256 || !pointer.split('~').skip(1).all(escaped) {
+        return Err(inside(
+            "key",
+            "must be a JSON pointer of up to 256 characters, such as /customer/id",
+        ));
+    }
+    Ok(ordering)
+}
+
+/// When an endpoint that keeps failing is disabled.
+pub(crate) fn disable_after(value: &Value) -> Read<DisableAfter> {
+    let after: DisableAfter = serde_json::from_value(value.clone()).map_err(|_| {
+        wrong("must be an object with `failed` (deliveries in a row) and `days`, whole numbers")
+    })?;
+    if after.failed > 1_000_000 {
+        return Err(inside("failed", "must be at most 1000000; 0 is never"));
+    }
+    if after.days > 365 {
+        return Err(inside("days", "must be at most 365; 0 is never"));
+    }
+    Ok(after)
+}
+
 /// Names of the signature's headers.
 pub(crate) fn header_names(value: &Value) -> Read<HeaderNames> {
     serde_json::from_value(value.clone()).map_err(|_| wrong("must be standard, svix or both"))
@@ -134,6 +165,91 @@ pub(crate) fn event_type(value: &Value) -> Read<String> {
 /// The publisher's id of an event, a feature flag: a short word.
 pub(crate) fn word(value: &Value) -> Read<String> {
     checked(value, check_word)
+}
+
+/// Feature flags of an event type: at least one.
+pub(crate) fn feature_flags(value: &Value) -> Read<Vec<String>> {
+    set(value, 100, check_word)
+}
+
+/// Feature flags of a token: there may be none.
+pub(crate) fn token_flags(value: &Value) -> Read<Vec<String>> {
+    match value.as_array() {
+        Some(flags) if flags.is_empty() => Ok(Vec::new()),
+        _ => set(value, 100, check_word),
+    }
+}
+
+/// What a portal may do.
+pub(crate) fn capabilities(value: &Value) -> Read<Vec<Capability>> {
+    let read = |word: &Value| {
+        let word = text(word)?;
+        let known = Capability::ALL.into_iter().find(|one| one.as_str() == word);
+        known.ok_or_else(|| wrong("is no capability"))
+    };
+    let capabilities = list(value, read)?;
+    if capabilities.contains(&Capability::ViewBase) {
+        Ok(capabilities)
+    } else {
+        Err(wrong("must hold ViewBase"))
+    }
+}
+
+/// The caller's own name for a session.
+pub(crate) fn session(value: &Value) -> Read<String> {
+    checked(value, check_session)
+}
+
+/// Sessions: there may be none.
+pub(crate) fn sessions(value: &Value) -> Read<Vec<String>> {
+    let sessions = list(value, session)?;
+    if sessions.len() > 1000 {
+        return Err(wrong("must name at most 1000"));
+    }
+    Ok(sessions)
+}
+
+/// How long a portal's token holds: an hour to seven days.
+pub(crate) fn portal_expiry(value: &Value) -> Read<u64> {
+    between(value, 3600, 7 * 86_400)
+}
+
+/// How long revoked tokens still hold: up to three days.
+pub(crate) fn grace(value: &Value) -> Read<u64> {
+    between(value, 0, 259_200)
+}
+
+/// How long a publisher's token holds: up to ten years.
+pub(crate) fn token_expiry(value: &Value) -> Read<u64> {
+    between(value, 0, 315_360_000)
+}
+
+/// Days that messages are kept.
+pub(crate) fn retention_days(value: &Value) -> Read<u16> {
+    between(value, 1, 90).and_then(small)
+}
+
+/// Days that a payload is kept.
+pub(crate) fn payload_days(value: &Value) -> Read<u16> {
+    between(value, 5, 90).and_then(small)
+}
+
+/// Hours that a payload is kept.
+pub(crate) fn payload_hours(value: &Value) -> Read<u16> {
+    between(value, 1, 2160).and_then(small)
+}
+
+/// Waits between tries, as Svix writes them: `{secs, nanos}`.
+pub(crate) fn durations(value: &Value) -> Read<Schedule> {
+    let steps = list(value, |step| {
+        let part = |name: &str| step.get(name).and_then(Value::as_u64);
+        match (part("secs").map(u32::try_from), part("nanos")) {
+            (Some(Ok(seconds)), Some(0)) => Ok(seconds),
+            (Some(Ok(_)), Some(_)) => Err(wrong("must be whole seconds: nanos is 0")),
+            _ => Err(of_type("an object of secs and nanos, whole numbers")),
+        }
+    })?;
+    Schedule::new(steps).map_err(|error| wrong(error.to_string()))
 }
 
 /// What an endpoint wants: names and patterns.
@@ -221,6 +337,26 @@ fn header_name(name: &str) -> Result<(), &'static str> {
     }
 }
 
+fn check_session(text: &str) -> Result<(), &'static str> {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'_' | b'-');
+    if (1..=64).contains(&text.len()) && text.bytes().all(form) {
+        Ok(())
+    } else {
+        Err("must be 1 to 64 of A-Z a-z 0-9 @ _ -")
+    }
+}
+
+fn between(value: &Value, least: u64, most: u64) -> Read<u64> {
+    value
+        .as_u64()
+        .filter(|n| (least..=most).contains(n))
+        .ok_or_else(|| of_type(&format!("a whole number from {least} to {most}")))
+}
+
+fn small(n: u64) -> Read<u16> {
+    u16::try_from(n).map_err(|_| of_type("a smaller number"))
+}
+
 fn bounded(value: &Value, least: usize, most: usize) -> Read<String> {
     let text = text(value)?;
     if (least..=most).contains(&text.chars().count()) {
@@ -293,6 +429,14 @@ fn wrong(msg: impl Into<String>) -> Vec<Wrong> {
     }]
 }
 
+fn inside(place: &str, msg: &str) -> Vec<Wrong> {
+    vec![Wrong {
+        at: vec![place.to_owned()],
+        msg: msg.to_owned(),
+        kind: "value_error",
+    }]
+}
+
 fn of_type(what: &str) -> Vec<Wrong> {
     vec![Wrong {
         at: Vec::new(),
@@ -322,6 +466,73 @@ mod tests {
         }
         assert!(headers(&json!({ "Authorization": "Bearer x" })).is_ok());
         assert!(headers(&json!({ "x-a": "a\nb" })).is_err());
+    }
+
+    #[test]
+    fn durations_are_whole_seconds() {
+        let steps = |value: &Value| durations(value).ok().map(|schedule| schedule.steps().to_vec());
+        assert_eq!(steps(&json!([{"secs": 5, "nanos": 0}])), Some(vec![5]));
+        assert_eq!(steps(&json!([])), Some(vec![]));
+        for value in [
+            json!([{"secs": 5, "nanos": 1}]),
+            json!([{"secs": 5}]),
+            json!([{"secs": -5, "nanos": 0}]),
+            json!([{"secs": 0, "nanos": 0}]),
+            json!([{"secs": 604_801, "nanos": 0}]),
+            json!([5]),
+            json!({"secs": 5, "nanos": 0}),
+        ] {
+            assert_eq!(steps(&value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn capabilities_are_words_that_are_known_and_view_base_is_always_one() {
+        assert!(capabilities(&json!(["ViewBase", "ManageEndpoint"])).is_ok());
+        for value in [
+            json!(["ManageEndpoint"]),
+            json!([]),
+            json!(["ViewBase", "Fly"]),
+            json!("ViewBase"),
+        ] {
+            assert!(capabilities(&value).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn an_order_is_by_a_json_pointer_or_by_none() {
+        for key in [json!(null), json!("/customer/id"), json!("/a~1b/~0")] {
+            assert!(ordering(&json!({ "key": key })).is_ok(), "{key}");
+        }
+        assert!(ordering(&json!({ "onFailure": "skip" })).is_ok());
+        for wrong in [
+            json!({ "key": "customer" }),
+            json!({ "key": "" }),
+            json!({ "key": "/a~2" }),
+            json!({ "key": "/a~" }),
+            json!({ "key": 1 }),
+            json!({ "onFailure": "stop" }),
+            json!({ "keys": null }),
+            json!("/a"),
+            json!({ "key": format!("/{}", "a".repeat(256)) }),
+        ] {
+            assert!(ordering(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_limit_of_failures_is_whole_and_bounded() {
+        assert!(disable_after(&json!({ "failed": 0 })).is_ok_and(|after| after.days == 5));
+        for wrong in [
+            json!({ "failed": -1 }),
+            json!({ "failed": 1_000_001 }),
+            json!({ "days": 366 }),
+            json!({ "days": 1.5 }),
+            json!({ "hours": 1 }),
+            json!(10),
+        ] {
+            assert!(disable_after(&wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

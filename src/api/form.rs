@@ -128,6 +128,43 @@ impl<'a> Form<'a> {
         value
     }
 
+    /// Reads a field that is a list of objects, each with a form of its own; `None`: it is not there, or one of them is
+    /// wrong.
+    pub(crate) fn each<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&mut Form<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let raw = self.raw(name)?;
+        let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+            self.say(&[name], "must be a list", "type_error");
+            return None;
+        };
+        let mut values = Some(Vec::with_capacity(items.len()));
+        for (number, item) in items.into_iter().enumerate() {
+            let number = number.to_string();
+            let Ok(fields) = serde_json::from_str(item.get()) else {
+                self.say(&[name, &number], "must be an object", "type_error");
+                values = None;
+                continue;
+            };
+            let mut at = self.at.clone();
+            at.extend([name.to_owned(), number]);
+            let mut inner = Form {
+                at,
+                fields,
+                faults: Vec::new(),
+            };
+            let value = read(&mut inner);
+            self.faults.append(&mut inner.faults);
+            values = values.zip(value).map(|(mut values, value)| {
+                values.push(value);
+                values
+            });
+        }
+        values
+    }
+
     /// Says that something is wrong.
     pub(crate) fn say(&mut self, at: &[&str], msg: &str, kind: &str) {
         let place = self
@@ -192,7 +229,7 @@ fn fault(loc: Vec<String>, msg: &str, kind: &str) -> Fault {
 }
 
 /// Counts brackets outside of strings, without recursion: a field that is kept as it came is never parsed further.
-fn too_deep(json: &[u8]) -> bool {
+pub(crate) fn too_deep(json: &[u8]) -> bool {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {
@@ -253,6 +290,20 @@ mod tests {
         ] {
             assert_eq!(places(Form::read(body).err().unwrap()), ["body"]);
         }
+    }
+
+    #[test]
+    fn each_of_a_list_is_read_and_its_faults_have_their_place() {
+        let mut form = Form::read(br#"{"list": [{"name": "a"}, {"name": ""}, 7]}"#).unwrap();
+        let read = form.each("list", |form| form.required("name", field::name));
+        assert!(read.is_none());
+        assert_eq!(
+            places(form.finish(read).unwrap_err()),
+            ["body.list.1.name", "body.list.2"]
+        );
+        let mut form = Form::read(br#"{"list": [{"name": "a"}, {"name": "b"}]}"#).unwrap();
+        let read = form.each("list", |form| form.required("name", field::name));
+        assert_eq!(form.finish(read).unwrap(), ["a", "b"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `/api/v1`: one file per operation, named after its path.
 //!
-//! What every operation goes through stands in [`answer`], in this order: the route, the token, the body (capped while it
-//! comes), the tenant, the handler; then one place writes answers and errors.
+//! What every operation goes through stands in [`answer`], in this order: the route, the token, what the token may, the body
+//! (capped while it comes), the tenant, the handler; then one place writes answers and errors.
 
 mod access;
 mod ask;
@@ -13,10 +13,13 @@ mod query;
 mod reply;
 
 mod app;
+mod auth;
 mod broadcast;
+mod environment;
 mod event_type;
 mod health;
 mod operational;
+mod portal;
 mod testing;
 mod version;
 
@@ -80,10 +83,17 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
     };
     let ask = Ask::new(request, env.clone(), url, operation, params, now);
     if let Handler::Open(handle) = operation.handler {
+        let ask = if operation.takes_body() {
+            ask.with_body(http::body(request, BODY_CAP).await?)
+        } else {
+            ask
+        };
         return handle(ask).await;
     }
 
-    let caller = Caller::authenticate(env, http::header(request, "authorization").as_deref(), now)?;
+    let authorization = http::header(request, "authorization");
+    let caller = Caller::authenticate(env, authorization.as_deref(), now).await?;
+    caller.may(operation.need)?;
     let ask = if operation.takes_body() {
         ask.with_body(http::body(request, BODY_CAP).await?)
     } else {

@@ -1,12 +1,13 @@
 //! Every operation, and which one a request means.
 
 use futures::future::LocalBoxFuture;
+use postern_domain::access::{Capability, Need, Scope};
 use postern_domain::problem::{Code, Problem};
 
 use super::access::{Caller, OrganisationAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, broadcast, event_type, health, operational, testing, version};
+use super::{app, auth, broadcast, environment, event_type, health, operational, portal, testing, version};
 use app::{attempt, endpoint, msg, source};
 
 mod unbuilt;
@@ -21,6 +22,8 @@ pub(crate) struct Operation {
     pub(crate) path: &'static str,
     /// What does it, and what authority that needs.
     pub(crate) handler: Handler,
+    /// What a token that may use only part of its authority must have been given for it.
+    pub(crate) need: Need,
 }
 
 impl Operation {
@@ -47,12 +50,22 @@ pub(crate) enum Handler {
 }
 
 macro_rules! operations {
-    ($($method:ident $path:literal $kind:ident($($run:tt)+);)*) => {
-        /// The table. Requests, tests and the API's document go by it.
+    ($($method:ident $path:literal $kind:ident($($run:tt)+) $(needs $need:ident)?;)*) => {
+        /// The table. Requests, tests and the API's document go by it. An operation that says nothing of what it needs
+        /// is closed to portals and scoped tokens.
         pub(crate) static OPERATIONS: &[Operation] = &[
-            $(Operation { method: stringify!($method), path: $path, handler: operations!(@ $kind $($run)+) },)*
+            $(Operation {
+                method: stringify!($method),
+                path: $path,
+                handler: operations!(@ $kind $($run)+),
+                need: operations!(% $($need)?),
+            },)*
         ];
     };
+    (%) => { Need::Whole };
+    (% Nothing) => { Need::Nothing };
+    (% MessageCreate) => { Need::Scope(Scope::MessageCreate) };
+    (% $capability:ident) => { Need::Capability(Capability::$capability) };
     (@ open $run:path) => { Handler::Open(|ask| Box::pin($run(ask))) };
     (@ caller $run:path) => { Handler::Caller(|caller, ask| Box::pin($run(caller, ask))) };
     (@ organisation $run:path) => { Handler::Organisation(|access, ask| Box::pin($run(access, ask))) };
@@ -61,21 +74,21 @@ macro_rules! operations {
 }
 
 operations! {
-    POST "/api/v1/app/{app_id}/msg" caller(msg::create::handle);
-    GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle);
-    GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle);
-    GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle);
+    POST "/api/v1/app/{app_id}/msg" caller(msg::create::handle) needs MessageCreate;
+    GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle) needs ViewBase;
 
-    GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle);
-    GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle);
+    GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle) needs ViewBase;
 
-    GET "/api/v1/app/{app_id}/endpoint" tenant(endpoint::list::handle);
-    POST "/api/v1/app/{app_id}/endpoint" tenant(endpoint::create::handle);
-    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::get::handle);
-    PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::update::handle);
-    PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle);
-    DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle);
-    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle);
+    GET "/api/v1/app/{app_id}/endpoint" tenant(endpoint::list::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint" tenant(endpoint::create::handle) needs ManageEndpoint;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::get::handle) needs ViewBase;
+    PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::update::handle) needs ManageEndpoint;
+    PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle) needs ManageEndpoint;
+    DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle) needs ManageEndpoint;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle) needs ViewEndpointSecret;
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
@@ -88,7 +101,7 @@ operations! {
 
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);
-    GET "/api/v1/app/{app_id}" tenant(app::get::handle);
+    GET "/api/v1/app/{app_id}" tenant(app::get::handle) needs ViewBase;
     PUT "/api/v1/app/{app_id}" organisation(app::update::handle);
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
@@ -103,12 +116,27 @@ operations! {
     DELETE "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(endpoint::delete::handle);
     GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret" operational(endpoint::secret::handle);
 
-    GET "/api/v1/event-type" organisation(event_type::list::handle);
+    GET "/api/v1/event-type" caller(event_type::list::handle) needs ViewBase;
     POST "/api/v1/event-type" organisation(event_type::create::handle);
-    GET "/api/v1/event-type/{event_type_name}" organisation(event_type::get::handle);
+    GET "/api/v1/event-type/{event_type_name}" caller(event_type::get::handle) needs ViewBase;
     PUT "/api/v1/event-type/{event_type_name}" organisation(event_type::update::handle);
     PATCH "/api/v1/event-type/{event_type_name}" organisation(event_type::patch::handle);
     DELETE "/api/v1/event-type/{event_type_name}" organisation(event_type::delete::handle);
+    GET "/api/v1/event-type/{event_type_name}/retry-schedule" organisation(event_type::retry_schedule::get);
+    PUT "/api/v1/event-type/{event_type_name}/retry-schedule" organisation(event_type::retry_schedule::put);
+    POST "/api/v1/event-type/import/openapi" organisation(event_type::import_openapi::handle);
+    POST "/api/v1/event-type/export/openapi" organisation(event_type::export_openapi::handle);
+
+    POST "/api/v1/environment/export" organisation(environment::export::handle);
+    POST "/api/v1/environment/import" organisation(environment::import::handle);
+
+    POST "/api/v1/auth/app-portal-access/{app_id}" organisation(auth::app_portal_access::handle);
+    POST "/api/v1/auth/one-time-token" open(auth::one_time_token::handle);
+    POST "/api/v1/auth/logout" caller(auth::logout::handle) needs Nothing;
+    GET "/api/v1/auth/whoami" caller(auth::whoami::handle) needs Nothing;
+    POST "/api/v1/auth/app/{app_id}/expire-all" organisation(auth::expire_all::handle);
+    POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
+    GET "/portal" open(portal::handle);
 
     GET "/api/v1/health" open(health::alive);
     GET "/api/v1/health/ping" open(health::alive);
@@ -219,6 +247,17 @@ mod tests {
             matches!(find("DELETE", "/api/v1/app"), Found::OtherMethods(methods) if methods == ["GET", "POST"])
         );
         assert!(matches!(find("GET", "/api/v2/app"), Found::Nothing));
+    }
+
+    #[test]
+    fn what_a_portal_may_changes_nothing_but_endpoints_and_needs_a_capability_for_that() {
+        for operation in OPERATIONS {
+            let changes = operation.method != "GET";
+            let viewer = matches!(operation.need, Need::Capability(Capability::ViewBase));
+            assert!(!(changes && viewer), "{} {}", operation.method, operation.path);
+            let secret = operation.path.contains("/secret");
+            assert!(!(secret && viewer), "{} {}", operation.method, operation.path);
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod overflow;
 mod report;
 mod results;
 mod run;
+mod schedules;
 mod send;
 mod turns;
 

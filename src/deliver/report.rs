@@ -6,6 +6,7 @@ use serde_json::json;
 use worker::Env;
 
 use super::results::Due;
+use super::schedules;
 use crate::platform::deadline::pause;
 use crate::platform::log;
 use crate::platform::tenant::TenantObject;
@@ -18,7 +19,14 @@ const DEADLINE_MS: u64 = 5_000;
 
 /// Reports, a few times if need be, and gives back the lanes that came with the answer, as frames. A report that stays
 /// unheard is given up: the leases cover its deliveries, and they are sent again.
-pub(super) async fn report(env: &Env, (tenant, report, bodies): Due) -> Vec<Vec<u8>> {
+pub(super) async fn report(env: &Env, due: Due) -> Vec<Vec<u8>> {
+    let Due {
+        tenant,
+        mut report,
+        bodies,
+        types,
+    } = due;
+    schedules::add(env, tenant, &mut report, types).await;
     let object = TenantObject::new(env, tenant, Caller::System);
     let mut waits = WAITS_MS.iter();
     loop {

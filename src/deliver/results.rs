@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_domain::id::TenantId;
+use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::wire::call::Report;
 use postern_domain::wire::report::{LaneReport, SendResult};
 
@@ -16,8 +16,20 @@ pub(super) const GATHER_MS: u64 = 250;
 /// Results in one report at the most: with their responses' bodies some 8 MB.
 const A_REPORT: usize = 500;
 
-/// A report that is due: whose, its head, and the responses' bodies beside it.
-pub(super) type Due = (TenantId, Report, Vec<Vec<u8>>);
+/// A report that is due.
+pub(super) struct Due {
+    /// Whose.
+    pub(super) tenant: TenantId,
+    /// Its head.
+    pub(super) report: Report,
+    /// The responses' bodies beside it.
+    pub(super) bodies: Vec<Vec<u8>>,
+    /// Of each result, in the same order, whose event type it is of.
+    pub(super) types: Vec<Option<EventType>>,
+}
+
+/// An event type of an organisation.
+pub(super) type EventType = (OrganisationId, String);
 
 /// One result of one lane.
 pub(super) struct Entry {
@@ -29,6 +41,8 @@ pub(super) struct Entry {
     pub(super) result: SendResult,
     /// What of the response's body is kept.
     pub(super) body: Vec<u8>,
+    /// Whose event type it is of, if its lane says so.
+    pub(super) event_type: Option<EventType>,
 }
 
 /// All tenants' unreported results.
@@ -82,8 +96,10 @@ impl Results {
             gathered.gathering += 1;
         }
         let left: Vec<usize> = gathered.entries.iter().map(|entry| entry.lane).collect();
-        let (report, bodies) = report_of(entries, |lane| lane_done(lane) && !left.contains(&lane));
-        Some((*tenant, report, bodies))
+        let tenant = *tenant;
+        Some(due_of(tenant, entries, |lane| {
+            lane_done(lane) && !left.contains(&lane)
+        }))
     }
 
     /// The tenant's report has arrived, or was given up.
@@ -94,27 +110,35 @@ impl Results {
     }
 }
 
-/// An endpoint's number, and results with what is kept of their responses' bodies.
-type OfOneLane = (u32, Vec<(SendResult, Vec<u8>)>);
+/// An endpoint's number, and results with what stands beside them.
+type OfOneLane = (u32, Vec<Entry>);
 
-fn report_of(entries: Vec<Entry>, is_last: impl Fn(usize) -> bool) -> (Report, Vec<Vec<u8>>) {
+fn due_of(tenant: TenantId, entries: Vec<Entry>, is_last: impl Fn(usize) -> bool) -> Due {
     let mut lanes: BTreeMap<usize, OfOneLane> = BTreeMap::new();
     for entry in entries {
         let (_, results) = lanes.entry(entry.lane).or_insert((entry.endpoint, Vec::new()));
-        results.push((entry.result, entry.body));
+        results.push(entry);
     }
-    let mut report = Report { lanes: Vec::new() };
-    let mut bodies = Vec::new();
-    for (lane, (endpoint, results)) in lanes {
-        let (results, responses): (Vec<_>, Vec<_>) = results.into_iter().unzip();
-        bodies.extend(responses);
-        report.lanes.push(LaneReport {
+    let mut due = Due {
+        tenant,
+        report: Report { lanes: Vec::new() },
+        bodies: Vec::new(),
+        types: Vec::new(),
+    };
+    for (lane, (endpoint, entries)) in lanes {
+        let mut results = Vec::with_capacity(entries.len());
+        for entry in entries {
+            results.push(entry.result);
+            due.bodies.push(entry.body);
+            due.types.push(entry.event_type);
+        }
+        due.report.lanes.push(LaneReport {
             endpoint,
             results,
             last: is_last(lane),
         });
     }
-    (report, bodies)
+    due
 }
 
 #[cfg(test)]
@@ -147,18 +171,20 @@ mod tests {
             status: Some(200),
             cause: None,
             retry_after_ms: None,
+            schedule: None,
         };
         Entry {
             lane,
             endpoint: 7,
             result,
             body: vec![u8::try_from(number).unwrap_or_default()],
+            event_type: Some((OrganisationId([9; 20]), format!("type.{number}"))),
         }
     }
 
     fn tenants_due(results: &mut Results, done: &[TenantId]) -> Vec<TenantId> {
         let due = std::iter::from_fn(|| results.due(|tenant| done.contains(&tenant), |_| true));
-        due.map(|(tenant, ..)| tenant).collect()
+        due.map(|due| due.tenant).collect()
     }
 
     #[test]
@@ -177,7 +203,7 @@ mod tests {
         assert!(tenants_due(&mut results, &[]).is_empty());
         results.ripen(ONE, gathering);
         let due = results.due(|_| false, |_| false);
-        let report = due.map(|(_, report, _)| report);
+        let report = due.map(|due| due.report);
         let lane = report.as_ref().and_then(|report| report.lanes.first());
         assert_eq!(lane.map(|lane| (lane.results.len(), lane.last)), Some((2, false)));
     }
@@ -210,9 +236,16 @@ mod tests {
         for (lane, number) in [(1, 1), (0, 2), (1, 3)] {
             results.add(ONE, entry(lane, number));
         }
-        let (_, report, bodies) = results
+        let Due {
+            report,
+            bodies,
+            types,
+            ..
+        } = results
             .due(|_| true, |lane| lane == 0)
             .unwrap_or_else(|| panic!("none"));
+        let types: Vec<String> = types.into_iter().flatten().map(|(_, name)| name).collect();
+        assert_eq!(types, ["type.2", "type.1", "type.3"]);
         let numbers: Vec<u64> = report
             .lanes
             .iter()
@@ -233,7 +266,12 @@ mod tests {
         let lasts = |results: &mut Results| {
             let due = results.due(|_| true, |_| true);
             results.reported(ONE);
-            due.and_then(|(_, report, _)| report.lanes.first().map(|lane| (lane.results.len(), lane.last)))
+            due.and_then(|due| {
+                due.report
+                    .lanes
+                    .first()
+                    .map(|lane| (lane.results.len(), lane.last))
+            })
         };
         assert_eq!(lasts(&mut results), Some((500, false)));
         assert_eq!(lasts(&mut results), Some((1, true)));

@@ -14,6 +14,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use postern_domain::id::{MessageId, TenantId};
 use postern_domain::wire::call::{Bodies, Caller};
+use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::SendResult;
 use serde_json::json;
 use worker::{Env, QueueContentType, RawMessageBuilder};
@@ -94,7 +95,9 @@ impl<'a> Run<'a> {
 
     /// A lane more, with the slip of the queue's message that it came in, if it came in one.
     pub(super) fn add(&mut self, lane: OpenLane, slip: Option<Rc<Slip>>) {
-        let number = self.turns.add(lane.key, lane.head.concurrency, lane.waiting());
+        let number = self
+            .turns
+            .add(lane.key, lane.head.concurrency, lane.head.ordered, lane.waiting());
         let lane = Rc::new(lane);
         if let Err(cause) = lane.route {
             // Nowhere to send: that is each delivery's result, and no try of this message would change it.
@@ -104,7 +107,7 @@ impl<'a> Run<'a> {
             let now = clock::now();
             for handout in &lane.head.deliveries {
                 let result = not_sent(&lane, handout, cause, now);
-                self.add_result(number, &lane, result, Vec::new());
+                self.add_result(number, &lane, handout, result, Vec::new());
             }
         }
         self.lanes.push((lane, slip));
@@ -148,7 +151,7 @@ impl<'a> Run<'a> {
             due.push(report);
         }
         for due in due {
-            let (env, tenant) = (self.env, due.0);
+            let (env, tenant) = (self.env, due.tenant);
             self.start(async move {
                 let lanes = AssertUnwindSafe(report(env, due)).catch_unwind().await;
                 Event::Reported {
@@ -209,8 +212,17 @@ impl<'a> Run<'a> {
         let pace = if quick { Pace::Quick } else { Pace::Slow };
         self.turns.ended(number, index, pace);
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
+        let arrived = result.as_ref().is_some_and(|(result, _)| result.cause.is_none());
+        if !arrived && lane.as_ref().is_some_and(|lane| lane.head.ordered) {
+            self.turns.release(number); // what stands behind it waits
+        }
         match (lane, result) {
-            (Some(lane), Some((result, body))) => self.add_result(number, &lane, result, body),
+            (Some(lane), Some((result, body))) => {
+                // What was sent stands in its lane.
+                if let Some(handout) = lane.head.deliveries.get(index) {
+                    self.add_result(number, &lane, handout, result, body);
+                }
+            }
             (lane, _) => {
                 let tenant = lane.map(|lane| lane.key.0);
                 log::error("send_panicked", json!({ "tenant": tenant }));
@@ -218,13 +230,22 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn add_result(&mut self, number: usize, lane: &OpenLane, result: SendResult, body: Vec<u8>) {
+    fn add_result(
+        &mut self,
+        number: usize,
+        lane: &OpenLane,
+        handout: &Handout,
+        result: SendResult,
+        body: Vec<u8>,
+    ) {
         let (tenant, endpoint) = lane.key;
+        let event_type = lane.head.organisation.zip(handout.event_type.clone());
         let entry = Entry {
             lane: number,
             endpoint,
             result,
             body,
+            event_type,
         };
         if let Some(gathering) = self.results.add(tenant, entry) {
             self.clock(GATHER_MS, Event::Gathered { tenant, gathering });

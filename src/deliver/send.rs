@@ -79,6 +79,7 @@ fn result(lane: &OpenLane, handout: &Handout, started_at: Millis) -> SendResult 
         status: None,
         cause: None,
         retry_after_ms: None,
+        schedule: None,
     }
 }
 

@@ -99,6 +99,7 @@ pub(super) struct Turns {
 struct Queued {
     endpoint: EndpointKey,
     concurrency: usize,
+    ordered: bool,
     waiting: VecDeque<Waiting>,
     /// Places whose body was fetched, until their send has ended.
     fetched: Vec<usize>,
@@ -129,12 +130,24 @@ impl Turns {
     }
 
     /// A lane more; its number is its place among those that were added.
-    pub(super) fn add(&mut self, endpoint: EndpointKey, concurrency: u8, waiting: Vec<Waiting>) -> usize {
+    /// `ordered`: nothing of it is sent after one that was not.
+    pub(super) fn add(
+        &mut self,
+        endpoint: EndpointKey,
+        concurrency: u8,
+        ordered: bool,
+        waiting: Vec<Waiting>,
+    ) -> usize {
         self.endpoints.entry(endpoint).or_default();
         self.tenants.entry(endpoint.0).or_default();
         self.lanes.push(Queued {
             endpoint,
-            concurrency: usize::from(concurrency.max(1)),
+            concurrency: if ordered {
+                1
+            } else {
+                usize::from(concurrency.max(1))
+            },
+            ordered,
             waiting: waiting.into(),
             fetched: Vec::new(),
             fetching: 0,
@@ -190,6 +203,17 @@ impl Turns {
         };
         queued.fetching = 0;
         let mut waiting = std::mem::take(&mut queued.waiting);
+        let missing = |index: &usize| wanted.contains(index) && !found.contains(index);
+        if queued.ordered
+            && let Some(end) = waiting.iter().position(|waiting| missing(&waiting.index))
+        {
+            // What stands behind one that cannot be sent may not go before it.
+            let behind = waiting.split_off(end);
+            let kept = |fetched: &usize| behind.iter().all(|waiting| waiting.index != *fetched);
+            let before = queued.fetched.len();
+            queued.fetched.retain(kept);
+            self.held = self.held.saturating_sub(before - queued.fetched.len());
+        }
         waiting.retain(|waiting| !wanted.contains(&waiting.index) || found.contains(&waiting.index));
         for waiting in &mut waiting {
             if found.contains(&waiting.index) {
@@ -262,6 +286,12 @@ impl Turns {
                 if let Some(at) = queued.fetched.iter().position(|fetched| *fetched == index) {
                     queued.fetched.swap_remove(at);
                     self.held = self.held.saturating_sub(1);
+                }
+                if queued.ordered {
+                    // All behind it go the same way, one by one: each is as late as the ledger finds them to be.
+                    for waiting in &mut queued.waiting {
+                        waiting.until = Millis(0);
+                    }
                 }
                 return Some(Turn::Drop { lane, index });
             }
@@ -380,11 +410,11 @@ mod tests {
     #[test]
     fn a_delivery_whose_lease_is_too_short_is_dropped_even_when_no_permit_is_free() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 16, waiting(PERMITS));
+        turns.add(endpoint(1, 1), 16, false, waiting(PERMITS));
         while turns.next(NOW).is_some() {}
         let mut overdue = waiting(1);
         overdue[0].until = NOW.plus(19_999);
-        let lane = turns.add(endpoint(2, 1), 16, overdue);
+        let lane = turns.add(endpoint(2, 1), 16, false, overdue);
         assert_eq!(turns.next(NOW), Some(Turn::Drop { lane, index: 0 }));
         assert!(turns.lane_done(lane));
     }
@@ -392,7 +422,7 @@ mod tests {
     #[test]
     fn the_lease_is_looked_at_again_when_the_permit_comes() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 1, waiting(2));
+        turns.add(endpoint(1, 1), 1, false, waiting(2));
         assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index: 0 }));
         assert_eq!(turns.next(NOW), None);
         turns.ended(0, 0, Pace::Slow);
@@ -403,7 +433,7 @@ mod tests {
     #[test]
     fn a_lanes_concurrency_holds_even_if_permits_are_free() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 2, waiting(5));
+        turns.add(endpoint(1, 1), 2, false, waiting(5));
         assert!(turns.next(NOW).is_some());
         assert!(turns.next(NOW).is_some());
         assert_eq!(turns.next(NOW), None);
@@ -412,7 +442,7 @@ mod tests {
     #[test]
     fn an_endpoint_alone_uses_every_permit() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 16, waiting(32));
+        turns.add(endpoint(1, 1), 16, false, waiting(32));
         assert_eq!(std::iter::from_fn(|| turns.next(NOW)).count(), PERMITS);
     }
 
@@ -422,7 +452,7 @@ mod tests {
             let mut turns = Turns::new(DEADLINE_MS);
             let mut takes = Vec::new();
             for number in 0..12 {
-                turns.add(endpoint(1, number), 16, waiting(deliveries));
+                turns.add(endpoint(1, number), 16, false, waiting(deliveries));
                 takes.push(if number < 6 { DEADLINE_MS } else { 20 });
             }
             let ended = run(turns, &takes);
@@ -442,7 +472,7 @@ mod tests {
         let mut turns = Turns::new(DEADLINE_MS);
         let mut takes = Vec::new();
         for number in 0..12 {
-            turns.add(endpoint(1, number), 16, waiting(1));
+            turns.add(endpoint(1, number), 16, false, waiting(1));
             takes.push(if number < 6 { 20 } else { DEADLINE_MS });
         }
         let ended = run(turns, &takes);
@@ -452,9 +482,9 @@ mod tests {
     #[test]
     fn one_hanging_endpoint_with_a_full_lane_keeps_no_neighbour_waiting() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 16, waiting(32));
-        turns.add(endpoint(1, 2), 16, waiting(32));
-        turns.add(endpoint(2, 1), 16, waiting(32));
+        turns.add(endpoint(1, 1), 16, false, waiting(32));
+        turns.add(endpoint(1, 2), 16, false, waiting(32));
+        turns.add(endpoint(2, 1), 16, false, waiting(32));
         let ended = run(turns, &[DEADLINE_MS, 20, 20]);
         assert_eq!(ended[1].len() + ended[2].len(), 64);
         assert!(ended[1].iter().chain(&ended[2]).all(|at| *at < 2000));
@@ -464,9 +494,9 @@ mod tests {
     fn a_tenant_with_many_lanes_has_no_more_turns_than_one_with_one() {
         let mut turns = Turns::new(DEADLINE_MS);
         for number in 0..10 {
-            turns.add(endpoint(1, number), 16, waiting(8));
+            turns.add(endpoint(1, number), 16, false, waiting(8));
         }
-        turns.add(endpoint(2, 1), 16, waiting(8));
+        turns.add(endpoint(2, 1), 16, false, waiting(8));
         let ended = run(turns, &[20; 11]);
         // 16 sends of both, five at a time, and the last wave.
         assert!(ended[10].iter().all(|at| *at <= 20 * 5), "{:?}", ended[10]);
@@ -475,7 +505,7 @@ mod tests {
     #[test]
     fn a_lane_that_is_released_is_done_and_sends_nothing() {
         let mut turns = Turns::new(DEADLINE_MS);
-        let lane = turns.add(endpoint(1, 1), 16, waiting(3));
+        let lane = turns.add(endpoint(1, 1), 16, false, waiting(3));
         turns.release(lane);
         assert_eq!(turns.next(NOW), None);
         assert!(turns.lane_done(lane));
@@ -488,7 +518,7 @@ mod tests {
         for waiting in &mut large {
             waiting.here = false;
         }
-        let lane = turns.add(endpoint(1, 1), 1, large);
+        let lane = turns.add(endpoint(1, 1), 1, false, large);
         assert_eq!(turns.wanted(), Some((lane, vec![0, 1])));
         turns.release(lane);
         turns.came(lane, &[0, 1], &[0, 1]);
@@ -499,8 +529,8 @@ mod tests {
     #[test]
     fn after_the_hand_over_only_what_surely_ends_in_the_time_left_is_begun() {
         let mut turns = Turns::new(DEADLINE_MS);
-        turns.add(endpoint(1, 1), 1, waiting(3)); // has not answered
-        turns.add(endpoint(1, 2), 1, waiting(3)); // answers quickly
+        turns.add(endpoint(1, 1), 1, false, waiting(3)); // has not answered
+        turns.add(endpoint(1, 2), 1, false, waiting(3)); // answers quickly
         assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index: 0 }));
         assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 1, index: 0 }));
         turns.ended(1, 0, Pace::Quick);
@@ -519,7 +549,7 @@ mod tests {
         for waiting in &mut large {
             waiting.here = false;
         }
-        turns.add(endpoint(1, 1), 1, large);
+        turns.add(endpoint(1, 1), 1, false, large);
         assert_eq!(turns.next(NOW), None);
         let (lane, wanted) = turns.wanted().unwrap_or_default();
         assert_eq!((lane, wanted.len()), (0, BODIES_A_CALL));
@@ -535,7 +565,7 @@ mod tests {
         let mut turns = Turns::new(DEADLINE_MS);
         let mut large = waiting(1);
         large[0].here = false;
-        turns.add(endpoint(1, 1), 1, large);
+        turns.add(endpoint(1, 1), 1, false, large);
         assert_eq!(turns.wanted(), Some((0, vec![0])));
         assert!(!turns.lane_done(0));
         turns.came(0, &[0], &[]);
@@ -551,7 +581,7 @@ mod tests {
             for waiting in &mut large {
                 waiting.here = false;
             }
-            turns.add(endpoint(1, number), 1, large);
+            turns.add(endpoint(1, number), 1, false, large);
         }
         let mut calls = Vec::new();
         while let Some(call) = turns.wanted() {

@@ -3,14 +3,27 @@
 //! A token is a JWT under HMAC-SHA256, in the form that Svix's server and clients use: `sub` is an organisation, or a
 //! tenant with its organisation in `org`. No other algorithm is taken, whatever a token's header asks for. What a token
 //! says is believed only when signature, time and claims all hold.
+//!
+//! A token that may use only part of its authority ([`Grant`]) is of another kind: its header's `typ` says which, and it
+//! is signed with a key that is derived for that kind. So none passes for another kind, and a release that does not know
+//! the kind refuses it.
 
+mod grant;
+
+pub use grant::{Capability, Grant, Need, Portal, Scope};
+
+use std::collections::BTreeSet;
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use hkdf::Hkdf;
 use jwt_compact::alg::{Hs256, Hs256Key};
 use jwt_compact::{AlgorithmExt as _, Claims, Header, UntrustedToken, ValidationError};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use sha2::Sha256;
 
+use crate::digest;
 use crate::id::{OrganisationId, TenantId};
 use crate::time::Millis;
 
@@ -34,6 +47,38 @@ pub enum Authority {
     },
 }
 
+/// A token that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// For whom it is.
+    pub authority: Authority,
+    /// How much of that it may use.
+    pub grant: Grant,
+    /// When it was issued; 0: it does not say.
+    pub issued_at: Millis,
+    /// When it ends; none: it does not.
+    pub expires_at: Option<Millis>,
+    /// The session that it was issued for.
+    pub session: Option<String>,
+    /// What it is known by where tokens are revoked: a digest of all that is signed.
+    pub name: String,
+}
+
+/// A token that is to be issued, for part of what a tenant's authority allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restricted<'a> {
+    /// Whose tenant.
+    pub organisation: OrganisationId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// How much it may use.
+    pub grant: &'a Grant,
+    /// Random: two tokens are never alike.
+    pub id: &'a str,
+    /// The session that it is issued for.
+    pub session: Option<&'a str>,
+}
+
 /// The secrets that tokens are signed with.
 #[derive(Clone)]
 pub struct JwtKeys {
@@ -46,6 +91,36 @@ pub struct JwtKeys {
 struct JwtKey {
     kid: Option<String>,
     key: Hs256Key,
+    portal: Hs256Key,
+    scoped: Hs256Key,
+    one_time: Hs256Key,
+}
+
+/// Which key a token is signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Whole,
+    Portal,
+    Scoped,
+    OneTime,
+}
+
+impl Kind {
+    /// Any other `typ` is left alone, as Svix's server leaves it.
+    fn of(token_type: Option<&str>) -> Self {
+        let named = |kind: &Self| token_type == Some(kind.token_type());
+        let restricted = [Self::Portal, Self::Scoped, Self::OneTime];
+        restricted.into_iter().find(named).unwrap_or(Self::Whole)
+    }
+
+    const fn token_type(self) -> &'static str {
+        match self {
+            Self::Whole => "JWT",
+            Self::Portal => "portal+jwt",
+            Self::Scoped => "scoped+jwt",
+            Self::OneTime => "once+jwt",
+        }
+    }
 }
 
 /// Why a text gives no keys. Never says what was in it.
@@ -151,8 +226,8 @@ impl JwtKeys {
     /// What the token allows at `now`. A token without `exp` does not expire; one whose `exp` cannot be read is refused.
     ///
     /// A token that names a key is checked with that key alone.
-    pub fn verify(&self, token: &str, now: Millis) -> Result<Authority, InvalidToken> {
-        let token = UntrustedToken::<Extensions>::try_from(token).map_err(|_| InvalidToken::Malformed)?;
+    pub fn verify(&self, text: &str, now: Millis) -> Result<Token, InvalidToken> {
+        let token = UntrustedToken::<Extensions>::try_from(text).map_err(|_| InvalidToken::Malformed)?;
         if token.algorithm() != "HS256" || token.header().other_fields.crit.is_some() {
             return Err(InvalidToken::Algorithm);
         }
@@ -160,30 +235,86 @@ impl JwtKeys {
             None => &self.first,
             Some(kid) => self.find(kid).ok_or(InvalidToken::UnknownKey)?,
         };
-        let token = Hs256
-            .validator::<Subject>(&key.key)
-            .validate(&token)
-            .map_err(|error| match error {
-                ValidationError::MalformedClaims(_) => InvalidToken::Claims,
-                _ => InvalidToken::Signature,
-            })?;
-        check_time(token.claims(), now)?;
-        token.claims().custom.authority()
+        let kind = Kind::of(token.header().token_type.as_deref());
+        let key = key.of(kind);
+        // The signature stands behind the last point: what is before it cannot be written in another way.
+        let signed = text.rsplit_once('.').map_or(text, |(signed, _)| signed);
+        let name = digest::of(signed.as_bytes());
+        if kind == Kind::Whole {
+            let claims = checked::<Subject>(&token, key, now)?;
+            return Ok(Token {
+                authority: claims.custom.authority()?,
+                grant: Grant::Whole,
+                issued_at: claims.issued_at.and_then(millis).unwrap_or_default(),
+                expires_at: claims.expiration.and_then(millis),
+                session: None,
+                name,
+            });
+        }
+        let claims = checked::<RestrictedClaims>(&token, key, now)?;
+        let expires_at = claims.expiration.and_then(millis);
+        let custom = claims.custom;
+        let grant = custom.grant(kind)?;
+        Ok(Token {
+            authority: custom.authority()?,
+            grant,
+            issued_at: custom.ims,
+            expires_at,
+            session: custom.sid,
+            name,
+        })
     }
 
     /// A token for `authority` that is valid from `now` on for `ttl_seconds`, signed with the first key.
     pub fn issue(&self, authority: &Authority, now: Millis, ttl_seconds: u64) -> Result<String, CannotIssue> {
+        self.sign(Kind::Whole, Subject::of(authority), now, ttl_seconds)
+    }
+
+    /// A token for part of what a tenant's authority allows; [`Grant::Whole`] is none.
+    pub fn issue_restricted(
+        &self,
+        token: &Restricted<'_>,
+        now: Millis,
+        ttl_seconds: u64,
+    ) -> Result<String, CannotIssue> {
+        let (kind, portal, scopes) = match token.grant {
+            Grant::Whole => return Err(CannotIssue),
+            Grant::Portal(portal) => (Kind::Portal, Some(portal), None),
+            Grant::OneTime(portal) => (Kind::OneTime, Some(portal), None),
+            Grant::Scoped(scopes) => (Kind::Scoped, None, Some(scopes)),
+        };
+        let words = |capability: &Capability| capability.as_str().to_owned();
+        let claims = RestrictedClaims {
+            sub: token.tenant.to_string(),
+            org: token.organisation,
+            jti: token.id.to_owned(),
+            ims: now,
+            sid: token.session.map(str::to_owned),
+            cap: portal.map(|portal| portal.capabilities.iter().map(words).collect()),
+            flags: portal.map(|portal| portal.feature_flags.clone()),
+            scp: scopes.map(|scopes| scopes.iter().map(|scope| scope.as_str().to_owned()).collect()),
+        };
+        self.sign(kind, claims, now, ttl_seconds)
+    }
+
+    fn sign<T: Serialize>(
+        &self,
+        kind: Kind,
+        claims: T,
+        now: Millis,
+        ttl_seconds: u64,
+    ) -> Result<String, CannotIssue> {
         let date = |seconds: u64| {
             let seconds = i64::try_from(seconds).map_err(|_| CannotIssue)?;
             DateTime::<Utc>::from_timestamp(seconds, 0).ok_or(CannotIssue)
         };
-        let mut claims = Claims::new(Subject::of(authority));
+        let mut claims = Claims::new(claims);
         claims.issued_at = Some(date(now.seconds())?);
         claims.expiration = Some(date(now.seconds().saturating_add(ttl_seconds))?);
-        let mut header = Header::empty().with_token_type("JWT");
+        let mut header = Header::empty().with_token_type(kind.token_type());
         header.key_id.clone_from(&self.first.kid);
         Hs256
-            .token(&header, &claims, &self.first.key)
+            .token(&header, &claims, self.first.of(kind))
             .map_err(|_| CannotIssue)
     }
 
@@ -213,11 +344,53 @@ impl JwtKey {
         if secret.trim() != secret {
             return Err(InvalidJwtKeys::Blank);
         }
+        let derived = |kind: Kind| {
+            let mut bytes = [0; 32];
+            Hkdf::<Sha256>::new(Some(b"postern/token/v1"), secret.as_bytes())
+                .expand(kind.token_type().as_bytes(), &mut bytes)
+                .map_err(|_| InvalidJwtKeys::Short) // 32 bytes are never too many to derive
+                .map(|()| Hs256Key::new(bytes))
+        };
         Ok(Self {
             kid,
             key: Hs256Key::new(secret),
+            portal: derived(Kind::Portal)?,
+            scoped: derived(Kind::Scoped)?,
+            one_time: derived(Kind::OneTime)?,
         })
     }
+
+    const fn of(&self, kind: Kind) -> &Hs256Key {
+        match kind {
+            Kind::Whole => &self.key,
+            Kind::Portal => &self.portal,
+            Kind::Scoped => &self.scoped,
+            Kind::OneTime => &self.one_time,
+        }
+    }
+}
+
+/// The claims of a token whose signature and times hold.
+fn checked<T: Serialize + DeserializeOwned>(
+    token: &UntrustedToken<'_, Extensions>,
+    key: &Hs256Key,
+    now: Millis,
+) -> Result<Claims<T>, InvalidToken> {
+    let token = Hs256
+        .validator::<T>(key)
+        .validate(token)
+        .map_err(|error| match error {
+            ValidationError::MalformedClaims(_) => InvalidToken::Claims,
+            _ => InvalidToken::Signature,
+        })?;
+    check_time(token.claims(), now)?;
+    let (_, claims) = token.into_parts();
+    Ok(claims)
+}
+
+/// `None` for a date before 1970.
+fn millis(date: DateTime<Utc>) -> Option<Millis> {
+    u64::try_from(date.timestamp_millis()).ok().map(Millis)
 }
 
 /// One key in the list. Has no `Debug`: it is a secret.
@@ -275,6 +448,55 @@ impl Subject {
     }
 }
 
+/// The claims of a token that may use only part of a tenant's authority. Ours alone: read strictly, but for words of a
+/// later release, which open nothing here.
+#[derive(Serialize, Deserialize)]
+struct RestrictedClaims {
+    sub: String,
+    org: OrganisationId,
+    jti: String,
+    /// `iat` in milliseconds: who expires all tokens and issues one in the same second means the ones before.
+    ims: Millis,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cap: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flags: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scp: Option<Vec<String>>,
+}
+
+impl RestrictedClaims {
+    fn authority(&self) -> Result<Authority, InvalidToken> {
+        let tenant = self.sub.parse().map_err(|_| InvalidToken::Claims)?;
+        Ok(Authority::Tenant {
+            organisation: self.org,
+            tenant,
+        })
+    }
+
+    fn grant(&self, kind: Kind) -> Result<Grant, InvalidToken> {
+        let named = |word: &str| Capability::ALL.into_iter().find(|one| one.as_str() == word);
+        let portal = || Portal {
+            capabilities: self.cap.iter().flatten().filter_map(|word| named(word)).collect(),
+            feature_flags: self.flags.clone().unwrap_or_default(),
+        };
+        let is_scope = |word: &String| word == Scope::MessageCreate.as_str();
+        match kind {
+            Kind::Whole => Err(InvalidToken::Claims),
+            Kind::Portal => Ok(Grant::Portal(portal())),
+            Kind::OneTime => Ok(Grant::OneTime(portal())),
+            Kind::Scoped => {
+                let scopes = self.scp.iter().flatten().filter(|word| is_scope(word));
+                Ok(Grant::Scoped(
+                    scopes.map(|_| Scope::MessageCreate).collect::<BTreeSet<_>>(),
+                ))
+            }
+        }
+    }
+}
+
 /// Compared as numbers: the library's own check subtracts from a date, which a date at the edge of the calendar does
 /// not survive.
 fn check_time<T>(claims: &Claims<T>, now: Millis) -> Result<(), InvalidToken> {
@@ -315,6 +537,12 @@ mod tests {
     const ORGANISATION: &str = "org_23rb8YdGqMT0qIzpgGwdXfHirMu";
     const TENANT: &str = "app_23rb8YdGqMT0qIzpgGwdXfHirMu";
 
+    impl JwtKeys {
+        fn authority_of(&self, token: &str, now: Millis) -> Result<Authority, InvalidToken> {
+            self.verify(token, now).map(|token| token.authority)
+        }
+    }
+
     fn organisation() -> Authority {
         Authority::Organisation(ORGANISATION.parse().unwrap())
     }
@@ -353,7 +581,7 @@ mod tests {
     }
 
     fn verified(claims: &str) -> Result<Authority, InvalidToken> {
-        one_key().verify(&signed(r#"{"alg":"HS256","typ":"JWT"}"#, claims, SECRET), NOW)
+        one_key().authority_of(&signed(r#"{"alg":"HS256","typ":"JWT"}"#, claims, SECRET), NOW)
     }
 
     fn verified_with(more: &Value) -> Result<Authority, InvalidToken> {
@@ -458,7 +686,7 @@ mod tests {
             // Even with a signature that would hold under HS256.
             for token in [signed(&header, &claims, SECRET), unsigned(&header, &claims) + "."] {
                 assert_eq!(
-                    one_key().verify(&token, NOW),
+                    one_key().authority_of(&token, NOW),
                     Err(InvalidToken::Algorithm),
                     "{alg}"
                 );
@@ -472,7 +700,7 @@ mod tests {
         let mut mac = Hmac::<Sha512>::new_from_slice(SECRET.as_bytes()).unwrap();
         mac.update(signed.as_bytes());
         let token = format!("{signed}.{}", base64(mac.finalize().into_bytes()));
-        assert_eq!(one_key().verify(&token, NOW), Err(InvalidToken::Algorithm));
+        assert_eq!(one_key().authority_of(&token, NOW), Err(InvalidToken::Algorithm));
     }
 
     #[test]
@@ -480,7 +708,7 @@ mod tests {
         let claims = json!({"sub": ORGANISATION}).to_string();
         for crit in ["[\"b64\"]", "[]", "null", "\"b64\""] {
             let header = format!(r#"{{"alg":"HS256","crit":{crit},"b64":false}}"#);
-            let verdict = one_key().verify(&signed(&header, &claims, SECRET), NOW);
+            let verdict = one_key().authority_of(&signed(&header, &claims, SECRET), NOW);
             assert_eq!(verdict, Err(InvalidToken::Algorithm), "{crit}");
         }
     }
@@ -490,7 +718,7 @@ mod tests {
         let header = r#"{"alg":"HS256"}"#;
         let claims = json!({"sub": ORGANISATION}).to_string();
         let good = signed(header, &claims, SECRET);
-        assert_eq!(one_key().verify(&good, NOW), Ok(organisation()));
+        assert_eq!(one_key().authority_of(&good, NOW), Ok(organisation()));
         let short = &good[..good.len() - 3];
         for token in [
             short,
@@ -498,7 +726,7 @@ mod tests {
             &signed(header, &claims, OTHER),
         ] {
             assert_eq!(
-                one_key().verify(token, NOW),
+                one_key().authority_of(token, NOW),
                 Err(InvalidToken::Signature),
                 "{token}"
             );
@@ -509,7 +737,7 @@ mod tests {
     fn kid_chooses_the_key_and_nothing_else_is_tried() {
         let claims = json!({"sub": ORGANISATION}).to_string();
         let verdict = |keys: &JwtKeys, header: Value, secret| {
-            keys.verify(&signed(&header.to_string(), &claims, secret), NOW)
+            keys.authority_of(&signed(&header.to_string(), &claims, secret), NOW)
         };
         let named = |kid: &str| json!({"alg": "HS256", "kid": kid});
         let keys = two_keys();
@@ -549,7 +777,7 @@ mod tests {
             &format!("Bearer {good}"),
         ] {
             assert_eq!(
-                one_key().verify(token, NOW),
+                one_key().authority_of(token, NOW),
                 Err(InvalidToken::Malformed),
                 "{token}"
             );
@@ -566,11 +794,92 @@ mod tests {
         assert_eq!(part(0), json!({"alg": "HS256", "typ": "JWT", "kid": "b"}));
         let claims = json!({"sub": TENANT, "org": ORGANISATION, "iat": 1_700_000_000, "exp": 1_700_000_060});
         assert_eq!(part(1), claims);
-        assert_eq!(two_keys().verify(&token, NOW.plus(60_000)), Ok(tenant()));
+        assert_eq!(two_keys().authority_of(&token, NOW.plus(60_000)), Ok(tenant()));
         assert_eq!(
-            two_keys().verify(&token, NOW.plus(65_000)),
+            two_keys().authority_of(&token, NOW.plus(65_000)),
             Err(InvalidToken::Expired)
         );
+    }
+
+    fn restricted(grant: &Grant) -> String {
+        let token = Restricted {
+            organisation: ORGANISATION.parse().unwrap(),
+            tenant: TENANT.parse().unwrap(),
+            grant,
+            id: "an id",
+            session: Some("one"),
+        };
+        one_key().issue_restricted(&token, NOW, 60).unwrap()
+    }
+
+    fn grants() -> [Grant; 3] {
+        let portal = Portal {
+            capabilities: [Capability::ViewBase, Capability::CreateAttempts].into(),
+            feature_flags: vec!["beta".to_owned()],
+        };
+        [
+            Grant::Portal(portal.clone()),
+            Grant::OneTime(portal),
+            Grant::Scoped([Scope::MessageCreate].into()),
+        ]
+    }
+
+    #[test]
+    fn a_restricted_token_says_what_it_was_issued_for() {
+        for grant in grants() {
+            let token = one_key().verify(&restricted(&grant), NOW).unwrap();
+            assert_eq!((token.authority, &token.grant), (tenant(), &grant));
+            assert_eq!(token.session.as_deref(), Some("one"));
+            assert_eq!((token.issued_at, token.expires_at), (NOW, Some(NOW.plus(60_000))));
+        }
+    }
+
+    #[test]
+    fn a_token_of_one_kind_passes_for_none_of_another() {
+        for grant in grants() {
+            let token = restricted(&grant);
+            let claims = token.split('.').nth(1).unwrap();
+            let claims = String::from_utf8(URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+            let own = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+            let own: Value = serde_json::from_slice(&own).unwrap();
+            for kind in ["JWT", "portal+jwt", "scoped+jwt", "once+jwt"] {
+                if own["typ"] == kind {
+                    continue;
+                }
+                let header = json!({"alg": "HS256", "typ": kind}).to_string();
+                let signature = token.rsplit_once('.').unwrap().1;
+                let forged = format!("{}.{signature}", unsigned(&header, &claims));
+                let plain = signed(&own.to_string(), &claims, SECRET);
+                for token in [forged, plain] {
+                    assert_eq!(
+                        one_key().verify(&token, NOW),
+                        Err(InvalidToken::Signature),
+                        "{kind}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn two_tokens_are_never_known_by_one_name_and_one_keeps_its_name() {
+        let [portal, one_time, scoped] = grants().map(|grant| restricted(&grant));
+        let name = |token: &str| one_key().verify(token, NOW).unwrap().name;
+        assert_eq!(name(&portal), name(&portal));
+        assert_ne!(name(&portal), name(&one_time));
+        assert_ne!(name(&portal), name(&scoped));
+    }
+
+    #[test]
+    fn a_whole_token_is_not_issued_as_a_restricted_one() {
+        let token = Restricted {
+            organisation: ORGANISATION.parse().unwrap(),
+            tenant: TENANT.parse().unwrap(),
+            grant: &Grant::Whole,
+            id: "an id",
+            session: None,
+        };
+        assert_eq!(one_key().issue_restricted(&token, NOW, 60), Err(CannotIssue));
     }
 
     #[test]
@@ -640,7 +949,7 @@ mod tests {
                 tenant: TenantId(tenant),
             });
             let token = two_keys().issue(&authority, Millis(now), ttl).unwrap();
-            let verdict = two_keys().verify(&token, Millis(now).plus(later * 1000));
+            let verdict = two_keys().authority_of(&token, Millis(now).plus(later * 1000));
             prop_assert_eq!(verdict, if later < ttl + 5 { Ok(authority) } else { Err(InvalidToken::Expired) });
         }
 
@@ -650,15 +959,15 @@ mod tests {
             let at = at.index(token.len());
             let changed = format!("{}{to}{}", &token[..at], &token[at + 1..]);
             prop_assume!(changed != token);
-            prop_assert!(one_key().verify(&changed, NOW).is_err());
+            prop_assert!(one_key().authority_of(&changed, NOW).is_err());
         }
 
         #[test]
         fn no_text_makes_the_parsers_panic(text in ".*", parts in "[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}\\.[A-Za-z0-9_-]{0,40}") {
             let _ = JwtKeys::parse(&text);
             let _ = JwtKeys::parse(&format!("[{text}"));
-            let _ = one_key().verify(&text, NOW);
-            let _ = one_key().verify(&parts, NOW);
+            let _ = one_key().authority_of(&text, NOW);
+            let _ = one_key().authority_of(&parts, NOW);
         }
 
         #[test]

@@ -5,11 +5,13 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Page, PageOf};
 use serde::Deserialize;
+use wasm_bindgen::JsValue;
 
 use super::page::Reading;
 use super::{Directory, number, text};
 
-const COLUMNS: &str = "id, organisation, uid, name, metadata, throttle_rate, retry_schedule, alert_email, state, created_at, updated_at";
+const COLUMNS: &str = "id, organisation, uid, name, metadata, throttle_rate, retry_schedule, alert_email, \
+     retention_days, state, created_at, updated_at";
 
 /// Whether object and row agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -38,6 +40,8 @@ pub(crate) struct Application {
     pub(crate) retry_schedule: Option<String>,
     /// Whom to tell when an endpoint fails.
     pub(crate) alert_email: Option<String>,
+    /// A copy: the object owns it.
+    pub(crate) retention_days: Option<u16>,
     pub(crate) state: State,
     pub(crate) created_at: Millis,
     pub(crate) updated_at: Millis,
@@ -80,7 +84,7 @@ pub(crate) async fn find(
 /// Writes a new row, in state `creating`. False: the `uid` is taken.
 pub(crate) async fn insert(directory: &Directory, row: &Application) -> Result<bool, Problem> {
     let sql = format!(
-        "INSERT INTO application ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'creating', ?9, ?9) ON CONFLICT DO NOTHING"
+        "INSERT INTO application ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'creating', ?10, ?10) ON CONFLICT DO NOTHING"
     );
     let values = [
         text(Some(row.id.to_string())),
@@ -88,10 +92,10 @@ pub(crate) async fn insert(directory: &Directory, row: &Application) -> Result<b
         text(row.uid.as_ref().map(Uid::as_str)),
         text(Some(&row.name)),
         text(Some(&row.metadata)),
-        row.throttle_rate
-            .map_or(wasm_bindgen::JsValue::NULL, |rate| number(rate.into())),
+        small(row.throttle_rate),
         text(row.retry_schedule.as_ref()),
         text(row.alert_email.as_ref()),
+        small(row.retention_days),
         number(row.created_at.0),
     ];
     Ok(directory.change(&sql, &values).await? > 0)
@@ -100,19 +104,23 @@ pub(crate) async fn insert(directory: &Directory, row: &Application) -> Result<b
 /// Writes what may change of an active row. False: the `uid` is another's, or the row is gone.
 pub(crate) async fn update(directory: &Directory, row: &Application) -> Result<bool, Problem> {
     let sql = "UPDATE OR IGNORE application SET uid = ?2, name = ?3, metadata = ?4, throttle_rate = ?5, \
-               retry_schedule = ?6, alert_email = ?7, updated_at = ?8 WHERE id = ?1 AND state = 'active'";
+               retry_schedule = ?6, alert_email = ?7, retention_days = ?8, updated_at = ?9 WHERE id = ?1 AND state = 'active'";
     let values = [
         text(Some(row.id.to_string())),
         text(row.uid.as_ref().map(Uid::as_str)),
         text(Some(&row.name)),
         text(Some(&row.metadata)),
-        row.throttle_rate
-            .map_or(wasm_bindgen::JsValue::NULL, |rate| number(rate.into())),
+        small(row.throttle_rate),
         text(row.retry_schedule.as_ref()),
         text(row.alert_email.as_ref()),
+        small(row.retention_days),
         number(row.updated_at.0),
     ];
     Ok(directory.change(sql, &values).await? > 0)
+}
+
+fn small(value: Option<u16>) -> JsValue {
+    value.map_or(JsValue::NULL, |value| number(value.into()))
 }
 
 /// The object stands: the tenant can be seen from now on.

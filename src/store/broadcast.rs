@@ -56,30 +56,26 @@ impl State {
 pub(crate) async fn insert(directory: &Directory, task: &Task, content: &Content) -> Result<(), Problem> {
     let own = "INSERT INTO background_task (id, organisation, kind, state, data, created_at, updated_at) \
                VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?5)";
-    let own = directory.statement(
-        own,
-        &[
-            text(Some(&task.id)),
-            text(Some(task.organisation.to_string())),
-            text(Some(KIND)),
-            text(Some(&task.data)),
-            number(task.created_at.0),
-        ],
-    )?;
+    let task_values = vec![
+        text(Some(&task.id)),
+        text(Some(task.organisation.to_string())),
+        text(Some(KIND)),
+        text(Some(&task.data)),
+        number(task.created_at.0),
+    ];
     let published = "INSERT INTO broadcast (task, event_type, event_id, channels, hop, payload) \
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    let published = directory.statement(
-        published,
-        &[
-            text(Some(&task.id)),
-            text(Some(&content.event_type)),
-            text(content.event_id.as_ref()),
-            text(content.channels.as_ref()),
-            number(content.hop.into()),
-            text(Some(&content.payload)),
-        ],
-    )?;
-    directory.all_or_none(vec![own, published]).await
+    let content_values = vec![
+        text(Some(&task.id)),
+        text(Some(&content.event_type)),
+        text(content.event_id.as_ref()),
+        text(content.channels.as_ref()),
+        number(content.hop.into()),
+        text(Some(&content.payload)),
+    ];
+    directory
+        .all(&[(own, task_values), (published, content_values)])
+        .await
 }
 
 /// Running tasks that nobody has written since `before`.

@@ -5,8 +5,10 @@
 pub(crate) mod application;
 pub(crate) mod broadcast;
 pub(crate) mod event_type;
+pub(crate) mod exported;
 pub(crate) mod idempotency;
 pub(crate) mod page;
+pub(crate) mod revocation;
 pub(crate) mod uid;
 
 use postern_domain::problem::Problem;
@@ -58,9 +60,13 @@ impl Directory {
         Ok(meta.and_then(|meta| meta.changes).unwrap_or_default())
     }
 
-    /// Runs statements, all or none.
-    async fn all_or_none(&self, statements: Vec<D1PreparedStatement>) -> Result<(), Problem> {
-        let results = self.0.batch(statements).await.map_err(|error| broken(&error))?;
+    /// Runs statements in order, all or none.
+    async fn all(&self, statements: &[(&str, Vec<JsValue>)]) -> Result<(), Problem> {
+        let statements: Result<Vec<_>, Problem> = statements
+            .iter()
+            .map(|(sql, values)| self.statement(sql, values))
+            .collect();
+        let results = self.0.batch(statements?).await.map_err(|error| broken(&error))?;
         match results.iter().find_map(worker::D1Result::error) {
             Some(error) => Err(Problem::internal(format!("D1: {error}"))),
             None => Ok(()),

@@ -44,7 +44,7 @@ async function operations() {
   return Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.keys(methods)
       .filter((method) => ["get", "post", "put", "patch", "delete"].includes(method))
-      .map((method) => ({ method: method.toUpperCase(), path })),
+      .map((method) => ({ method: method.toUpperCase(), path, body: Boolean(methods[method].requestBody) })),
   );
 }
 
@@ -56,9 +56,12 @@ const filled = (path, { app, endpoint, source, message }) =>
     .replace("{msg_id}", message)
     .replace("{event_type_name}", "no.such.type");
 
-const takesBody = ({ method }) => ["POST", "PUT", "PATCH"].includes(method);
+const takesBody = ({ method, body = true }) => body && ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
-const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health");
+/** All but those that anybody may ask; a one-time token is an authority of its own, in the body. */
+const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health") && !path.endsWith("/one-time-token");
+/** Nothing in its body is required. */
+const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all"].some((end) => path.endsWith(end)) || path.includes("/app-portal-access/");
 
 /** No answer tells what only we may know. */
 function assertClean({ status, body }, what) {
@@ -85,14 +88,14 @@ for (const [what, body] of [
   ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
-      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email"]
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email", "expiry"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
 ]) {
   test(`a body that is ${what} is refused with its place, by every operation that takes one`, async () => {
     for (const operation of (await operations()).filter(takesBody).filter(isGuarded)) {
-      if (body === "" && operation.path.endsWith("/token/rotate")) continue; // nothing in its body is required
+      if (body === "" && mayBeEmpty(operation)) continue;
       const path = filled(operation.path, own);
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${operation.path}`);

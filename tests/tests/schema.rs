@@ -139,7 +139,11 @@ fn busy_life() -> Tenant {
                 event_id: Some(format!("e{round}")),
                 ..call
             },
-            2 => Accept { repeat: true, ..call },
+            2 => Accept {
+                repeat: true,
+                payload_hours: Some(1),
+                ..call
+            },
             _ => Accept {
                 idempotency: Some(idempotency(&format!("k{round}"), "b")),
                 ..call
@@ -240,7 +244,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due"];
+            let growing = ["message", "delivery", "attempt", "key_", "due", "payload_end"];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -282,6 +286,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "key_generation",
         "meta",
         "outbox",
+        "payload_end",
         "rejected",
         "segment",
         "source",

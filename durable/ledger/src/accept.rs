@@ -16,7 +16,7 @@ use crate::line::Line;
 use crate::memory::{Memory, message_id};
 use crate::ordered::{is_keyed, line_key};
 use crate::sql::{Sql, Value};
-use crate::{Ledger, Random};
+use crate::{Ledger, Random, payload};
 
 /// A first try that was on its way longer than this is refused: its sender has given up, and a repeat may have stood.
 const FIRST_TRY_MS: u64 = 30_000;
@@ -92,7 +92,7 @@ impl<S: Sql> Ledger<S> {
         let mut part = [0; 7];
         random.fill(&mut part);
         let id = message_id(sequence, time, &part);
-        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
+        let to_send = MessageToSend::new(id, &call.event_type, &call.content_type, call.hop, &body);
         let (owed, not_sent) = memory.matching(call);
         for endpoint in &owed {
             self.is_proven(*endpoint)?;
@@ -112,11 +112,13 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(|| Problem::internal("no segment"))?;
         let generation = memory.key_generations.last().map(|g| g.number);
         let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let payload_end = payload::ends_at(call.payload_hours, time);
         let lease_over = (!free.is_empty()).then(|| time.plus(lease));
         let wake = lease_over
             .into_iter()
             .chain(lines.iter().map(|line| line.opens_at))
             .chain(looked_at)
+            .chain(payload_end)
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -143,6 +145,9 @@ impl<S: Sql> Ledger<S> {
                     &statement,
                     &[(*endpoint).into(), line.as_str().into(), sequence.into()],
                 )?;
+            }
+            if let Some(at) = payload_end {
+                payload::insert(sql, at, sequence)?;
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
@@ -180,7 +185,7 @@ impl<S: Sql> Ledger<S> {
         let alone = matches!(self.armed, crate::Armed::No | crate::Armed::Unknown);
         alone.then(|| {
             self.retention_at(memory)
-                .unwrap_or_else(|| time.plus(self.settings.retention_ms))
+                .unwrap_or_else(|| time.plus(self.retention_ms()))
         })
     }
 

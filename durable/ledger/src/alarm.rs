@@ -28,12 +28,13 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 5] = [
+        let tasks: [(&'static str, Task<S>); 6] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
+            ("payloads", Self::expunge_payloads),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
@@ -71,6 +72,7 @@ impl<S: Sql> Ledger<S> {
         let due = self.sql.row("SELECT min(time) FROM due", &[])?;
         let due = due.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
         let due = due.filter(|time| *time < PARKED);
+        let payloads = self.payloads_at()?;
         let memory = self.memory()?;
         let parked = memory.parked.values().min().copied();
         let stored = memory.lines.values().filter(|line| line.stored);
@@ -81,6 +83,7 @@ impl<S: Sql> Ledger<S> {
             due,
             parked,
             lines,
+            payloads,
             self.retention_at(memory),
             memory.outbox.next_at(),
         ]

@@ -54,7 +54,7 @@ impl<S: Sql> Ledger<S> {
         self.authorise(&envelope)?;
         match envelope.call {
             Call::SetUp(_) => Err(Problem::internal("answered above")),
-            Call::Configure(call) => head(self.configure(call)),
+            Call::Configure(call) => head(self.configure(call, now)),
             Call::Wipe(call) => head(self.wipe(&call)),
             Call::Accept(call) => {
                 let source = call.source;

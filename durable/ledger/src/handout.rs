@@ -60,16 +60,18 @@ pub(crate) struct Outgoing {
 #[derive(Debug, Clone)]
 pub(crate) struct MessageToSend {
     pub(crate) id: MessageId,
+    pub(crate) event_type: String,
     pub(crate) content_type: String,
     pub(crate) hop: u8,
     pub(crate) body: Option<Rc<[u8]>>,
 }
 
 impl MessageToSend {
-    pub(crate) fn new(id: MessageId, content_type: &str, hop: u8, body: &[u8]) -> Self {
+    pub(crate) fn new(id: MessageId, event_type: &str, content_type: &str, hop: u8, body: &[u8]) -> Self {
         let body = (body.len() <= INLINE_BODY).then(|| Rc::from(body));
         Self {
             id,
+            event_type: event_type.to_owned(),
             content_type: content_type.to_owned(),
             hop,
             body,
@@ -78,14 +80,14 @@ impl MessageToSend {
 
     /// What it takes in a lane.
     pub(crate) fn bytes(&self) -> usize {
-        bytes_of(&self.content_type, self.body.as_deref())
+        bytes_of(&self.event_type, &self.content_type, self.body.as_deref())
     }
 
-    /// Reads it again, for a hand-out that is not the first.
+    /// Reads it again, for a hand-out that is not the first. One whose payload is gone is not sent any more.
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
-            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END \
-             FROM message_{segment} WHERE sequence = ?"
+            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type \
+             FROM message_{segment} WHERE sequence = ? AND content_type <> ''"
         );
         let Some(row) = sql.row(&statement, &[sequence.into()])? else {
             return Ok(None);
@@ -95,6 +97,7 @@ impl MessageToSend {
             content_type: row.text(2)?,
             hop: row.small(3)?,
             body: row.maybe(4, Row::blob)?.map(Rc::from),
+            event_type: row.text(5)?,
         }))
     }
 }
@@ -121,6 +124,7 @@ impl Memory {
                 number,
                 until,
                 trigger,
+                event_type: Some(message.event_type.clone()),
                 content_type: message.content_type.clone(),
                 hop: message.hop,
                 body: None,
@@ -269,8 +273,8 @@ pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
 }
 
 /// What a hand-out takes in a lane.
-fn bytes_of(content_type: &str, body: Option<&[u8]>) -> usize {
-    HANDOUT_BYTES + content_type.len() + body.map_or(0, |body| 4 + body.len())
+fn bytes_of(event_type: &str, content_type: &str, body: Option<&[u8]>) -> usize {
+    HANDOUT_BYTES + event_type.len() + content_type.len() + body.map_or(0, |body| 4 + body.len())
 }
 
 /// Cuts hand-outs into lanes: so many at the most, and 60 KB.
@@ -278,7 +282,8 @@ fn parts(handouts: Vec<Outgoing>, fixed: usize, most: usize) -> Vec<Vec<Outgoing
     let mut parts: Vec<Vec<Outgoing>> = Vec::new();
     let mut size = usize::MAX;
     for out in handouts {
-        let own = bytes_of(&out.handout.content_type, out.body.as_deref());
+        let event_type = out.handout.event_type.as_deref().unwrap_or_default();
+        let own = bytes_of(event_type, &out.handout.content_type, out.body.as_deref());
         let full = parts.last().is_none_or(|part| part.len() >= most);
         if full || size.saturating_add(own) > MAX_BYTES {
             parts.push(Vec::new());
@@ -311,6 +316,7 @@ fn frame_of(
     let lane = Lane {
         v: wire::VERSION,
         tenant: memory.tenant,
+        organisation: Some(memory.organisation),
         endpoint: Memory::endpoint_id(endpoint),
         url: endpoint.config.url.clone(),
         headers: endpoint.headers.clone(),

@@ -6,8 +6,8 @@
 //!
 //! Guaranteed, after every step:
 //! 1. A sender that saw 2xx has a stored message. A dedupe key yields one message.
-//! 2. Every owed delivery ends in delivered, failed or cancelled (by disable, delete, or because its segment went).
-//!    Recorded scheduled attempts never exceed the plan.
+//! 2. Every owed delivery ends in delivered, failed or cancelled (by disable, delete, or because its segment or its payload
+//!    went). Recorded scheduled attempts never exceed the plan.
 //! 3. The same attempt is sent twice only after a crash between send and record, when its report had not arrived by
 //!    the end of its lease, or when the queue delivers one message twice inside it.
 //! 4. What is read belongs to the tenant in the path, whole id compared.
@@ -40,10 +40,11 @@ mod memory;
 mod messages;
 #[cfg(feature = "native")]
 pub mod native;
-mod ordered;
 mod operational;
+mod ordered;
 mod outbox;
 mod page;
+mod payload;
 mod recall;
 mod report;
 mod schema;

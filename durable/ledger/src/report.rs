@@ -7,9 +7,9 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::Problem;
 use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
-use postern_domain::wire::{DisabledReason, Trigger};
 use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
+use postern_domain::wire::{DisabledReason, Trigger};
 
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
 use crate::endpoint::Endpoint;
@@ -78,7 +78,9 @@ impl<S: Sql> Ledger<S> {
                     continue;
                 };
                 let plan = endpoint.config.retry_schedule.clone();
-                let plan = plan.or_else(|| memory.settings.retry_schedule.clone());
+                let plan = plan
+                    .or_else(|| result.schedule.clone())
+                    .or_else(|| memory.settings.retry_schedule.clone());
                 let in_order = endpoint.keeps_order_of(sequence);
                 placed.push(Placed {
                     endpoint: lane.endpoint,
@@ -622,7 +624,12 @@ impl<S: Sql> Entry<'_, S> {
         let Some(course) = operational::of_result(tried, attempts, stood, after) else {
             return Ok(());
         };
-        let Placed { segment, endpoint, result, .. } = *self.placed;
+        let Placed {
+            segment,
+            endpoint,
+            result,
+            ..
+        } = *self.placed;
         let endpoint = self.memory.endpoints.get(&endpoint);
         let Some(endpoint) = endpoint.filter(|_| self.memory.outbox.listens(self.now)) else {
             return Ok(());

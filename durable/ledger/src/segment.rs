@@ -79,7 +79,8 @@ impl<S: Sql> Ledger<S> {
     /// Opens a new segment and a new generation of keys where the last is old or large enough. Before an accept, so
     /// that the newest segment is where the message goes.
     pub(crate) fn roll(&mut self, now: Millis) -> Result<(), Problem> {
-        let (part, most) = (self.settings.retention_ms / PARTS, self.settings.segment_bytes);
+        self.memory()?;
+        let (part, most) = (self.retention_ms() / PARTS, self.settings.segment_bytes);
         let keys_part = self.keys_kept_ms() / PARTS;
         let size = i64::try_from(self.sql.size()).map_err(Problem::internal)?;
         let memory = self.memory()?;
@@ -137,8 +138,17 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
+    /// How long messages are kept: as the tenant chose, else as the deployment says. Asked where the memory is there.
+    pub(crate) fn retention_ms(&self) -> u64 {
+        let own = self
+            .memory
+            .as_ref()
+            .and_then(|memory| memory.settings.retention_days);
+        own.map_or(self.settings.retention_ms, |days| u64::from(days) * Millis::DAY)
+    }
+
     fn keys_kept_ms(&self) -> u64 {
-        self.settings.retention_ms.max(KEYS_KEPT_MS)
+        self.retention_ms().max(KEYS_KEPT_MS)
     }
 
     /// When retention has something to do next.
@@ -154,7 +164,7 @@ impl<S: Sql> Ledger<S> {
             .position(|segment| segment.closed_at.is_none());
         let ages = oldest
             .and_then(|at| last_time_of(memory, at))
-            .map(|time| time.plus(self.settings.retention_ms));
+            .map(|time| time.plus(self.retention_ms()));
         let keys = memory
             .key_generations
             .get(1)
@@ -180,7 +190,8 @@ impl<S: Sql> Ledger<S> {
     /// Closes what is older than the retention, and drops what was closed and has no lease out any more. Dropping costs
     /// no billed rows.
     pub(crate) fn retain(&mut self, now: Millis) -> Result<(), Problem> {
-        let retention = self.settings.retention_ms;
+        self.memory()?;
+        let retention = self.retention_ms();
         let drop_after = self.drop_after_ms();
         let memory = self.memory()?;
         // The newest one is where messages go: when its last message is old, a new one takes its place first.

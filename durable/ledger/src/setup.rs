@@ -41,14 +41,21 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
-    /// Changes what the tenant's owner may set. Counts for every retry that is planned from now on.
-    pub(crate) fn configure(&mut self, call: Configure) -> Result<(), Problem> {
+    /// Changes what the tenant's owner may set. Counts for every retry that is planned from now on; another retention
+    /// with the alarm, which rings at once.
+    pub(crate) fn configure(&mut self, call: Configure, now: Millis) -> Result<(), Problem> {
         let text = serde_json::to_string(&call.settings).map_err(Problem::internal)?;
-        self.memory()?;
-        self.sql.run(
-            "UPDATE meta SET value = ? WHERE name = 'settings'",
-            &[text.into()],
-        )?;
+        let retention = self.memory()?.settings.retention_days;
+        let armed = self.sql.atomic(|sql| {
+            let statement = "UPDATE meta SET value = ? WHERE name = 'settings'";
+            sql.run(statement, &[text.into()])?;
+            if retention == call.settings.retention_days {
+                Ok(self.armed)
+            } else {
+                self.wake_by(now.plus(1), now)
+            }
+        })?;
+        self.armed = armed;
         let memory = self.memory()?;
         memory.tenant_bucket = None;
         memory.settings = call.settings;

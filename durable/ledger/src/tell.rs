@@ -72,6 +72,7 @@ fn accept_of(event: &Happened, now: Millis) -> Accept {
         channels: None,
         content_type: "application/json".to_owned(),
         headers: BTreeMap::new(),
+        payload_hours: None,
         hop: 0,
         idempotency: None,
     }

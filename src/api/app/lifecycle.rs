@@ -12,7 +12,7 @@ use crate::api::access::OrganisationAccess;
 use crate::platform::random;
 use crate::platform::tenant::TenantObject;
 use crate::store::application::{self, Application, Key, State};
-use crate::store::{Directory, idempotency, uid};
+use crate::store::{Directory, idempotency, revocation, uid};
 
 /// A half that is younger than this has somebody at work on it.
 const ABANDONED_MS: u64 = 60 * Millis::SECOND;
@@ -34,6 +34,7 @@ pub(crate) async fn make(
         throttle_rate: None,
         retry_schedule: None,
         alert_email: None,
+        retention_days: None,
         state: State::Creating,
         created_at: now,
         updated_at: now,
@@ -107,6 +108,38 @@ pub(crate) async fn find(access: &OrganisationAccess, key: &Key) -> Result<Optio
     Ok(row.filter(|row| row.state == State::Active))
 }
 
+/// The active tenant that a path names; made on the way if the request brings one along and there is none of that `uid`.
+pub(crate) async fn find_or_make(
+    access: &OrganisationAccess,
+    segment: &str,
+    brought: Option<ApplicationIn>,
+    now: Millis,
+) -> Result<Application, Problem> {
+    let key = Key::read(segment).ok_or_else(Problem::not_found)?;
+    if let Some(row) = find(access, &key).await? {
+        return Ok(row);
+    }
+    let (Some(mut new), Key::Uid(uid)) = (brought, key) else {
+        return Err(Problem::not_found());
+    };
+    if new.uid.as_ref().is_some_and(|named| *named != uid) {
+        return Err(Problem::fault(
+            &["body", "application", "uid"],
+            "must be the one in the path",
+        ));
+    }
+    new.uid = Some(uid);
+    match make(access, new, now).await? {
+        Ok(row) => Ok(row),
+        Err(row) => {
+            if row.state == State::Creating {
+                set_up(access, &access.directory()?, &row).await?;
+            }
+            Ok(row)
+        }
+    }
+}
+
 /// Finishes halves, and drops keys that have expired. One that cannot be finished now does not keep the others waiting.
 pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
     let directory = Directory::new(env)?;
@@ -117,6 +150,7 @@ pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
         }
     }
     idempotency::prune(&directory, now).await?;
+    revocation::prune(&directory, now).await?;
     failed.map_or(Ok(()), Err)
 }
 

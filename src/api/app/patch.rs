@@ -17,7 +17,13 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let name = form.given("name", field::name);
     let uid = form.change("uid", field::uid);
     let metadata = form.given("metadata", field::metadata);
-    let rate = form.change("throttleRate", field::rate);
+    let rate = if form.names("throttleRate") {
+        "throttleRate"
+    } else {
+        "rateLimit"
+    };
+    let rate = form.change(rate, field::rate);
+    let retention = form.change("retentionDays", field::retention_days);
     let schedule = form.change("retrySchedule", field::schedule);
     form.finish(Some(()))?;
 
@@ -33,6 +39,7 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     }
     settings.throttle_rate = rate.unwrap_or(settings.throttle_rate);
     settings.retry_schedule = schedule.unwrap_or(settings.retry_schedule);
+    settings.retention_days = retention.unwrap_or(settings.retention_days);
     shape::set_settings(&mut row, &settings)?;
     row.updated_at = ask.now;
     lifecycle::change(&access, &before, &row).await?;

@@ -34,6 +34,7 @@ impl ApplicationIn {
         let settings = TenantSettings {
             throttle_rate: form.optional(rate, field::rate),
             retry_schedule: form.optional("retrySchedule", field::schedule),
+            retention_days: form.optional("retentionDays", field::retention_days),
             ..TenantSettings::default()
         };
         Some(Self {
@@ -66,6 +67,8 @@ pub(crate) struct ApplicationOut {
     rate_limit: Option<u16>,
     /// Seconds between tries, for endpoints that have none of their own.
     retry_schedule: Option<Vec<u32>>,
+    /// How long messages are kept; null: as the deployment says.
+    retention_days: Option<u16>,
     created_at: String,
     updated_at: String,
 }
@@ -83,6 +86,7 @@ impl ApplicationOut {
             retry_schedule: settings(row)
                 .retry_schedule
                 .map(|schedule| schedule.steps().to_vec()),
+            retention_days: row.retention_days,
             created_at: row.created_at.to_rfc3339(),
             updated_at: row.updated_at.to_rfc3339(),
         }
@@ -97,12 +101,14 @@ pub(crate) fn settings(row: &Application) -> TenantSettings {
         retry_schedule: schedule.and_then(|text| serde_json::from_str::<Schedule>(text).ok()),
         uid: row.uid.clone(),
         alert_email: row.alert_email.clone(),
+        retention_days: row.retention_days,
     }
 }
 
 /// Writes the copy of what the object owns.
 pub(crate) fn set_settings(row: &mut Application, settings: &TenantSettings) -> Result<(), Problem> {
     row.throttle_rate = settings.throttle_rate;
+    row.retention_days = settings.retention_days;
     let schedule = settings.retry_schedule.as_ref();
     row.retry_schedule = schedule
         .map(serde_json::to_string)

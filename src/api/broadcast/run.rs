@@ -207,6 +207,7 @@ async fn publish(
             channels: channels.clone(),
             content_type: "application/json".to_owned(),
             headers: std::collections::BTreeMap::new(),
+            payload_hours: None,
             hop: content.hop,
             idempotency: None,
         };

@@ -2,19 +2,18 @@
 
 use postern_domain::problem::{Code, Problem};
 
-use super::shape::{self, EventTypeOut};
+use super::shape::{EventTypeIn, EventTypeOut};
 use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
+use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::api::{field, idempotency};
 use crate::store::event_type;
 
 /// 201.
 pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
-    let name = form.required("name", field::event_type);
-    let new = shape::read(&mut form, name, ask.now);
-    let new = form.finish(new)?;
+    let new = EventTypeIn::read(&mut form);
+    let new = form.finish(new)?.row(None, ask.now)?;
     let directory = access.directory()?;
     let key = ask.idempotency(access.organisation, "")?;
     idempotency::once(&directory, key, ask.now, async {

@@ -17,7 +17,9 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let archived = form.given("archived", field::flag);
     let deprecated = form.given("deprecated", field::flag);
     let schemas = form.change("schemas", field::schemas);
-    let feature_flag = form.change("featureFlag", field::word);
+    let flags = shape::flags(&mut form);
+    let group_name = form.change("groupName", field::word);
+    let retry_schedule = form.change("retrySchedule", field::schedule);
     form.finish(Some(()))?;
 
     let directory = access.directory()?;
@@ -27,7 +29,13 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     row.archived = archived.map_or(row.archived, u8::from);
     row.deprecated = deprecated.map_or(row.deprecated, u8::from);
     row.schemas = schemas.map_or(row.schemas, |schemas| schemas.map(|schemas| schemas.to_string()));
-    row.feature_flag = feature_flag.unwrap_or(row.feature_flag);
+    if let Some(flags) = flags {
+        row.set_flags(&flags.unwrap_or_default())?;
+    }
+    row.group_name = group_name.unwrap_or(row.group_name);
+    if let Some(schedule) = retry_schedule {
+        row.set_schedule(schedule.as_ref())?;
+    }
     row.updated_at = ask.now;
     if event_type::update(&directory, access.organisation, &row).await? {
         Answer::ok(&EventTypeOut::new(row, true))

@@ -2,7 +2,7 @@
 
 use postern_domain::problem::{Code, Problem};
 
-use super::shape::{self, EventTypeOut};
+use super::shape::{self, EventTypeIn, EventTypeOut};
 use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
@@ -12,14 +12,13 @@ use crate::store::event_type;
 pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
     let name = shape::named(ask.param(0))?.to_owned();
     let mut form = ask.form()?;
-    let new = shape::read(&mut form, Some(name.clone()), ask.now);
-    let mut new = form.finish(new)?;
+    let new = EventTypeIn::read_as(&mut form, Some(name.clone()));
+    let new = form.finish(new)?;
     let directory = access.directory()?;
-    if let Some(before) = event_type::find(&directory, access.organisation, &name).await? {
-        new.created_at = before.created_at;
-        if event_type::update(&directory, access.organisation, &new).await? {
-            return Answer::ok(&EventTypeOut::new(new, true));
-        }
+    let before = event_type::find(&directory, access.organisation, &name).await?;
+    let new = new.row(before.as_ref(), ask.now)?;
+    if before.is_some() && event_type::update(&directory, access.organisation, &new).await? {
+        return Answer::ok(&EventTypeOut::new(new, true));
     }
     if event_type::insert(&directory, access.organisation, &new).await? {
         Answer::json(201, &EventTypeOut::new(new, true))

@@ -5,12 +5,18 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::inputs::{
-    AlertEmailPatch, ApplicationIn, ApplicationPatch, BroadcastIn, EndpointIn, EndpointPatch,
-    EndpointSecretOut, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn,
-    SourcePatch, SourceUpdate, TokenRotateIn,
+    AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
+    BroadcastIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
+    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageIn, OneTimeTokenIn,
+    SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::auth;
 use crate::api::broadcast::BroadcastOut;
+use crate::api::environment::export::EnvironmentOut;
+use crate::api::event_type::export_openapi::ExportEventTypeOut;
+use crate::api::event_type::import_openapi::EventTypeImportOpenApiOut;
+use crate::api::event_type::retry_schedule::RetryScheduleInOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
 
@@ -300,6 +306,71 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             None,
             empty(),
         ),
+
+        ("GET", "/event-type/{event_type_name}/retry-schedule") => {
+            let answers = ok::<RetryScheduleInOut>(s);
+            make("The type's own waits between tries", &[], None, answers)
+        }
+        ("PUT", "/event-type/{event_type_name}/retry-schedule") => {
+            let body = Some(of::<RetryScheduleInOut>(s));
+            let answers = ok::<RetryScheduleInOut>(s);
+            make("Sets the type's own waits between tries", &[], body, answers)
+        }
+        ("POST", "/event-type/import/openapi") => make(
+            "Makes and changes event types as a document's webhooks say",
+            &[],
+            Some(of::<EventTypeImportOpenApiIn>(s)),
+            ok::<EventTypeImportOpenApiOut>(s),
+        ),
+        ("POST", "/event-type/export/openapi") => {
+            let answers = vec![(202, Some(of::<ExportEventTypeOut>(s)))];
+            make(
+                "The event types as a document, in a background task",
+                &[],
+                None,
+                answers,
+            )
+        }
+        ("POST", "/environment/export") => make(
+            "What the organisation has decided",
+            &[],
+            None,
+            ok::<EnvironmentOut>(s),
+        ),
+        ("POST", "/environment/import") => make(
+            "Makes or replaces what an export holds",
+            &[],
+            Some(of::<EnvironmentIn>(s)),
+            empty(),
+        ),
+
+        ("POST", "/auth/app-portal-access/{app_id}") => make(
+            "A token for a tenant's portal, and a link",
+            &[],
+            Some(of::<AppPortalAccessIn>(s)),
+            ok::<auth::app_portal_access::AppPortalAccessOut>(s),
+        ),
+        ("POST", "/auth/one-time-token") => make(
+            "Exchanges what a portal's link carries, once",
+            &[],
+            Some(of::<OneTimeTokenIn>(s)),
+            ok::<auth::one_time_token::OneTimeTokenOut>(s),
+        ),
+        ("POST", "/auth/logout") => make("Ends the tenant's token that asks", &[], None, empty()),
+        ("GET", "/auth/whoami") => make("Whose token this is", &[], None, ok::<auth::whoami::WhoamiOut>(s)),
+        ("POST", "/auth/app/{app_id}/expire-all") => make(
+            "Ends tokens of an application",
+            &[],
+            Some(of::<ApplicationTokenExpireIn>(s)),
+            empty(),
+        ),
+        ("POST", "/auth/app/{app_id}/create-message-token") => make(
+            "A token that publishes to one application",
+            &[],
+            Some(of::<CreateTokenIn>(s)),
+            ok::<auth::create_message_token::ApiTokenOut>(s),
+        ),
+        ("GET", "/portal") => make("Where a portal's link leads", &[], None, vec![(501, None)]),
 
         ("GET", "/health/ping") => make("Whether it answers", &[], None, empty()),
         ("GET", "/health") if versioned => make("Whether it answers", &[], None, empty()),

@@ -20,9 +20,12 @@ pub(super) struct ApplicationIn {
     throttle_rate: Option<u16>,
     /// Seconds between tries: 0 to 20 steps of 1 s to 7 days, 14 days in all.
     retry_schedule: Option<Vec<u32>>,
+    /// How long messages are kept: 1 to 90 days; null: as the deployment says.
+    retention_days: Option<u16>,
 }
 
-/// Changes what is given; null clears `uid`, `throttleRate` and `retrySchedule`.
+/// Changes what is given; null clears `uid`, `throttleRate`, `retrySchedule` and `retentionDays`. `metadata` is replaced
+/// whole.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ApplicationPatch {
@@ -31,6 +34,7 @@ pub(super) struct ApplicationPatch {
     metadata: Option<BTreeMap<String, String>>,
     throttle_rate: Option<u16>,
     retry_schedule: Option<Vec<u32>>,
+    retention_days: Option<u16>,
 }
 
 /// Makes or replaces an endpoint.
@@ -55,6 +59,10 @@ pub(super) struct EndpointIn {
     retry_schedule: Option<Vec<u32>>,
     /// `standard`, `svix` or `both`.
     header_names: Option<String>,
+    /// `{key: null | "/json/pointer", onFailure: "wait" | "skip"}`: strict order; null: none.
+    ordering: Option<BTreeMap<String, Value>>,
+    /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
+    disable_after: Option<BTreeMap<String, u32>>,
     /// `whsec_` and base64; null: a random one. At creation only.
     secret: Option<String>,
 }
@@ -73,6 +81,10 @@ pub(super) struct EndpointPatch {
     metadata: Option<BTreeMap<String, String>>,
     retry_schedule: Option<Vec<u32>>,
     header_names: Option<String>,
+    /// `{key: null | "/json/pointer", onFailure: "wait" | "skip"}`: strict order; null: none.
+    ordering: Option<BTreeMap<String, Value>>,
+    /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
+    disable_after: Option<BTreeMap<String, u32>>,
 }
 
 /// Publishes an event.
@@ -89,6 +101,10 @@ pub(super) struct MessageIn {
     channels: Option<Vec<String>>,
     /// Made on the way if the path's `uid` names none yet.
     application: Option<ApplicationIn>,
+    /// Days that the payload is kept, 5 to 90.
+    payload_retention_period: Option<u16>,
+    /// The same in hours, 1 to 2160. Both: the shorter.
+    payload_retention_hours: Option<u16>,
     transformations_params: Option<TransformationsParams>,
 }
 
@@ -188,7 +204,13 @@ pub(super) struct EventTypeIn {
     deprecated: Option<bool>,
     /// JSON schemas, by version.
     schemas: Option<BTreeMap<String, Value>>,
+    group_name: Option<String>,
+    /// A portal sees it with one of these.
+    feature_flags: Option<Vec<String>>,
+    /// One flag, as Svix's open server has it.
     feature_flag: Option<String>,
+    /// Seconds between tries; not named: it stays as it is.
+    retry_schedule: Option<Vec<u32>>,
 }
 
 /// Replaces an event type.
@@ -199,7 +221,13 @@ pub(super) struct EventTypeUpdate {
     archived: Option<bool>,
     deprecated: Option<bool>,
     schemas: Option<BTreeMap<String, Value>>,
+    group_name: Option<String>,
+    /// A portal sees it with one of these.
+    feature_flags: Option<Vec<String>>,
+    /// One flag, as Svix's open server has it.
     feature_flag: Option<String>,
+    /// Seconds between tries; not named: it stays as it is.
+    retry_schedule: Option<Vec<u32>>,
 }
 
 /// Changes what is given.
@@ -210,7 +238,80 @@ pub(super) struct EventTypePatch {
     archived: Option<bool>,
     deprecated: Option<bool>,
     schemas: Option<BTreeMap<String, Value>>,
+    group_name: Option<String>,
+    /// A portal sees it with one of these.
+    feature_flags: Option<Vec<String>>,
+    /// One flag, as Svix's open server has it.
     feature_flag: Option<String>,
+    /// Seconds between tries; not named: it stays as it is.
+    retry_schedule: Option<Vec<u32>>,
+}
+
+/// A link to a tenant's portal.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AppPortalAccessIn {
+    /// Made on the way if the path's `uid` names none yet.
+    application: Option<ApplicationIn>,
+    /// `ViewBase` and what else it may do; null: everything that a portal can.
+    capabilities: Option<Vec<String>>,
+    /// `ViewBase` alone.
+    read_only: Option<bool>,
+    /// Event types with one of these are seen, beside those that have none.
+    feature_flags: Option<Vec<String>>,
+    /// Seconds, 3600 to 604800; null: 604800.
+    expiry: Option<u32>,
+    session_id: Option<String>,
+}
+
+/// Ends tokens of an application.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ApplicationTokenExpireIn {
+    /// Seconds until it counts, 0 to 259200.
+    expiry: Option<u32>,
+    /// Only tokens of these sessions.
+    session_ids: Option<Vec<String>>,
+}
+
+/// A token that publishes.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreateTokenIn {
+    name: String,
+    /// Seconds, up to ten years; null: a day.
+    expiry: Option<u32>,
+}
+
+/// What a portal's link carries.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct OneTimeTokenIn {
+    one_time_token: String,
+}
+
+/// An `OpenAPI` document; `spec` or `specRaw`.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventTypeImportOpenApiIn {
+    /// Only says what would be done.
+    dry_run: Option<bool>,
+    /// Archives what is not in the document.
+    replace_all: Option<bool>,
+    spec: Option<BTreeMap<String, Value>>,
+    /// JSON.
+    spec_raw: Option<String>,
+}
+
+/// What an export of an environment holds.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EnvironmentIn {
+    event_types: Option<Vec<EventTypeIn>>,
+    /// Must be empty.
+    settings: Option<BTreeMap<String, Value>>,
+    /// Must be empty.
+    connectors: Option<Vec<Value>>,
 }
 
 /// The key that receivers check signatures with.

@@ -1,13 +1,14 @@
 //! What Svix's clients have methods for and Postern does not do yet. Each answers 501, so that a client hears a sentence
 //! and not that its server is wrong.
 
-use super::{Handler, Operation};
+use super::{Handler, Need, Operation};
 
 const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
     Operation {
         method,
         path,
         handler: Handler::NotBuilt,
+        need: Need::Whole,
     }
 }
 
@@ -72,25 +73,13 @@ pub(super) static UNBUILT: &[Operation] = &[
         "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek",
     ),
     unbuilt("GET", "/api/v1/app/{app_id}/stats/attempts"),
-    unbuilt("POST", "/api/v1/auth/app/{app_id}/create-message-token"),
-    unbuilt("POST", "/api/v1/auth/app/{app_id}/expire-all"),
     unbuilt("GET", "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token"),
     unbuilt(
         "POST",
         "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate",
     ),
-    unbuilt("POST", "/api/v1/auth/app-portal-access/{app_id}"),
-    unbuilt("POST", "/api/v1/auth/logout"),
-    unbuilt("POST", "/api/v1/auth/one-time-token"),
-    unbuilt("GET", "/api/v1/auth/whoami"),
     unbuilt("GET", "/api/v1/background-task"),
     unbuilt("GET", "/api/v1/background-task/{task_id}"),
-    unbuilt("POST", "/api/v1/environment/export"),
-    unbuilt("POST", "/api/v1/environment/import"),
-    unbuilt("POST", "/api/v1/event-type/export/openapi"),
-    unbuilt("POST", "/api/v1/event-type/import/openapi"),
-    unbuilt("GET", "/api/v1/event-type/{event_type_name}/retry-schedule"),
-    unbuilt("PUT", "/api/v1/event-type/{event_type_name}/retry-schedule"),
     unbuilt("GET", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt("POST", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt(

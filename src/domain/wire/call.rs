@@ -165,6 +165,9 @@ pub struct TenantSettings {
     /// Whom the owner wants to have told when an endpoint fails: a copy, for operational messages.
     #[serde(default)]
     pub alert_email: Option<String>,
+    /// How long its messages are kept, 1 to 90 days; none: as the deployment says.
+    #[serde(default)]
+    pub retention_days: Option<u16>,
 }
 
 /// See [`Call::Configure`].
@@ -210,6 +213,9 @@ pub struct Accept {
     /// `Idempotency-Key` of a publish.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
+    /// How long its payload may be kept; none: as long as the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload_hours: Option<u16>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
 use super::message::Trigger;
-use crate::id::{EndpointId, MessageId, TenantId};
+use crate::id::{EndpointId, MessageId, OrganisationId, TenantId};
 use crate::time::Millis;
 
 /// Deliveries in a lane at the most.
@@ -23,6 +23,9 @@ pub struct Lane {
     pub v: u8,
     /// Whose.
     pub tenant: TenantId,
+    /// Whose tenant: for what the directory alone knows about its event types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationId>,
     /// Where to; its sequence is the endpoint's number.
     pub endpoint: EndpointId,
     /// The URL, as the rule judged it when the endpoint was saved; it is judged again before the send.
@@ -65,6 +68,9 @@ pub struct Handout {
     /// Who asked for the attempt.
     #[serde(default)]
     pub trigger: Trigger,
+    /// The event's type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
     /// Of the body.
     pub content_type: String,
     /// The hop counter that the request carries.

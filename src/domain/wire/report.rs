@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::message::Trigger;
 use crate::id::MessageId;
 use crate::outcome::Cause;
+use crate::schedule::Schedule;
 use crate::time::Millis;
 
 /// Results of one lane. Partial reports come as results come; the last one is `last`.
@@ -49,4 +50,8 @@ pub struct SendResult {
     /// `Retry-After`, as milliseconds from the answer.
     #[serde(default)]
     pub retry_after_ms: Option<u64>,
+    /// The event type's own waits between tries, of a failure: the consumer looks them up in the directory, which the
+    /// object never asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
 }

@@ -4,10 +4,12 @@
 mod accept;
 mod eviction;
 mod handout;
+mod keeping;
 mod lists;
 mod operational;
 mod ownership;
 mod results;
 mod retention;
+mod schedules;
 mod secrets;
 mod size;

@@ -25,6 +25,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         metadata: form.given("metadata", field::metadata),
         retry_schedule: form.change("retrySchedule", field::schedule),
         header_names: form.given("headerNames", field::header_names),
+        ordering: form.change("ordering", field::ordering),
+        disable_after: form.change("disableAfter", field::disable_after),
     };
     let call = EndpointPatch {
         endpoint: ask.param(1).to_owned(),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use postern_domain::address::Policy;
 use postern_domain::id::Uid;
-use postern_domain::wire::{EndpointConfig, EndpointView, HeaderNames};
+use postern_domain::wire::{
+    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, Ordering,
+};
 use serde::Serialize;
 
 use crate::api::field;
@@ -30,6 +32,10 @@ pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfi
         header_names: form
             .optional("headerNames", field::header_names)
             .unwrap_or_default(),
+        ordering: form.optional("ordering", field::ordering),
+        ordered: None,
+        disable_after: form.optional("disableAfter", field::disable_after),
+        disabled_reason: None,
     };
     url.map(|_| config)
 }
@@ -85,6 +91,18 @@ pub(crate) struct EndpointOut {
     retry_schedule: Option<Vec<u32>>,
     /// `standard`, `svix` or `both`.
     header_names: &'static str,
+    /// `{key, onFailure}`; null: each message goes when it can.
+    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, serde_json::Value>>"))]
+    ordering: Option<Ordering>,
+    /// `{failed, days}`: it is disabled after so many deliveries in a row that failed for good, or so many days without
+    /// a success. 0: never.
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, u32>"))]
+    disable_after: DisableAfter,
+    /// Why Postern disabled it: `gone`, `deliveries_failed` or `no_success`; null: it is on, or somebody disabled it.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    disabled_reason: Option<DisabledReason>,
+    /// The same as a sentence: what happened, and what to do.
+    disabled_text: Option<&'static str>,
     created_at: String,
     updated_at: String,
 }
@@ -112,6 +130,10 @@ impl EndpointOut {
                 HeaderNames::Svix => "svix",
                 HeaderNames::Both => "both",
             },
+            ordering: config.ordering,
+            disable_after: config.disable_after.unwrap_or_default(),
+            disabled_reason: config.disabled_reason,
+            disabled_text: config.disabled_reason.map(DisabledReason::sentence),
             created_at: endpoint.created_at.to_rfc3339(),
             updated_at: endpoint.updated_at.to_rfc3339(),
         }

@@ -11,6 +11,9 @@ use crate::api::reply::Answer;
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let message = ask.param(1).to_owned();
     let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
+    if message.content_type.is_empty() {
+        return Err(Problem::not_found()); // the payload is gone, and the message says so
+    }
     let body = bodies.into_iter().next().unwrap_or_default();
     Ok(Answer::stranger(&message.content_type, body))
 }

@@ -47,6 +47,7 @@ pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> 
         headers: std::collections::BTreeMap::new(),
         hop: ask.hop,
         idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,
+        payload_hours: published.payload_hours,
     };
     let has_key = accept.idempotency.is_some();
     let bodies = [published.body];
@@ -64,6 +65,7 @@ struct Published {
     content_type: String,
     body: Vec<u8>,
     application: Option<ApplicationIn>,
+    payload_hours: Option<u16>,
 }
 
 impl Published {
@@ -72,6 +74,7 @@ impl Published {
         let event_id = form.optional("eventId", field::word);
         let channels = form.optional("channels", field::message_channels);
         let application = form.inner("application", ApplicationIn::read);
+        let payload_hours = payload_hours(form);
         let payload = payload(form);
         let raw = form.inner("transformationsParams", raw_payload);
         let json = "application/json".to_owned();
@@ -83,8 +86,16 @@ impl Published {
             content_type,
             body,
             application,
+            payload_hours,
         })
     }
+}
+
+/// How long the payload may be kept: Svix has days, and hours for less than five of them. Both: the shorter.
+fn payload_hours(form: &mut Form<'_>) -> Option<u16> {
+    let days = form.optional("payloadRetentionPeriod", field::payload_days);
+    let hours = form.optional("payloadRetentionHours", field::payload_hours);
+    days.map(|days| 24 * days).into_iter().chain(hours).min()
 }
 
 /// The text of `payload`, as it came: its bytes are what is signed and sent.

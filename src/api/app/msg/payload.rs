@@ -6,8 +6,11 @@ use postern_domain::problem::Problem;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// What the API shows: a JSON object as it came, byte for byte; of any other body its type and its text or base64.
+/// What the API shows: `{"expired": true}` of a payload that is gone, as Svix does; a JSON object as it came, byte for byte; of any other body its type and its text or base64.
 pub(super) fn shown(content_type: &str, body: Vec<u8>) -> Result<Box<RawValue>, Problem> {
+    if content_type.is_empty() {
+        return raw(&json!({ "expired": true }));
+    }
     let text = match String::from_utf8(body) {
         Ok(text) => text,
         Err(error) => {
@@ -61,6 +64,7 @@ mod tests {
 
     #[test]
     fn any_other_body_is_shown_with_its_type() {
+        assert_eq!(text("", b""), r#"{"expired":true}"#);
         assert_eq!(
             text("application/json", b"[1]"),
             r#"{"contentType":"application/json","text":"[1]"}"#
