@@ -112,20 +112,33 @@ impl<'a> Form<'a> {
         read: impl FnOnce(&mut Form<'a>) -> Option<T>,
     ) -> Option<T> {
         let raw = self.raw(name)?;
-        let Ok(fields) = serde_json::from_str(raw.get()) else {
-            self.say(&[name], "must be an object", "type_error");
+        self.form_of(&[name], raw, read)
+    }
+
+    /// Reads a field that is a list of 1 to `most` objects, each with a form of its own; their faults are this one's.
+    pub(crate) fn each<T>(
+        &mut self,
+        name: &str,
+        most: usize,
+        mut read: impl FnMut(&mut Form<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let Some(raw) = self.raw(name) else {
+            self.say(&[name], "is missing", "missing");
             return None;
         };
-        let mut at = self.at.clone();
-        at.push(name.to_owned());
-        let mut inner = Form {
-            at,
-            fields,
-            faults: Vec::new(),
+        let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
+            self.say(&[name], "must be a list", "type_error");
+            return None;
         };
-        let value = read(&mut inner);
-        self.faults.append(&mut inner.faults);
-        value
+        if !(1..=most).contains(&items.len()) {
+            self.say(&[name], &format!("must hold 1 to {most}"), "value_error");
+            return None;
+        }
+        let items = items.into_iter().enumerate();
+        let values: Vec<Option<T>> = items
+            .map(|(at, raw)| self.form_of(&[name, &at.to_string()], raw, &mut read))
+            .collect();
+        values.into_iter().collect()
     }
 
     /// Says that something is wrong.
@@ -149,6 +162,28 @@ impl<'a> Form<'a> {
             Some(value) if self.faults.is_empty() => Ok(value),
             _ => Err(Problem::validation(self.faults)),
         }
+    }
+
+    fn form_of<T>(
+        &mut self,
+        at: &[&str],
+        raw: &'a RawValue,
+        read: impl FnOnce(&mut Form<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let Ok(fields) = serde_json::from_str(raw.get()) else {
+            self.say(at, "must be an object", "type_error");
+            return None;
+        };
+        let mut place = self.at.clone();
+        place.extend(at.iter().map(|part| (*part).to_owned()));
+        let mut inner = Form {
+            at: place,
+            fields,
+            faults: Vec::new(),
+        };
+        let value = read(&mut inner);
+        self.faults.append(&mut inner.faults);
+        value
     }
 
     fn value(&mut self, name: &str) -> Option<Value> {

@@ -59,6 +59,7 @@ macro_rules! operations {
 
 operations! {
     POST "/api/v1/app/{app_id}/msg" caller(msg::create::handle);
+    POST "/api/v1/app/{app_id}/msg/batch" caller(msg::batch::handle);
     GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle);

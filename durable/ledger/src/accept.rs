@@ -1,18 +1,21 @@
 //! Taking a message: dedupe, store, owe, in one transaction; then the answer.
 
-use postern_domain::event_type;
+use std::collections::BTreeMap;
+
 use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
 use postern_domain::wire::{MessageView, Trigger};
 
+use crate::decided::Decided;
+use crate::endpoint::Endpoint;
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
-use crate::line::Line;
+use crate::line::{Line, insert_due};
 use crate::memory::{Memory, message_id};
 use crate::sql::{Sql, Value};
-use crate::{Ledger, Random};
+use crate::{Ledger, Random, delivery};
 
 /// A first try that was on its way longer than this is refused: its sender has given up, and a repeat may have stood.
 const FIRST_TRY_MS: u64 = 30_000;
@@ -22,9 +25,6 @@ const NONCE_SPAN_MS: u64 = 60_000;
 
 /// Clocks of the edge and of the object may differ by this.
 const CLOCK_SKEW_MS: u64 = 5000;
-
-/// From this hop on a message is stored and goes nowhere: two gateways that point at each other stop.
-const HOP_LIMIT: u8 = 3;
 
 impl<S: Sql> Ledger<S> {
     /// Takes a message. Whoever sees `Ok` has it stored; a duplicate gets the answer of the first.
@@ -36,26 +36,15 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<Accepted, Problem> {
         self.memory()?;
-        if self.settings.rules.nonce && !call.repeat && now.since(call.sent_at) > FIRST_TRY_MS {
-            return Err(Problem::new(
-                Code::Overloaded,
-                "The application is busy; try again in a few seconds",
-            ));
-        }
         if let Some(source) = call.source {
             let known = self.memory()?.sources.get(&source);
             known
                 .filter(|source| source.deleted_at.is_none())
                 .ok_or_else(Problem::not_found)?;
         }
-        let stood = match (self.settings.rules.nonce, call.repeat) {
-            (true, true) => self.find_nonce(call.nonce, call.sent_at)?,
-            (true, false) => self.find_overtaken(call.nonce, call.sent_at)?,
-            (false, _) => None,
-        };
-        if let Some(message) = stood {
+        if let Some(message) = self.stood(call.nonce, call.sent_at, call.repeat, now)? {
             return Ok(Accepted {
-                message: self.view_of(message, call),
+                message: self.known_view(message, call)?,
                 duplicate: false,
             });
         }
@@ -70,31 +59,60 @@ impl<S: Sql> Ledger<S> {
         };
         self.room_for(call.source.is_some(), now)?;
         self.roll(now)?;
-        self.store(call, body, &keys, now, random)
+        let incoming = Incoming {
+            call,
+            body,
+            keys,
+            tags: None,
+            deliver_at: None,
+        };
+        let mut stored = self.store(vec![incoming], now, random)?;
+        let message = stored
+            .pop()
+            .ok_or_else(|| Problem::internal("nothing was stored"))?;
+        Ok(Accepted {
+            message,
+            duplicate: false,
+        })
     }
 
-    fn store(
+    /// The message of an earlier try of the same accept, if there was one and it stands. A first try that comes too late
+    /// is refused.
+    pub(crate) fn stood(
         &mut self,
-        call: &Accept,
-        body: Vec<u8>,
-        keys: &[NewKey],
+        nonce: u64,
+        sent_at: Millis,
+        repeat: bool,
+        now: Millis,
+    ) -> Result<Option<MessageId>, Problem> {
+        if !self.settings.rules.nonce {
+            return Ok(None);
+        }
+        if repeat {
+            return self.find_nonce(nonce, sent_at);
+        }
+        if now.since(sent_at) > FIRST_TRY_MS {
+            return Err(Problem::new(
+                Code::Overloaded,
+                "The application is busy; try again in a few seconds",
+            ));
+        }
+        self.find_overtaken(nonce, sent_at)
+    }
+
+    /// Stores messages with what they owe, all or none, and hands out what may go now. They get consecutive numbers.
+    pub(crate) fn store(
+        &mut self,
+        incoming: Vec<Incoming<'_>>,
         now: Millis,
         random: &mut dyn Random,
-    ) -> Result<Accepted, Problem> {
+    ) -> Result<Vec<MessageView>, Problem> {
         let lease = self.settings.lease_ms;
         let memory = self.memory()?;
         let time = now.max(memory.last_time);
-        let sequence = memory.last_sequence + 1;
+        let first = memory.last_sequence + 1;
         let mut part = [0; 7];
         random.fill(&mut part);
-        let id = message_id(sequence, time, &part);
-        let Owing {
-            owed,
-            free,
-            behind,
-            lines,
-            not_sent,
-        } = memory.decide(call, sequence, now);
         let segment = memory
             .segments
             .last()
@@ -102,11 +120,30 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(|| Problem::internal("no segment"))?;
         let generation = memory.key_generations.last().map(|g| g.number);
         let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
-        let lease_over = (!free.is_empty()).then(|| time.plus(lease));
-        let wake = lease_over
+        let mut lines = BTreeMap::new();
+        let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for (sequence, message) in (first..).zip(incoming) {
+            let id = message_id(sequence, time, &nth_part(&part, sequence - first));
+            let owing = memory.decide(&message, sequence, now, &mut lines);
+            let to_send = MessageToSend::new(id, &message.call.content_type, message.call.hop, &message.body);
+            views.push(memory.new_view(id, message.call, &owing.decided));
+            rows.push(row_of(
+                message.call,
+                id,
+                &owing.owed,
+                owing.decided.column()?,
+                message.body,
+            )?);
+            kept.push((id, message.keys, owing, to_send));
+        }
+        let owings = || kept.iter().map(|(_, _, owing, _)| owing);
+        let free = owings().any(|owing| !owing.free.is_empty());
+        let wake = free
+            .then(|| time.plus(lease))
             .into_iter()
-            .chain(lines.iter().map(|line| line.opens_at))
-            .chain(behind.iter().map(|(_, opens_at)| *opens_at))
+            .chain(lines.values().map(|line: &Line| line.opens_at))
+            .chain(owings().flat_map(|owing| owing.behind.iter().map(|(_, opens_at)| *opens_at)))
+            .chain(owings().filter_map(Owing::leaves_at))
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -114,18 +151,18 @@ impl<S: Sql> Ledger<S> {
                 .as_ref()
                 .and_then(|memory| self.retention_wake(memory, time))
         });
-        let to_send = MessageToSend::new(id, &call.content_type, call.hop, &body);
 
-        let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
         let armed = self.sql.atomic(|sql| {
-            for new in keys {
-                key::insert(sql, generation, new, id)?;
+            let insert =
+                format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+            for ((id, keys, owing, _), row) in kept.iter().zip(&rows) {
+                for new in keys {
+                    key::insert(sql, generation, new, *id)?;
+                }
+                sql.run(&insert, row)?;
+                owing.insert_waiting(sql, segment, id.0.sequence, now)?;
             }
-            sql.run(
-                &format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-                &row,
-            )?;
-            for line in &lines {
+            for line in lines.values() {
                 line.insert(sql)?;
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
@@ -140,28 +177,24 @@ impl<S: Sql> Ledger<S> {
 
         self.armed = armed;
         let memory = self.memory()?;
-        memory.last_sequence = sequence;
+        memory.last_sequence = first + kept.len() as u64 - 1;
         memory.last_time = time;
-        for line in lines {
-            memory.lines.insert(line.endpoint, line);
-        }
-        for (endpoint, opens_at) in behind {
-            if let Some(line) = memory.lines.get_mut(&endpoint) {
-                line.opens_at = line.opens_at.min(opens_at);
-            }
-        }
+        memory.lines.extend(lines);
         let until = time.plus(lease);
-        let outgoing: Vec<_> = free
-            .into_iter()
-            .map(|endpoint| memory.hand_out(endpoint, &to_send, until, Trigger::Scheduled, now))
-            .collect();
+        let mut outgoing = Vec::new();
+        for (_, _, owing, to_send) in kept {
+            for (endpoint, opens_at) in owing.behind {
+                if let Some(line) = memory.lines.get_mut(&endpoint) {
+                    line.opens_at = line.opens_at.min(opens_at);
+                }
+            }
+            let free = owing.free.into_iter();
+            outgoing.extend(
+                free.map(|endpoint| memory.hand_out(endpoint, &to_send, until, Trigger::Scheduled, now)),
+            );
+        }
         self.outbox.extend(outgoing);
-        let mut view = self.view_of(id, call);
-        view.not_sent = not_sent;
-        Ok(Accepted {
-            message: view,
-            duplicate: false,
-        })
+        Ok(views)
     }
 
     /// Where nothing else wakes the object, the first message of a segment arranges for its end.
@@ -174,7 +207,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// The keys that the message brings, or the message that one of them is of already.
-    fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
+    pub(crate) fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
         let mut keys = Vec::new();
         if let Some(idempotency) = &call.idempotency {
             let hash = digest(&idempotency.key)?;
@@ -252,25 +285,23 @@ impl<S: Sql> Ledger<S> {
         Ok(known.map(|known| known.message))
     }
 
-    fn view_of(&self, id: MessageId, call: &Accept) -> MessageView {
-        MessageView {
-            id,
-            event_type: call.event_type.clone(),
-            event_id: call.event_id.clone(),
-            channels: call.channels.clone(),
-            timestamp: Millis(id.0.time),
-            content_type: call.content_type.clone(),
-            source: call
-                .source
-                .and_then(|number| self.memory.as_ref()?.source_id(number)),
-            not_sent: None,
-        }
-    }
-
     /// The message that was there already, as it is stored; once it is gone, as the duplicate says it.
-    fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
-        Ok(self.message_view(id)?.unwrap_or_else(|| self.view_of(id, call)))
+    pub(crate) fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
+        if let Some(view) = self.message_view(id)? {
+            return Ok(view);
+        }
+        Ok(self.memory()?.new_view(id, call, &Decided::default()))
     }
+}
+
+/// A message on its way into the tables.
+pub(crate) struct Incoming<'a> {
+    pub(crate) call: &'a Accept,
+    pub(crate) body: Vec<u8>,
+    pub(crate) keys: Vec<NewKey>,
+    pub(crate) tags: Option<Vec<String>>,
+    /// In the future.
+    pub(crate) deliver_at: Option<Millis>,
 }
 
 /// What a message owes, and how each of it leaves.
@@ -281,67 +312,112 @@ struct Owing {
     free: Vec<u32>,
     /// Those whose line is behind already, and when its gate opens.
     behind: Vec<(u32, Millis)>,
-    /// Lines that begin with it.
-    lines: Vec<Line>,
-    /// Why it owes nothing at all.
-    not_sent: Option<String>,
+    /// Those that get it at the message's own time.
+    waiting: Vec<u32>,
+    /// Why the others do not get it, and what else was decided.
+    decided: Decided,
+}
+
+impl Owing {
+    fn leaves_at(&self) -> Option<Millis> {
+        self.decided.at.filter(|_| !self.waiting.is_empty())
+    }
+
+    /// What leaves at a later time stands among what is due from the beginning, as if a lease had been lost.
+    fn insert_waiting<S: Sql>(
+        &self,
+        sql: &S,
+        segment: u64,
+        sequence: u64,
+        now: Millis,
+    ) -> Result<(), Problem> {
+        let Some(at) = self.leaves_at() else { return Ok(()) };
+        for endpoint in &self.waiting {
+            delivery::insert_waiting(sql, segment, *endpoint, sequence, now, at)?;
+            insert_due(sql, at, *endpoint, sequence)?;
+        }
+        Ok(())
+    }
 }
 
 impl Memory {
-    /// Decides it, and takes the tokens of those that get it now.
-    fn decide(&mut self, call: &Accept, sequence: u64, now: Millis) -> Owing {
-        let not_sent = (call.hop >= HOP_LIMIT).then(|| {
-            format!(
-                "it passed {} gateways already; it is stored, and not sent on",
-                call.hop
-            )
-        });
-        let owed: Vec<u32> = match not_sent {
-            Some(_) => Vec::new(),
-            None => self
-                .endpoints
-                .values()
-                .filter(|endpoint| endpoint.is_on())
-                .filter(|endpoint| {
-                    event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
-                })
-                .filter(|endpoint| {
-                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
-                })
-                .map(|endpoint| endpoint.number)
-                .collect(),
-        };
-        let mut free = Vec::new();
-        let mut behind = Vec::new();
-        let mut lines = Vec::new();
+    /// Decides it, and takes the tokens of those that get it now. `lines` are those that begin with messages of the same
+    /// transaction; more may come to them.
+    fn decide(
+        &mut self,
+        message: &Incoming<'_>,
+        sequence: u64,
+        now: Millis,
+        lines: &mut BTreeMap<u32, Line>,
+    ) -> Owing {
+        let (owed, mut decided) = self.wanted_by(message.call, &message.body);
+        decided.at = message.deliver_at;
+        decided.tags.clone_from(&message.tags);
+        let (mut free, mut behind, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
         for endpoint in &owed {
-            if self.lines.contains_key(endpoint) {
+            let waits = self.endpoints.get(endpoint).is_some_and(may_wait);
+            if message.deliver_at.is_some() && waits {
+                waiting.push(*endpoint);
+            } else if self.lines.contains_key(endpoint) || lines.contains_key(endpoint) {
                 behind.push((*endpoint, self.gate_opens_at(*endpoint, now)));
-                continue;
-            }
-            if self.tokens(*endpoint, now) > 0 {
+            } else if self.tokens(*endpoint, now) > 0 {
                 self.take_tokens(*endpoint, 1);
                 free.push(*endpoint);
             } else {
-                lines.push(Line::begin(
-                    *endpoint,
-                    sequence,
-                    self.gate_opens_at(*endpoint, now),
-                ));
+                let line = Line::begin(*endpoint, sequence, self.gate_opens_at(*endpoint, now));
+                lines.insert(*endpoint, line);
             }
         }
         Owing {
             owed,
             free,
             behind,
-            lines,
-            not_sent,
+            waiting,
+            decided,
+        }
+    }
+
+    /// A message as it is answered to whoever brought it.
+    fn new_view(&self, id: MessageId, call: &Accept, decided: &Decided) -> MessageView {
+        MessageView {
+            id,
+            event_type: call.event_type.clone(),
+            event_id: call.event_id.clone(),
+            channels: call.channels.clone(),
+            timestamp: Millis(id.0.time),
+            content_type: call.content_type.clone(),
+            source: call.source.and_then(|number| self.source_id(number)),
+            not_sent: decided.sentence(),
+            skipped: self.skipped(decided),
+            skipped_more: decided.more,
+            deliver_at: decided.at,
+            tags: decided.tags.clone(),
         }
     }
 }
 
+/// Whether a message's `deliverAt` holds for an endpoint. What waits leaves from `due`, beside whatever comes meanwhile:
+/// an endpoint that asks for strict order gets the message in its line's turn instead, at once.
+const fn may_wait(endpoint: &Endpoint) -> bool {
+    endpoint.is_on()
+}
+
+/// The random part of the n-th message of a call: made of the first one's, so that a repeat is answered with the same ids
+/// from the first one's key alone.
+pub(crate) fn nth_part(first: &[u8; 7], n: u64) -> [u8; 7] {
+    if n == 0 {
+        return *first;
+    }
+    let mut part = [0; 7];
+    let digest = postern_domain::digest::half_of(&[first.as_slice(), &n.to_be_bytes()].concat());
+    for (to, from) in part.iter_mut().zip(digest) {
+        *to = from;
+    }
+    part
+}
+
 /// What the keys of a message say.
-enum Keys {
+pub(crate) enum Keys {
     /// It is there already.
     Known(MessageId),
     /// It is new, and these are its keys.
@@ -352,7 +428,7 @@ fn row_of(
     call: &Accept,
     id: MessageId,
     owed: &[u32],
-    not_sent: Option<&str>,
+    decided: Option<String>,
     body: Vec<u8>,
 ) -> Result<[Value; 14], Problem> {
     let channels = call
@@ -379,7 +455,7 @@ fn row_of(
         call.hop.into(),
         call.event_id.clone().into(),
         channels.into(),
-        not_sent.map(str::to_owned).into(),
+        decided.into(),
         call.content_type.as_str().into(),
         headers.map_err(Problem::internal)?.into(),
         body.into(),

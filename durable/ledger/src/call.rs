@@ -63,6 +63,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(accepted)
             }
+            Call::AcceptBatch(call) => head(self.accept_batch(&call, bodies, now, random)),
             Call::Report(call) => head(self.report(&call, &bodies, now, random)),
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     ApplicationIn, ApplicationPatch, EndpointIn, EndpointPatch, EndpointSecretOut, EventTypeIn,
-    EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
-    TokenRotateIn,
+    EventTypePatch, EventTypeUpdate, MessageBatchIn, MessageIn, SecretRotateIn, SourceIn, SourcePatch,
+    SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
 use crate::api::event_type::shape::EventTypeOut;
@@ -28,6 +28,7 @@ const MESSAGES: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
 ];
@@ -37,6 +38,7 @@ const ATTEMPTS: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
     "status",
@@ -48,6 +50,7 @@ const ATTEMPTS_OF_MESSAGE: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
     "status",
@@ -147,6 +150,15 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 "Publishes an event",
                 &["with_content"],
                 Some(of::<MessageIn>(s)),
+                answers,
+            )
+        }
+        ("POST", "/app/{app_id}/msg/batch") => {
+            let answers = vec![(202, Some(of::<msg::batch::MessageBatchOut>(s)))];
+            make(
+                "Publishes up to 100 events, all or none",
+                &["with_content"],
+                Some(of::<MessageBatchIn>(s)),
                 answers,
             )
         }
