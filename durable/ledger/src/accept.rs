@@ -123,7 +123,7 @@ impl<S: Sql> Ledger<S> {
         let mut lines = BTreeMap::new();
         let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         for (sequence, message) in (first..).zip(incoming) {
-            let id = message_id(sequence, time, &nth_part(&part, sequence - first));
+            let id = message_id(sequence, time, &nth_part(part, sequence - first));
             let owing = memory.decide(&message, sequence, now, &mut lines);
             let to_send = MessageToSend::new(id, &message.call.content_type, message.call.hop, &message.body);
             views.push(memory.new_view(id, message.call, &owing.decided));
@@ -404,9 +404,9 @@ const fn may_wait(endpoint: &Endpoint) -> bool {
 
 /// The random part of the n-th message of a call: made of the first one's, so that a repeat is answered with the same ids
 /// from the first one's key alone.
-pub(crate) fn nth_part(first: &[u8; 7], n: u64) -> [u8; 7] {
+pub(crate) fn nth_part(first: [u8; 7], n: u64) -> [u8; 7] {
     if n == 0 {
-        return *first;
+        return first;
     }
     let mut part = [0; 7];
     let digest = postern_domain::digest::half_of(&[first.as_slice(), &n.to_be_bytes()].concat());

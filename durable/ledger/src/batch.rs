@@ -90,7 +90,7 @@ impl<S: Sql> Ledger<S> {
         duplicate: bool,
     ) -> Result<BatchAccepted, Problem> {
         let messages = (0..).zip(accepts).map(|(n, accept)| {
-            let part = nth_part(&first.0.random, n);
+            let part = nth_part(first.0.random, n);
             let id = message_id(first.0.sequence + n, Millis(first.0.time), &part);
             self.known_view(id, accept)
         });

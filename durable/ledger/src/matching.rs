@@ -64,3 +64,75 @@ fn reason_against<'a>(
 fn object(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok().filter(Value::is_object)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use std::cell::Cell;
+
+    use postern_domain::time::Millis;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_body_is_asked_for_only_by_a_filter_that_reads_it_where_nothing_else_speaks_against() {
+        let call: Accept = serde_json::from_value(json!({
+            "nonce": 1, "sent_at": 0, "event_type": "invoice.paid", "content_type": "application/json",
+        }))
+        .unwrap();
+        for (config, reason, asked) in [
+            (json!({}), None, false),
+            (
+                json!({"filter": {"headers": {"x": {"$exists": false}}}}),
+                None,
+                false,
+            ),
+            (json!({"filter": {"body": {"a": 1}}}), None, true),
+            (
+                json!({"filter": {"body": {"a": 2}}}),
+                Some(SkipReason::Filter),
+                true,
+            ),
+            (
+                json!({"filter": {"body": {"a": 1}}, "disabled": true}),
+                Some(SkipReason::Disabled),
+                false,
+            ),
+            (
+                json!({"filter": {"body": {"a": 1}}, "eventTypes": ["order.made"]}),
+                Some(SkipReason::Type),
+                false,
+            ),
+            (
+                json!({"filter": {"body": {"a": 1}}, "channels": ["eu"]}),
+                Some(SkipReason::Channel),
+                false,
+            ),
+        ] {
+            let mut whole = json!({"url": "https://shop.example/"});
+            whole
+                .as_object_mut()
+                .unwrap()
+                .extend(config.as_object().unwrap().clone());
+            let endpoint = Endpoint {
+                number: 1,
+                random: [0; 7],
+                created_at: Millis(0),
+                updated_at: Millis(0),
+                deleted_at: None,
+                generation: 1,
+                cancelled_through: 0,
+                config: serde_json::from_value(whole).unwrap(),
+                keys: Vec::new(),
+                headers: None,
+            };
+            let (body, was_asked) = (json!({"a": 1}), Cell::new(false));
+            let found = reason_against(&endpoint, &call, || {
+                was_asked.set(true);
+                Some(&body)
+            });
+            assert_eq!((found, was_asked.get()), (reason, asked), "{config}");
+        }
+    }
+}

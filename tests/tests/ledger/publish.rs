@@ -414,8 +414,8 @@ fn a_message_for_later_is_retried_on_its_plan_and_survives_a_lost_lease() {
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5]}));
     let at = tenant.now.plus(HOUR);
     let view = publish_at(&mut tenant, at);
-    let lost = tenant.pass_until_out(2 * HOUR);
-    assert_eq!(lost.len(), 1);
+    let silent = tenant.pass_until_out(2 * HOUR);
+    assert_eq!(silent.len(), 1);
     let again = tenant.pass_until_out(HOUR).remove(0);
     tenant.report(&again, Answer::Broken);
     assert_eq!(tenant.stand(view.id, endpoint), (Stand::Open, 1));
