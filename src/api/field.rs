@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::access::Capability;
 use postern_domain::event_type;
+use postern_domain::filter::Filter;
 use postern_domain::id::Uid;
 use postern_domain::schedule::Schedule;
 use postern_domain::signature::SigningKey;
+use postern_domain::time::Millis;
 use postern_domain::wire::{DisableAfter, HeaderNames, Ordering};
 use serde_json::Value;
 
@@ -265,6 +267,45 @@ pub(crate) fn endpoint_channels(value: &Value) -> Read<Vec<String>> {
 /// Channels of a message.
 pub(crate) fn message_channels(value: &Value) -> Read<Vec<String>> {
     set(value, 5, event_type::check_channel)
+}
+
+/// Labels of a message: up to 5.
+pub(crate) fn tags(value: &Value) -> Read<Vec<String>> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
+    set(value, 5, check_tag)
+}
+
+/// One label, as Svix's clients write it.
+pub(crate) fn check_tag(text: &str) -> Result<(), &'static str> {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./\\#".contains(&byte);
+    if (1..=128).contains(&text.len()) && text.bytes().all(form) {
+        Ok(())
+    } else {
+        Err("must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #")
+    }
+}
+
+/// When the deliveries of a message shall leave.
+pub(crate) fn deliver_at(value: &Value, now: Millis) -> Read<Millis> {
+    let time = Millis::from_rfc3339(&text(value)?);
+    let time = time.ok_or_else(|| wrong("must be a time of RFC 3339, such as 2026-08-01T12:00:00Z"))?;
+    if time.since(now) > 30 * Millis::DAY {
+        return Err(wrong("must be within 30 days"));
+    }
+    Ok(time)
+}
+
+/// What must hold of a message's content. The first thing wrong with it is told.
+pub(crate) fn filter(value: &Value) -> Read<Filter> {
+    Filter::parse(value).map_err(|invalid| {
+        vec![Wrong {
+            at: invalid.at,
+            msg: invalid.message,
+            kind: "value_error",
+        }]
+    })
 }
 
 /// A signing key, kept as it was written.

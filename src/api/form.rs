@@ -112,57 +112,34 @@ impl<'a> Form<'a> {
         read: impl FnOnce(&mut Form<'a>) -> Option<T>,
     ) -> Option<T> {
         let raw = self.raw(name)?;
-        let Ok(fields) = serde_json::from_str(raw.get()) else {
-            self.say(&[name], "must be an object", "type_error");
-            return None;
-        };
-        let mut at = self.at.clone();
-        at.push(name.to_owned());
-        let mut inner = Form {
-            at,
-            fields,
-            faults: Vec::new(),
-        };
-        let value = read(&mut inner);
-        self.faults.append(&mut inner.faults);
-        value
+        self.form_of(&[name], raw, read)
     }
 
-    /// Reads a field that is a list of objects, each with a form of its own; `None`: it is not there, or one of them is
-    /// wrong.
+    /// Reads a field that is a list of so many objects, each with a form of its own; their faults are this one's.
     pub(crate) fn each<T>(
         &mut self,
         name: &str,
-        read: impl Fn(&mut Form<'a>) -> Option<T>,
+        count: std::ops::RangeInclusive<usize>,
+        mut read: impl FnMut(&mut Form<'a>) -> Option<T>,
     ) -> Option<Vec<T>> {
-        let raw = self.raw(name)?;
+        let Some(raw) = self.raw(name) else {
+            self.say(&[name], "is missing", "missing");
+            return None;
+        };
         let Ok(items) = serde_json::from_str::<Vec<&'a RawValue>>(raw.get()) else {
             self.say(&[name], "must be a list", "type_error");
             return None;
         };
-        let mut values = Some(Vec::with_capacity(items.len()));
-        for (number, item) in items.into_iter().enumerate() {
-            let number = number.to_string();
-            let Ok(fields) = serde_json::from_str(item.get()) else {
-                self.say(&[name, &number], "must be an object", "type_error");
-                values = None;
-                continue;
-            };
-            let mut at = self.at.clone();
-            at.extend([name.to_owned(), number]);
-            let mut inner = Form {
-                at,
-                fields,
-                faults: Vec::new(),
-            };
-            let value = read(&mut inner);
-            self.faults.append(&mut inner.faults);
-            values = values.zip(value).map(|(mut values, value)| {
-                values.push(value);
-                values
-            });
+        if !count.contains(&items.len()) {
+            let msg = format!("must hold {} to {}", count.start(), count.end());
+            self.say(&[name], &msg, "value_error");
+            return None;
         }
-        values
+        let items = items.into_iter().enumerate();
+        let values: Vec<Option<T>> = items
+            .map(|(at, raw)| self.form_of(&[name, &at.to_string()], raw, &mut read))
+            .collect();
+        values.into_iter().collect()
     }
 
     /// Says that something is wrong.
@@ -186,6 +163,28 @@ impl<'a> Form<'a> {
             Some(value) if self.faults.is_empty() => Ok(value),
             _ => Err(Problem::validation(self.faults)),
         }
+    }
+
+    fn form_of<T>(
+        &mut self,
+        at: &[&str],
+        raw: &'a RawValue,
+        read: impl FnOnce(&mut Form<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let Ok(fields) = serde_json::from_str(raw.get()) else {
+            self.say(at, "must be an object", "type_error");
+            return None;
+        };
+        let mut place = self.at.clone();
+        place.extend(at.iter().map(|part| (*part).to_owned()));
+        let mut inner = Form {
+            at: place,
+            fields,
+            faults: Vec::new(),
+        };
+        let value = read(&mut inner);
+        self.faults.append(&mut inner.faults);
+        value
     }
 
     fn value(&mut self, name: &str) -> Option<Value> {
@@ -295,14 +294,14 @@ mod tests {
     #[test]
     fn each_of_a_list_is_read_and_its_faults_have_their_place() {
         let mut form = Form::read(br#"{"list": [{"name": "a"}, {"name": ""}, 7]}"#).unwrap();
-        let read = form.each("list", |form| form.required("name", field::name));
+        let read = form.each("list", 1..=3, |form| form.required("name", field::name));
         assert!(read.is_none());
         assert_eq!(
             places(form.finish(read).unwrap_err()),
             ["body.list.1.name", "body.list.2"]
         );
         let mut form = Form::read(br#"{"list": [{"name": "a"}, {"name": "b"}]}"#).unwrap();
-        let read = form.each("list", |form| form.required("name", field::name));
+        let read = form.each("list", 1..=3, |form| form.required("name", field::name));
         assert_eq!(form.finish(read).unwrap(), ["a", "b"]);
     }
 

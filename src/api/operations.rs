@@ -75,6 +75,7 @@ macro_rules! operations {
 
 operations! {
     POST "/api/v1/app/{app_id}/msg" caller(msg::create::handle) needs MessageCreate;
+    POST "/api/v1/app/{app_id}/msg/batch" caller(msg::batch::handle) needs MessageCreate;
     GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle) needs ViewBase;

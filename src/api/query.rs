@@ -7,6 +7,8 @@ use postern_domain::wire::call::{AttemptFilter, MessageFilter, PageOf};
 use postern_domain::wire::{AttemptStatus, DeliveryStatus};
 use url::Url;
 
+use super::field;
+
 /// The query of a request, while it is read.
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
@@ -52,6 +54,9 @@ impl Query {
                 event_type::check_channel(text).ok().map(|()| text.to_owned())
             }),
             event_types: self.event_types(),
+            tag: self.read("tag", "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #", |text| {
+                field::check_tag(text).ok().map(|()| text.to_owned())
+            }),
         }
     }
 

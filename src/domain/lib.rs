@@ -13,6 +13,7 @@ pub mod access;
 pub mod address;
 pub mod digest;
 pub mod event_type;
+pub mod filter;
 pub mod operational;
 pub mod outcome;
 pub mod provider;

@@ -266,7 +266,8 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
       const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
-      const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...bodies[kind] } : undefined;
+      const message = { eventType: "a.b", payload: {} };
+      const body = takesBody(operation) ? { ...message, messages: [message], name: "x", ...bodies[kind] } : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
       assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
@@ -290,6 +291,7 @@ function goodBody(operation) {
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
   if (path.includes("/endpoint")) return { url: "http://127.0.0.1:9/" };
+  if (path.endsWith("/msg/batch")) return { messages: [{ eventType: "a.b", payload: {} }] };
   if (path.includes("/msg")) return { eventType: "a.b", payload: {} };
   return { name: "x.y", description: "x" };
 }

@@ -1,22 +1,23 @@
 //! Taking a message: dedupe, store, owe, in one transaction; then the answer.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use postern_domain::event_type;
 use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
 use postern_domain::wire::{MessageView, Trigger};
 
+use crate::decided::Decided;
 use crate::gate::Wish;
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
-use crate::line::Line;
+use crate::line::{Line, LineKey, insert_due};
 use crate::memory::{Memory, message_id};
 use crate::ordered::{is_keyed, line_key};
 use crate::sql::{Sql, Value};
-use crate::{Ledger, Random, payload};
+use crate::{Ledger, Random, delivery, payload};
 
 /// A first try that was on its way longer than this is refused: its sender has given up, and a repeat may have stood.
 const FIRST_TRY_MS: u64 = 30_000;
@@ -26,9 +27,6 @@ const NONCE_SPAN_MS: u64 = 60_000;
 
 /// Clocks of the edge and of the object may differ by this.
 const CLOCK_SKEW_MS: u64 = 5000;
-
-/// From this hop on a message is stored and goes nowhere: two gateways that point at each other stop.
-const HOP_LIMIT: u8 = 3;
 
 impl<S: Sql> Ledger<S> {
     /// Takes a message. Whoever sees `Ok` has it stored; a duplicate gets the answer of the first.
@@ -40,26 +38,15 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<Accepted, Problem> {
         self.memory()?;
-        if self.settings.rules.nonce && !call.repeat && now.since(call.sent_at) > FIRST_TRY_MS {
-            return Err(Problem::new(
-                Code::Overloaded,
-                "The application is busy; try again in a few seconds",
-            ));
-        }
         if let Some(source) = call.source {
             let known = self.memory()?.sources.get(&source);
             known
                 .filter(|source| source.deleted_at.is_none())
                 .ok_or_else(Problem::not_found)?;
         }
-        let stood = match (self.settings.rules.nonce, call.repeat) {
-            (true, true) => self.find_nonce(call.nonce, call.sent_at)?,
-            (true, false) => self.find_overtaken(call.nonce, call.sent_at)?,
-            (false, _) => None,
-        };
-        if let Some(message) = stood {
+        if let Some(message) = self.stood(call.nonce, call.sent_at, call.repeat, now)? {
             return Ok(Accepted {
-                message: self.view_of(message, call),
+                message: self.known_view(message, call)?,
                 duplicate: false,
             });
         }
@@ -74,37 +61,60 @@ impl<S: Sql> Ledger<S> {
         };
         self.room_for(call.source.is_some(), now)?;
         self.roll(now)?;
-        self.store(call, body, &keys, now, random)
+        let incoming = Incoming {
+            call,
+            body,
+            keys,
+            tags: None,
+            deliver_at: None,
+        };
+        let mut stored = self.store(vec![incoming], now, random)?;
+        let message = stored
+            .pop()
+            .ok_or_else(|| Problem::internal("nothing was stored"))?;
+        Ok(Accepted {
+            message,
+            duplicate: false,
+        })
     }
 
-    fn store(
+    /// The message of an earlier try of the same accept, if there was one and it stands. A first try that comes too late
+    /// is refused.
+    pub(crate) fn stood(
         &mut self,
-        call: &Accept,
-        body: Vec<u8>,
-        keys: &[NewKey],
+        nonce: u64,
+        sent_at: Millis,
+        repeat: bool,
+        now: Millis,
+    ) -> Result<Option<MessageId>, Problem> {
+        if !self.settings.rules.nonce {
+            return Ok(None);
+        }
+        if repeat {
+            return self.find_nonce(nonce, sent_at);
+        }
+        if now.since(sent_at) > FIRST_TRY_MS {
+            return Err(Problem::new(
+                Code::Overloaded,
+                "The application is busy; try again in a few seconds",
+            ));
+        }
+        self.find_overtaken(nonce, sent_at)
+    }
+
+    /// Stores messages with what they owe, all or none, and hands out what may go now. They get consecutive numbers.
+    pub(crate) fn store(
+        &mut self,
+        incoming: Vec<Incoming<'_>>,
         now: Millis,
         random: &mut dyn Random,
-    ) -> Result<Accepted, Problem> {
+    ) -> Result<Vec<MessageView>, Problem> {
         let lease = self.settings.lease_ms;
         let memory = self.memory()?;
         let time = now.max(memory.last_time);
-        let sequence = memory.last_sequence + 1;
+        let first = memory.last_sequence + 1;
         let mut part = [0; 7];
         random.fill(&mut part);
-        let id = message_id(sequence, time, &part);
-        let to_send = MessageToSend::new(id, &call.event_type, &call.content_type, call.hop, &body);
-        let (owed, not_sent) = memory.matching(call);
-        for endpoint in &owed {
-            self.is_proven(*endpoint)?;
-        }
-        let until = time.plus(lease);
-        let memory = self.memory()?;
-        let Owing {
-            free,
-            lines,
-            looked_at,
-            keyed,
-        } = memory.leaves(&owed, &to_send, &body, until, now);
         let segment = memory
             .segments
             .last()
@@ -112,13 +122,46 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(|| Problem::internal("no segment"))?;
         let generation = memory.key_generations.last().map(|g| g.number);
         let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
-        let payload_end = payload::ends_at(call.payload_hours, time);
-        let lease_over = (!free.is_empty()).then(|| time.plus(lease));
-        let wake = lease_over
+        let until = time.plus(lease);
+        let mut stored_lines = BTreeSet::new();
+        let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for (sequence, message) in (first..).zip(incoming) {
+            let id = message_id(sequence, time, &nth_part(part, sequence - first));
+            let call = message.call;
+            let to_send =
+                MessageToSend::new(id, &call.event_type, &call.content_type, call.hop, &message.body);
+            let (owed, decided) = self.memory()?.wanted_by(call, &message.body);
+            for endpoint in &owed {
+                self.is_proven(*endpoint)?;
+            }
+            let memory = self.memory()?;
+            let mut owing = memory.leaves(owed, decided, &message, &to_send, until, now);
+            owing.payload_end = payload::ends_at(call.payload_hours, time);
+            stored_lines.append(&mut owing.lines);
+            views.push(memory.new_view(id, message.call, &owing.decided));
+            rows.push(row_of(
+                message.call,
+                id,
+                &owing.owed,
+                owing.decided.column()?,
+                message.body,
+            )?);
+            kept.push((id, message.keys, owing, to_send));
+        }
+        let owings = || kept.iter().map(|(_, _, owing, _)| owing);
+        let free = owings().any(|owing| !owing.free.is_empty());
+        let memory = self.memory()?;
+        let lines: Vec<Line> = stored_lines
+            .iter()
+            .filter_map(|key| memory.lines.get(key).cloned())
+            .collect();
+        let wake = free
+            .then_some(until)
             .into_iter()
             .chain(lines.iter().map(|line| line.opens_at))
-            .chain(looked_at)
-            .chain(payload_end)
+            .chain(owings().flat_map(|owing| owing.looked_at.iter().copied()))
+            .chain(owings().filter_map(Owing::leaves_at))
+            .chain(owings().filter_map(|owing| owing.payload_end))
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -127,27 +170,22 @@ impl<S: Sql> Ledger<S> {
                 .and_then(|memory| self.retention_wake(memory, time))
         });
 
-        let row = row_of(call, id, &owed, not_sent.as_deref(), body)?;
         let armed = self.sql.atomic(|sql| {
-            for new in keys {
-                key::insert(sql, generation, new, id)?;
+            let insert =
+                format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+            for ((id, keys, owing, _), row) in kept.iter().zip(&rows) {
+                for new in keys {
+                    key::insert(sql, generation, new, *id)?;
+                }
+                sql.run(&insert, row)?;
+                owing.insert_waiting(sql, segment, id.0.sequence, now)?;
+                owing.insert_keyed(sql, segment, id.0.sequence)?;
+                if let Some(at) = owing.payload_end {
+                    payload::insert(sql, at, id.0.sequence)?;
+                }
             }
-            sql.run(
-                &format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-                &row,
-            )?;
             for line in &lines {
                 line.insert(sql)?;
-            }
-            for (endpoint, line) in &keyed {
-                let statement = format!("INSERT INTO ordered_{segment} VALUES (?, ?, ?)");
-                sql.run(
-                    &statement,
-                    &[(*endpoint).into(), line.as_str().into(), sequence.into()],
-                )?;
-            }
-            if let Some(at) = payload_end {
-                payload::insert(sql, at, sequence)?;
             }
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
@@ -161,23 +199,16 @@ impl<S: Sql> Ledger<S> {
 
         self.armed = armed;
         let memory = self.memory()?;
-        memory.last_sequence = sequence;
+        memory.last_sequence = first + kept.len() as u64 - 1;
         memory.last_time = time;
-        for line in lines {
-            // Those that were there have gone on in memory already.
-            memory.lines.entry(line.id()).or_insert(line);
+        let mut outgoing = Vec::new();
+        for (_, _, owing, to_send) in kept {
+            for (endpoint, line) in owing.free {
+                outgoing.push(memory.hand_out(endpoint, line, &to_send, until, Trigger::Scheduled, now));
+            }
         }
-        let outgoing: Vec<_> = free
-            .into_iter()
-            .map(|(endpoint, line)| memory.hand_out(endpoint, line, &to_send, until, Trigger::Scheduled, now))
-            .collect();
         self.outbox.extend(outgoing);
-        let mut view = self.view_of(id, call);
-        view.not_sent = not_sent;
-        Ok(Accepted {
-            message: view,
-            duplicate: false,
-        })
+        Ok(views)
     }
 
     /// Where nothing else wakes the object, the first message of a segment arranges for its end.
@@ -190,7 +221,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// The keys that the message brings, or the message that one of them is of already.
-    fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
+    pub(crate) fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
         let mut keys = Vec::new();
         if let Some(idempotency) = &call.idempotency {
             let hash = digest(&idempotency.key)?;
@@ -268,89 +299,113 @@ impl<S: Sql> Ledger<S> {
         Ok(known.map(|known| known.message))
     }
 
-    fn view_of(&self, id: MessageId, call: &Accept) -> MessageView {
-        MessageView {
-            id,
-            event_type: call.event_type.clone(),
-            event_id: call.event_id.clone(),
-            channels: call.channels.clone(),
-            timestamp: Millis(id.0.time),
-            content_type: call.content_type.clone(),
-            source: call
-                .source
-                .and_then(|number| self.memory.as_ref()?.source_id(number)),
-            not_sent: None,
-        }
-    }
-
     /// The message that was there already, as it is stored; once it is gone, as the duplicate says it.
-    fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
-        Ok(self.message_view(id)?.unwrap_or_else(|| self.view_of(id, call)))
+    pub(crate) fn known_view(&mut self, id: MessageId, call: &Accept) -> Result<MessageView, Problem> {
+        if let Some(view) = self.message_view(id)? {
+            return Ok(view);
+        }
+        Ok(self.memory()?.new_view(id, call, &Decided::default()))
     }
 }
 
-/// How what a message owes leaves.
+/// A message on its way into the tables.
+pub(crate) struct Incoming<'a> {
+    pub(crate) call: &'a Accept,
+    pub(crate) body: Vec<u8>,
+    pub(crate) keys: Vec<NewKey>,
+    pub(crate) tags: Option<Vec<String>>,
+    /// In the future.
+    pub(crate) deliver_at: Option<Millis>,
+}
+
+/// What a message owes, and how each of it leaves.
 #[derive(Default)]
 struct Owing {
-    /// Endpoints that get it now, with the line that it keeps its place in.
+    /// Endpoints that want it.
+    owed: Vec<u32>,
+    /// Those that get it now, with the line that it keeps its place in.
     free: Vec<(u32, Option<Rc<str>>)>,
-    /// Lines that are stored with it: those that begin with it, and those that were one head until now.
-    lines: Vec<Line>,
+    /// Lines that are stored with it.
+    lines: BTreeSet<LineKey>,
     /// When a line that was caught up has to be looked at.
     looked_at: Vec<Millis>,
     /// Endpoints with an ordering key, and the line that it stands in there.
     keyed: Vec<(u32, String)>,
+    /// Those that get it at the message's own time.
+    waiting: Vec<u32>,
+    /// When its payload goes, if before the message does.
+    payload_end: Option<Millis>,
+    /// Why the others do not get it, and what else was decided.
+    decided: Decided,
+}
+
+impl Owing {
+    fn leaves_at(&self) -> Option<Millis> {
+        self.decided.at.filter(|_| !self.waiting.is_empty())
+    }
+
+    fn insert_keyed<S: Sql>(&self, sql: &S, segment: u64, sequence: u64) -> Result<(), Problem> {
+        for (endpoint, line) in &self.keyed {
+            let statement = format!("INSERT INTO ordered_{segment} VALUES (?, ?, ?)");
+            let values = [(*endpoint).into(), line.as_str().into(), sequence.into()];
+            sql.run(&statement, &values)?;
+        }
+        Ok(())
+    }
+
+    /// What leaves at a later time stands among what is due from the beginning, as if a lease had been lost.
+    fn insert_waiting<S: Sql>(
+        &self,
+        sql: &S,
+        segment: u64,
+        sequence: u64,
+        now: Millis,
+    ) -> Result<(), Problem> {
+        let Some(at) = self.leaves_at() else { return Ok(()) };
+        for endpoint in &self.waiting {
+            delivery::insert_waiting(sql, segment, *endpoint, sequence, now, at)?;
+            insert_due(sql, at, *endpoint, sequence)?;
+        }
+        Ok(())
+    }
 }
 
 impl Memory {
-    /// The endpoints that want a message; or why it goes to none at all.
-    fn matching(&self, call: &Accept) -> (Vec<u32>, Option<String>) {
-        if call.hop >= HOP_LIMIT {
-            let why = format!(
-                "it passed {} gateways already; it is stored, and not sent on",
-                call.hop
-            );
-            return (Vec::new(), Some(why));
-        }
-        let owed = self
-            .endpoints
-            .values()
-            .filter(|endpoint| endpoint.is_on())
-            .filter(|endpoint| event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type))
-            .filter(|endpoint| {
-                event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
-            })
-            .map(|endpoint| endpoint.number)
-            .collect();
-        (owed, None)
-    }
-
-    /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message or is
+    /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message, or is
     /// forgotten.
     fn leaves(
         &mut self,
-        owed: &[u32],
-        message: &MessageToSend,
-        body: &[u8],
+        owed: Vec<u32>,
+        mut decided: Decided,
+        message: &Incoming<'_>,
+        to_send: &MessageToSend,
         until: Millis,
         now: Millis,
     ) -> Owing {
-        let mut owing = Owing::default();
-        for endpoint in owed {
-            let span = self
-                .endpoints
-                .get(endpoint)
-                .filter(|endpoint| endpoint.keeps_order_of(message.id.0.sequence))
-                .and_then(|endpoint| endpoint.config.ordered.clone());
-            match span {
-                None => self.leaves_freely(*endpoint, message, until, now, &mut owing),
+        decided.at = message.deliver_at;
+        decided.tags.clone_from(&message.tags);
+        let mut owing = Owing {
+            owed,
+            decided,
+            ..Owing::default()
+        };
+        for endpoint in owing.owed.clone() {
+            let Some(known) = self.endpoints.get(&endpoint) else {
+                continue;
+            };
+            let in_order = known.keeps_order_of(to_send.id.0.sequence);
+            match known.config.ordered.clone().filter(|_| in_order) {
                 Some(span) => {
-                    let key = line_key(&span, body);
+                    let key = line_key(&span, &message.body);
                     if is_keyed(&key) {
-                        owing.keyed.push((*endpoint, key.clone()));
+                        owing.keyed.push((endpoint, key.clone()));
                     }
-                    self.leaves_in_order(*endpoint, key, message, until, now, &mut owing);
+                    self.leaves_in_order(endpoint, key, to_send, until, now, &mut owing);
                 }
+                // What waits leaves from `due`, beside whatever comes meanwhile: an endpoint that keeps an order gets it
+                // in its line's turn instead, at once.
+                None if message.deliver_at.is_some() => owing.waiting.push(endpoint),
+                None => self.leaves_freely(endpoint, to_send, until, now, &mut owing),
             }
         }
         owing
@@ -374,7 +429,7 @@ impl Memory {
             (Ok(()), line) => {
                 if let Some(line) = line {
                     if !std::mem::replace(&mut line.direct, true) {
-                        owing.lines.push(line.clone());
+                        owing.lines.insert(line.id());
                     }
                     line.hands_out(sequence, until);
                 }
@@ -384,13 +439,15 @@ impl Memory {
                 line.opens_at = line.opens_at.min(hold.until);
                 line.reason = hold.reason;
                 if std::mem::replace(&mut line.direct, false) {
-                    owing.lines.push(line.clone());
+                    owing.lines.insert(line.id());
                 }
                 owing.looked_at.push(hold.until);
             }
-            (Err(hold), None) => owing
-                .lines
-                .push(Line::begin(endpoint, String::new(), sequence, hold)),
+            (Err(hold), None) => {
+                let line = Line::begin(endpoint, String::new(), sequence, hold);
+                owing.lines.insert(line.id());
+                self.lines.insert(line.id(), line);
+            }
         }
     }
 
@@ -409,7 +466,7 @@ impl Memory {
             if !line.stored {
                 line.stored = true;
                 line.opens_at = line.until;
-                owing.lines.push(line.clone());
+                owing.lines.insert(line.id());
             }
             return;
         }
@@ -423,13 +480,49 @@ impl Memory {
                 self.lines.insert(line.id(), line);
                 owing.free.push((endpoint, Some(name)));
             }
-            Err(hold) => owing.lines.push(Line::begin(endpoint, key, sequence, hold)),
+            Err(hold) => {
+                let line = Line::begin(endpoint, key, sequence, hold);
+                owing.lines.insert(line.id());
+                self.lines.insert(line.id(), line);
+            }
+        }
+    }
+
+    /// A message as it is answered to whoever brought it.
+    fn new_view(&self, id: MessageId, call: &Accept, decided: &Decided) -> MessageView {
+        MessageView {
+            id,
+            event_type: call.event_type.clone(),
+            event_id: call.event_id.clone(),
+            channels: call.channels.clone(),
+            timestamp: Millis(id.0.time),
+            content_type: call.content_type.clone(),
+            source: call.source.and_then(|number| self.source_id(number)),
+            not_sent: decided.sentence(),
+            skipped: self.skipped(decided),
+            skipped_more: decided.more,
+            deliver_at: decided.at,
+            tags: decided.tags.clone(),
         }
     }
 }
 
+/// The random part of the n-th message of a call: made of the first one's, so that a repeat is answered with the same ids
+/// from the first one's key alone.
+pub(crate) fn nth_part(first: [u8; 7], n: u64) -> [u8; 7] {
+    if n == 0 {
+        return first;
+    }
+    let mut part = [0; 7];
+    let digest = postern_domain::digest::half_of(&[first.as_slice(), &n.to_be_bytes()].concat());
+    for (to, from) in part.iter_mut().zip(digest) {
+        *to = from;
+    }
+    part
+}
+
 /// What the keys of a message say.
-enum Keys {
+pub(crate) enum Keys {
     /// It is there already.
     Known(MessageId),
     /// It is new, and these are its keys.
@@ -440,7 +533,7 @@ fn row_of(
     call: &Accept,
     id: MessageId,
     owed: &[u32],
-    not_sent: Option<&str>,
+    decided: Option<String>,
     body: Vec<u8>,
 ) -> Result<[Value; 14], Problem> {
     let channels = call
@@ -467,7 +560,7 @@ fn row_of(
         call.hop.into(),
         call.event_id.clone().into(),
         channels.into(),
-        not_sent.map(str::to_owned).into(),
+        decided.into(),
         call.content_type.as_str().into(),
         headers.map_err(Problem::internal)?.into(),
         body.into(),

@@ -64,6 +64,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(accepted)
             }
+            Call::AcceptBatch(call) => head(self.accept_batch(&call, bodies, now, random)),
             Call::Report(call) => with_bodies(self.report(&call, &bodies, now, random)),
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),

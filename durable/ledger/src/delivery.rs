@@ -144,15 +144,31 @@ pub(crate) fn insert_lost<S: Sql>(
     sequence: u64,
     now: Millis,
 ) -> Result<(), Problem> {
+    insert_waiting(sql, segment, endpoint, sequence, now, now)
+}
+
+/// Writes the row of a delivery that nobody has tried yet and that waits for its time.
+pub(crate) fn insert_waiting<S: Sql>(
+    sql: &S,
+    segment: u64,
+    endpoint: u32,
+    sequence: u64,
+    now: Millis,
+    next_at: Millis,
+) -> Result<(), Problem> {
     let statement = format!(
         "INSERT INTO delivery_{segment} (endpoint, sequence, state, attempts, updated_at, next_at) \
          VALUES (?, ?, ?, 0, ?, ?)"
     );
     let waiting = Value::Int(State::Waiting.stored());
-    sql.run(
-        &statement,
-        &[endpoint.into(), sequence.into(), waiting, now.into(), now.into()],
-    )?;
+    let values = [
+        endpoint.into(),
+        sequence.into(),
+        waiting,
+        now.into(),
+        next_at.into(),
+    ];
+    sql.run(&statement, &values)?;
     Ok(())
 }
 

@@ -244,7 +244,8 @@ impl<S: Sql> Ledger<S> {
         let mut proven = false;
         for segment in segments {
             let statement = format!(
-                "SELECT state, duration FROM delivery_{segment} WHERE endpoint = ? ORDER BY sequence DESC LIMIT 1"
+                "SELECT state, duration FROM delivery_{segment} WHERE endpoint = ? AND number IS NOT NULL \
+                 ORDER BY sequence DESC LIMIT 1"
             );
             if let Some(row) = self.sql.row(&statement, &[endpoint.into()])? {
                 let duration = row.maybe(1, Row::small::<u32>)?;

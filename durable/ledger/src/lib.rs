@@ -25,7 +25,9 @@ use postern_domain::time::Millis;
 mod accept;
 mod alarm;
 mod attempts;
+mod batch;
 mod call;
+mod decided;
 mod delivery;
 mod due;
 mod endpoint;
@@ -36,6 +38,7 @@ mod idempotency;
 mod inspect;
 mod key;
 mod line;
+mod matching;
 mod memory;
 mod messages;
 #[cfg(feature = "native")]

@@ -8,6 +8,7 @@ use postern_domain::wire::call::{Bodies, BodiesFound, MessageFilter, MessageGet,
 
 use crate::Ledger;
 use crate::accept::event_id_hash;
+use crate::decided::Decided;
 use crate::key::Scope;
 use crate::memory::{Memory, message_id};
 use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
@@ -80,7 +81,9 @@ impl<S: Sql> Ledger<S> {
                         break 'segments;
                     }
                     looked += 1;
-                    let view = read_view(self.memory()?, &row)?;
+                    let mut view = read_view(self.memory()?, &row)?;
+                    view.skipped.clear(); // of one message alone: a page of them would be long
+                    view.skipped_more = 0;
                     last_seen = Some(view.id);
                     if matches(filter, &view) {
                         if call.with_content {
@@ -234,7 +237,10 @@ pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
             .as_ref()
             .is_some_and(|channels| channels.contains(channel))
     };
-    filter.event_types.as_ref().is_none_or(of_type) && filter.channel.as_ref().is_none_or(heard)
+    let tagged = |tag: &String| view.tags.as_ref().is_some_and(|tags| tags.contains(tag));
+    filter.event_types.as_ref().is_none_or(of_type)
+        && filter.channel.as_ref().is_none_or(heard)
+        && filter.tag.as_ref().is_none_or(tagged)
 }
 
 fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
@@ -243,6 +249,7 @@ fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
         .map(|text| serde_json::from_str(&text))
         .transpose();
     let source = row.maybe(7, Row::small::<u16>)?;
+    let decided = Decided::read(row.maybe(8, Row::text)?);
     let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
     Ok(MessageView {
         id: id?,
@@ -252,6 +259,10 @@ fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
         timestamp: row.time(1)?,
         content_type: row.text(6)?,
         source: source.and_then(|number| memory.source_id(number)),
-        not_sent: row.maybe(8, Row::text)?,
+        not_sent: decided.sentence(),
+        skipped: memory.skipped(&decided),
+        skipped_more: decided.more,
+        deliver_at: decided.at,
+        tags: decided.tags,
     })
 }

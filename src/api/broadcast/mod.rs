@@ -7,7 +7,7 @@ use postern_domain::problem::{Code, Problem};
 use serde::Serialize;
 
 use super::access::OrganisationAccess;
-use super::app::msg::create::{BODY_CAP, payload};
+use super::app::msg::published::{BODY_CAP, payload};
 use super::ask::Ask;
 use super::form::Form;
 use super::reply::Answer;

@@ -13,10 +13,15 @@ use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::store::event_type::{self, EventType};
 
+/// Event types in one request at the most.
+const MOST: usize = 10_000;
+
 /// 204. All of it or nothing is written.
 pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
-    let types = form.each("eventTypes", EventTypeIn::read).unwrap_or_default();
+    let brought = form.raw("eventTypes").is_some();
+    let types = brought.then(|| form.each("eventTypes", 0..=MOST, EventTypeIn::read));
+    let types = types.flatten().unwrap_or_default();
     refuse_doubles(&mut form, &types);
     // Passing over these would look as if they had been taken.
     for (name, empty, what) in [

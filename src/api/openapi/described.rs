@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
     BroadcastIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
-    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageIn, OneTimeTokenIn,
-    SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn, MessageIn,
+    OneTimeTokenIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
 use crate::api::auth;
@@ -35,6 +35,7 @@ const MESSAGES: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
 ];
@@ -44,6 +45,7 @@ const ATTEMPTS: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
     "status",
@@ -55,6 +57,7 @@ const ATTEMPTS_OF_MESSAGE: &[&str] = &[
     "before",
     "after",
     "channel",
+    "tag",
     "event_types",
     "with_content",
     "status",
@@ -204,6 +207,15 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 "Publishes an event",
                 &["with_content"],
                 Some(of::<MessageIn>(s)),
+                answers,
+            )
+        }
+        ("POST", "/app/{app_id}/msg/batch") => {
+            let answers = vec![(202, Some(of::<msg::batch::MessageBatchOut>(s)))];
+            make(
+                "Publishes up to 100 events, all or none",
+                &["with_content"],
+                Some(of::<MessageBatchIn>(s)),
                 answers,
             )
         }

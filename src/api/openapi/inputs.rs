@@ -49,6 +49,8 @@ pub(super) struct EndpointIn {
     event_types: Option<Vec<String>>,
     /// Up to 10; null: messages of every channel and of none.
     channels: Option<Vec<String>>,
+    /// What must hold of a message's headers and body: see `docs/publishing.md`. Null: nothing.
+    filter: Option<BTreeMap<String, Value>>,
     /// Deliveries per second. Also read as `rateLimit`.
     throttle_rate: Option<u16>,
     disabled: Option<bool>,
@@ -76,6 +78,7 @@ pub(super) struct EndpointPatch {
     uid: Option<String>,
     event_types: Option<Vec<String>>,
     channels: Option<Vec<String>>,
+    filter: Option<BTreeMap<String, Value>>,
     throttle_rate: Option<u16>,
     disabled: Option<bool>,
     metadata: Option<BTreeMap<String, String>>,
@@ -99,6 +102,10 @@ pub(super) struct MessageIn {
     event_id: Option<String>,
     /// Up to 5.
     channels: Option<Vec<String>>,
+    /// The publisher's labels, up to 5 of `A-Z a-z 0-9 - _ . / \ #`.
+    tags: Option<Vec<String>>,
+    /// Its deliveries leave then, up to 30 days ahead; a time that is past means at once.
+    deliver_at: Option<String>,
     /// Made on the way if the path's `uid` names none yet.
     application: Option<ApplicationIn>,
     /// Days that the payload is kept, 5 to 90.
@@ -108,13 +115,21 @@ pub(super) struct MessageIn {
     transformations_params: Option<TransformationsParams>,
 }
 
+/// Publishes several events, all or none.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessageBatchIn {
+    /// 1 to 100.
+    messages: Vec<MessageIn>,
+}
+
 /// A body that is no JSON object.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TransformationsParams {
     /// Sent in place of `payload`.
     raw_payload: Option<String>,
-    /// `content-type` is read.
+    /// `content-type` is read; others are not sent.
     headers: Option<BTreeMap<String, String>>,
 }
 

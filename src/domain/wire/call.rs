@@ -17,8 +17,10 @@ use serde_json::Value;
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::operational::{Tell, Told};
+use super::publish::{AcceptBatch, BatchAccepted};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
+use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
 use crate::problem::Problem;
 use crate::schedule::Schedule;
@@ -90,6 +92,8 @@ calls! {
     Wipe -> ();
     /// Takes a message: dedupe, store, owe.
     Accept -> Accepted;
+    /// Takes several messages, all or none.
+    AcceptBatch -> BatchAccepted;
     /// Records results; the answer may carry a next lane.
     Report -> Reported;
     /// Bodies that were too large for a lane.
@@ -359,6 +363,9 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::channels`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub channels: Option<Option<Vec<String>>>,
+    /// See [`EndpointConfig::filter`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Option<Filter>>,
     /// See [`EndpointConfig::throttle_rate`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub throttle_rate: Option<Option<u16>>,
@@ -551,6 +558,9 @@ pub struct MessageFilter {
     /// Of one of these types.
     #[serde(default)]
     pub event_types: Option<Vec<String>>,
+    /// With this tag.
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 /// What a list of attempts may be narrowed to.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::filter::Filter;
 use crate::id::{EndpointId, Uid};
 use crate::schedule::Schedule;
 use crate::time::Millis;
@@ -130,6 +131,9 @@ pub struct EndpointConfig {
     /// Channels that it listens to; none: messages of every channel and of none.
     #[serde(default)]
     pub channels: Option<Vec<String>>,
+    /// What must hold of a message's content; none: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<Filter>,
     /// Deliveries per second at the most.
     #[serde(default)]
     pub throttle_rate: Option<u16>,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::publish::Skipped;
 use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
 use crate::outcome::Cause;
 use crate::time::Millis;
@@ -26,9 +27,21 @@ pub struct MessageView {
     /// The source that it came through; none: published through the API.
     #[serde(default)]
     pub source: Option<SourceId>,
-    /// Why it went to no endpoint at all, if that was decided for it (hop limit).
+    /// Why it went to no endpoint at all, if it did not.
     #[serde(default)]
     pub not_sent: Option<String>,
+    /// Endpoints that it did not go to; not in lists.
+    #[serde(default)]
+    pub skipped: Vec<Skipped>,
+    /// How many more there are than [`Self::skipped`] names.
+    #[serde(default)]
+    pub skipped_more: u32,
+    /// Its deliveries leave then, and not when it was accepted.
+    #[serde(default)]
+    pub deliver_at: Option<Millis>,
+    /// The publisher's labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
 }
 
 /// Where a delivery stands.

@@ -8,6 +8,7 @@ pub mod call;
 pub mod frame;
 pub mod lane;
 pub mod operational;
+pub mod publish;
 pub mod report;
 
 mod endpoint;

@@ -20,6 +20,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         uid: form.change("uid", field::uid),
         event_types: form.change(shape::event_types_name(&form), field::event_types),
         channels: form.change("channels", field::endpoint_channels),
+        filter: form.change("filter", field::filter),
         throttle_rate: form.change(shape::rate_name(&form), field::rate),
         disabled: form.given("disabled", field::flag),
         metadata: form.given("metadata", field::metadata),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::address::Policy;
+use postern_domain::filter::Filter;
 use postern_domain::id::Uid;
 use postern_domain::wire::{
     DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, Ordering,
@@ -24,6 +25,7 @@ pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfi
         uid: form.optional("uid", field::uid),
         event_types: form.optional(event_types_name(form), field::event_types),
         channels: form.optional("channels", field::endpoint_channels),
+        filter: form.optional("filter", field::filter),
         throttle_rate: form.optional(rate_name(form), field::rate),
         disabled: form.optional("disabled", field::flag).unwrap_or_default(),
         metadata: form.optional("metadata", field::metadata).unwrap_or_default(),
@@ -83,6 +85,9 @@ pub(crate) struct EndpointOut {
     event_types: Option<Vec<String>>,
     filter_types: Option<Vec<String>>,
     channels: Option<Vec<String>>,
+    /// What must hold of a message's content.
+    #[cfg_attr(test, schemars(with = "Option<BTreeMap<String, serde_json::Value>>"))]
+    filter: Option<Filter>,
     throttle_rate: Option<u16>,
     rate_limit: Option<u16>,
     disabled: bool,
@@ -120,6 +125,7 @@ impl EndpointOut {
             filter_types: config.event_types.clone(),
             event_types: config.event_types,
             channels: config.channels,
+            filter: config.filter,
             throttle_rate: config.throttle_rate,
             rate_limit: config.throttle_rate,
             disabled: config.disabled,

@@ -16,5 +16,5 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let message = ask.param(1).to_owned();
     let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
     let body = bodies.into_iter().next().filter(|_| with_content);
-    Answer::ok(&MessageOut::new(message, body)?)
+    Answer::ok(&MessageOut::whole(message, body)?)
 }

@@ -1,7 +1,9 @@
 //! A message, as it is shown.
 
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 use postern_domain::wire::MessageView;
+use postern_domain::wire::publish::SkipReason;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -29,6 +31,31 @@ pub(crate) struct MessageOut {
     /// Why it went to no endpoint at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<String>,
+    /// Its deliveries leave then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deliver_at: Option<String>,
+    /// The publisher's labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<Vec<String>>,
+    /// The endpoints that it did not go to, where one message is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<Vec<SkippedOut>>,
+    /// How many more those are than `skipped` names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped_more: Option<u32>,
+}
+
+/// An endpoint that a message did not go to.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SkippedOut {
+    endpoint_id: String,
+    /// `hop`, `disabled`, `type`, `channel` or `filter`.
+    #[cfg_attr(test, schemars(with = "String"))]
+    reason: SkipReason,
+    /// The same as a sentence.
+    text: &'static str,
 }
 
 impl MessageOut {
@@ -46,6 +73,26 @@ impl MessageOut {
             timestamp: message.timestamp.to_rfc3339(),
             source_id: message.source.map(|source| source.to_string()),
             not_sent: message.not_sent,
+            deliver_at: message.deliver_at.map(Millis::to_rfc3339),
+            tags: message.tags,
+            skipped: None,
+            skipped_more: None,
+        })
+    }
+
+    /// The same, and which endpoints it did not go to.
+    pub(super) fn whole(mut message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
+        let skipped = std::mem::take(&mut message.skipped).into_iter();
+        let skipped = skipped.map(|skipped| SkippedOut {
+            endpoint_id: skipped.endpoint.to_string(),
+            reason: skipped.reason,
+            text: skipped.reason.sentence(),
+        });
+        let more = Some(message.skipped_more).filter(|more| *more > 0);
+        Ok(Self {
+            skipped: Some(skipped.collect()),
+            skipped_more: more,
+            ..Self::new(message, body)?
         })
     }
 }
