@@ -25,7 +25,7 @@ use postern_domain::problem::{Code, Problem};
 use worker::{Env, Request, Response};
 
 use crate::platform::{clock, http, log, random};
-use access::Caller;
+use access::{Caller, PollerAccess};
 use ask::Ask;
 use operations::{Found, Handler};
 use reply::Answer;
@@ -76,7 +76,13 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
         return handle(ask).await;
     }
 
-    let caller = Caller::authenticate(env, http::header(request, "authorization").as_deref(), now)?;
+    let authorization = http::authorization(request);
+    if let Handler::Poller(handle) = operation.handler {
+        let access = PollerAccess::authenticate(env, authorization.as_deref(), ask.param(0), now).await?;
+        let body = http::body(request, BODY_CAP).await?;
+        return handle(access, ask.with_body(body)).await;
+    }
+    let caller = Caller::authenticate(env, authorization.as_deref(), now)?;
     let ask = if operation.takes_body() {
         ask.with_body(http::body(request, BODY_CAP).await?)
     } else {
@@ -84,6 +90,7 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
     };
     match operation.handler {
         Handler::Open(handle) => handle(ask).await,
+        Handler::Poller(_) => Err(Problem::internal("answered above")),
         Handler::Caller(handle) => handle(caller, ask).await,
         Handler::Organisation(handle) => handle(caller.organisation()?, ask).await,
         Handler::Tenant(handle) => {

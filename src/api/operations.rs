@@ -3,11 +3,11 @@
 use futures::future::LocalBoxFuture;
 use postern_domain::problem::{Code, Problem};
 
-use super::access::{Caller, OrganisationAccess, TenantAccess};
+use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
 use super::{app, event_type, health, testing, version};
-use app::{attempt, endpoint, msg, source};
+use app::{attempt, endpoint, msg, poller, source, stream};
 
 mod unbuilt;
 
@@ -40,6 +40,8 @@ pub(crate) enum Handler {
     Organisation(fn(OrganisationAccess, Ask) -> Work),
     /// A token that may touch the tenant named by the path's first part that varies.
     Tenant(fn(TenantAccess, Ask) -> Work),
+    /// The same, or the own token of the poller that is the path's second part that varies.
+    Poller(fn(PollerAccess, Ask) -> Work),
     /// Svix's clients know it, Postern does not have it.
     NotBuilt,
 }
@@ -55,6 +57,7 @@ macro_rules! operations {
     (@ caller $run:path) => { Handler::Caller(|caller, ask| Box::pin($run(caller, ask))) };
     (@ organisation $run:path) => { Handler::Organisation(|access, ask| Box::pin($run(access, ask))) };
     (@ tenant $run:path) => { Handler::Tenant(|access, ask| Box::pin($run(access, ask))) };
+    (@ poller $run:path) => { Handler::Poller(|access, ask| Box::pin($run(access, ask))) };
 }
 
 operations! {
@@ -73,6 +76,14 @@ operations! {
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle);
     DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle);
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle);
+
+    GET "/api/v1/app/{app_id}/poller/{sink_id}" poller(poller::poll::handle);
+    GET "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}" poller(poller::consumer_poll::handle);
+    POST "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek" poller(poller::consumer_seek::handle);
+    GET "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token" tenant(poller::token::handle);
+    POST "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate" tenant(poller::token_rotate::handle);
+
+    GET "/api/v1/app/{app_id}/stream" tenant(stream::get::handle);
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);

@@ -158,6 +158,7 @@ impl<S: Sql> Ledger<S> {
         self.outbox.extend(outgoing);
         let mut view = self.view_of(id, call);
         view.not_sent = not_sent;
+        self.note(&view, owed);
         Ok(Accepted {
             message: view,
             duplicate: false,
@@ -301,7 +302,7 @@ impl Memory {
             None => self
                 .endpoints
                 .values()
-                .filter(|endpoint| endpoint.is_on())
+                .filter(|endpoint| endpoint.takes_messages())
                 .filter(|endpoint| {
                     event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
                 })
@@ -315,6 +316,9 @@ impl Memory {
         let mut behind = Vec::new();
         let mut lines = Vec::new();
         for endpoint in &owed {
+            if self.is_polled(*endpoint) {
+                continue; // it fetches for itself
+            }
             if self.lines.contains_key(endpoint) {
                 behind.push((*endpoint, self.gate_opens_at(*endpoint, now)));
                 continue;

@@ -61,7 +61,12 @@ impl Key {
 
 impl Endpoint {
     /// Whether anything is sent to it.
-    pub(crate) const fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
+        self.takes_messages() && !self.is_polled()
+    }
+
+    /// Whether new messages are matched with it.
+    pub(crate) const fn takes_messages(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
     }
 }
@@ -120,6 +125,7 @@ impl<S: Sql> Ledger<S> {
             ));
         }
         self.uid_is_free(call.config.uid.as_ref(), None)?;
+        crate::poller::check_kind(&call.config, None)?;
         let number: u32 = self
             .next_config_number("endpoint_number")?
             .try_into()
@@ -153,11 +159,17 @@ impl<S: Sql> Ledger<S> {
             headers,
         };
         let row = row_of(&endpoint)?;
+        let token = if endpoint.is_polled() {
+            Some(self.new_poller_token(number, 1, now, random)?)
+        } else {
+            None
+        };
         self.sql.atomic(|sql| {
             let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
                              cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
             store_number(sql, "endpoint_number", number.into())?;
+            token.iter().try_for_each(|token| token.insert(sql))?;
             crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)
         })?;
         self.memory()?.endpoints.insert(number, endpoint);
@@ -250,6 +262,7 @@ impl<S: Sql> Ledger<S> {
             headers: config.headers,
             retry_schedule: retry_schedule.unwrap_or(config.retry_schedule),
             header_names: header_names.unwrap_or(config.header_names),
+            kind: config.kind,
         })
     }
 
@@ -257,6 +270,9 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn endpoint_delete(&mut self, call: &EndpointDelete, now: Millis) -> Result<(), Problem> {
         let number = self.endpoint_number(&call.endpoint)?;
         let last = self.memory()?.last_sequence;
+        if self.memory()?.is_polled(number) {
+            self.end_poller(number)?;
+        }
         self.write_endpoint(number, |endpoint| {
             endpoint.deleted_at = Some(now);
             endpoint.updated_at = now;
@@ -355,15 +371,18 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(Problem::not_found)?
             .config
             .clone();
-        let was_off = before.disabled;
+        let (was_off, kind) = (before.disabled, before.kind);
         let config = to(before);
+        crate::poller::check_kind(&config, Some(kind))?;
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
         self.write_endpoint(number, |endpoint| {
             endpoint.updated_at = now;
             endpoint.config = config;
             if endpoint.config.disabled && !was_off {
                 endpoint.generation += 1;
-                endpoint.cancelled_through = last;
+                if !endpoint.is_polled() {
+                    endpoint.cancelled_through = last;
+                }
             }
         })?;
         self.endpoint_view(number)

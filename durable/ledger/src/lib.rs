@@ -26,8 +26,10 @@ mod accept;
 mod alarm;
 mod attempts;
 mod call;
+mod consumer;
 mod delivery;
 mod endpoint;
+mod follow;
 mod handout;
 mod idempotency;
 mod inspect;
@@ -38,6 +40,8 @@ mod messages;
 #[cfg(feature = "native")]
 pub mod native;
 mod page;
+mod poller;
+mod poller_token;
 mod report;
 mod schema;
 mod segment;
@@ -47,10 +51,12 @@ mod source;
 pub mod sql;
 mod sweep;
 mod throttle;
+mod watch;
 
 pub use call::Replied;
 pub use handout::{LaneOut, QueueKind};
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
+pub use watch::News;
 
 use memory::Memory;
 use sql::Sql;
@@ -142,6 +148,8 @@ pub struct Ledger<S> {
     armed: Armed,
     /// Consecutive failures of each task of the alarm.
     failures: BTreeMap<&'static str, u32>,
+    /// What those who watch have not been told yet.
+    desk: watch::Desk,
     log: Vec<Notice>,
 }
 
@@ -176,6 +184,7 @@ impl<S: Sql> Ledger<S> {
             outbox: Vec::new(),
             armed: Armed::Unknown,
             failures: BTreeMap::new(),
+            desk: watch::Desk::default(),
             log: Vec::new(),
         }
     }

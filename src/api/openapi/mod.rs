@@ -98,6 +98,8 @@ fn operation_item(method: &str, path: &str, described: &Described, open: bool, e
 fn query_parameter(name: &str) -> Value {
     let schema = match name {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 250, "default": 50 }),
+        "wait" => json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 }),
+        "channels" => json!({ "type": "array", "items": { "type": "string" } }),
         "order" => json!({ "type": "string", "enum": ["ascending", "descending"] }),
         "before" | "after" => json!({ "type": "string", "format": "date-time" }),
         "event_types" => json!({ "type": "array", "items": { "type": "string" } }),

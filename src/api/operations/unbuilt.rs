@@ -63,23 +63,9 @@ pub(super) static UNBUILT: &[Operation] = &[
         "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
     ),
     unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/raw"),
-    unbuilt("GET", "/api/v1/app/{app_id}/poller/{sink_id}"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek",
-    ),
     unbuilt("GET", "/api/v1/app/{app_id}/stats/attempts"),
     unbuilt("POST", "/api/v1/auth/app/{app_id}/create-message-token"),
     unbuilt("POST", "/api/v1/auth/app/{app_id}/expire-all"),
-    unbuilt("GET", "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token"),
-    unbuilt(
-        "POST",
-        "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate",
-    ),
     unbuilt("POST", "/api/v1/auth/app-portal-access/{app_id}"),
     unbuilt("POST", "/api/v1/auth/logout"),
     unbuilt("POST", "/api/v1/auth/one-time-token"),

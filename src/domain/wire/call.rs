@@ -15,7 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::poll::{
+    ConsumerPoll, ConsumerSeek, Poll, Polled, PollerKey, PollerTokenGet, PollerTokenRotate, PollerTokenView,
+    Sought,
+};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -33,6 +38,8 @@ pub enum Caller {
     Ingest,
     /// The queues' consumer and the cron.
     System,
+    /// A request with the token of one poller, which may do nothing else.
+    Poller(PollerKey),
 }
 
 /// A call on its way.
@@ -133,6 +140,20 @@ calls! {
     AttemptsOfMessage -> Page<AttemptView>;
     /// Attempts at one endpoint, newest first; responses' bodies beside it.
     AttemptsOfEndpoint -> Page<AttemptView>;
+    /// What an endpoint that is polled has next; bodies beside it.
+    Poll -> Polled;
+    /// The same from where a consumer stands, which the object keeps.
+    ConsumerPoll -> Polled;
+    /// Puts a consumer somewhere else.
+    ConsumerSeek -> Sought;
+    /// The token of a poller, in clear.
+    PollerTokenGet -> PollerTokenView;
+    /// A new token beside the old one, which ends later.
+    PollerTokenRotate -> PollerTokenView;
+    /// The log of the tenant from a place on; bodies beside it.
+    Follow -> LogPage;
+    /// Asks to be told of what comes, over a socket.
+    Watch -> Watching;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }

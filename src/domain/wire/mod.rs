@@ -5,15 +5,17 @@
 //! never inside it.
 
 pub mod call;
+pub mod follow;
 pub mod frame;
 pub mod lane;
+pub mod poll;
 pub mod report;
 
 mod endpoint;
 mod message;
 mod source;
 
-pub use endpoint::{EndpointConfig, EndpointView, HeaderNames};
+pub use endpoint::{EndpointConfig, EndpointKind, EndpointView, HeaderNames, POLLED_URL};
 pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
 

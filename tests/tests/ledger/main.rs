@@ -6,6 +6,7 @@ mod eviction;
 mod handout;
 mod lists;
 mod ownership;
+mod polling;
 mod results;
 mod retention;
 mod secrets;
