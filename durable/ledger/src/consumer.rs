@@ -46,7 +46,14 @@ impl<S: Sql> Ledger<S> {
                 ));
             }
             if cursor != Some(brought.sequence) {
-                self.stand(sink, &call.consumer, &stands, brought.sequence, seeks, now)?;
+                self.stand(
+                    sink,
+                    &call.consumer,
+                    stands.as_ref(),
+                    brought.sequence,
+                    seeks,
+                    now,
+                )?;
                 cursor = Some(brought.sequence);
             }
         }
@@ -60,7 +67,7 @@ impl<S: Sql> Ledger<S> {
         let seeks = stands.as_ref().map_or(0, |stands| stands.seeks) + 1;
         let later = self.sequence_at(call.after.plus(1))?;
         let cursor = later.saturating_sub(1).max(self.beginning(sink)?);
-        self.stand(sink, &call.consumer, &stands, cursor, seeks, now)?;
+        self.stand(sink, &call.consumer, stands.as_ref(), cursor, seeks, now)?;
         let reader = Reader {
             sink,
             consumer: Some((&call.consumer, seeks)),
@@ -86,7 +93,7 @@ impl<S: Sql> Ledger<S> {
         &self,
         sink: u32,
         name: &str,
-        before: &Option<Stands>,
+        before: Option<&Stands>,
         cursor: u64,
         seeks: u64,
         now: Millis,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 use postern_domain::wire::follow::LogMessage;
 use postern_domain::wire::poll::{Polled, PollerTokenView, Sought};
 use serde::Serialize;
@@ -112,7 +113,7 @@ impl TokenOut {
             scopes: vec![format!("poller:{}", token.endpoint)],
             token: token.token,
             created_at: token.created_at.to_rfc3339(),
-            expires_at: token.not_after.map(|at| at.to_rfc3339()),
+            expires_at: token.not_after.map(Millis::to_rfc3339),
         }
     }
 }

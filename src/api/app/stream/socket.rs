@@ -14,11 +14,15 @@ use worker::{Response, WebSocketPair};
 use super::feed::{Feed, Step};
 use crate::api::app::poller::shape::PolledMessageOut;
 use crate::api::reply::Answer;
+use crate::platform::deadline::within;
 use crate::platform::watch::Ear;
 use crate::platform::{http, log};
 
 /// Bytes that are on their way at the most, without a word of the client; the last step may pass them.
 const MOST_UNHEARD: usize = 4 << 20;
+
+/// So long the client has for a word when as many are on their way.
+const PATIENCE_MS: u64 = 10_000;
 
 /// Codes of the WebSocket protocol.
 const GOING_AWAY: u16 = 1001;
@@ -57,16 +61,19 @@ async fn run(mut feed: Feed, client: &Ear) -> Result<(u16, &'static str), Proble
             Either::Left((step, _)) => step?,
             Either::Right(((), _)) => return Ok((GOING_AWAY, "closed")),
         };
-        if client.count() > words {
-            (unheard, words) = (0, client.count());
-        }
         let (page, bodies) = match step {
             Step::Messages(page, bodies) => (page, bodies),
             Step::Heartbeat => continue,
             Step::End => return Ok((GOING_AWAY, "resume with after")),
         };
         if unheard >= MOST_UNHEARD {
-            return Ok((TRY_AGAIN, "acknowledge, or resume with after"));
+            let word = client.until(|client| client.count() > words);
+            if within(PATIENCE_MS, word).await.is_none() {
+                return Ok((TRY_AGAIN, "acknowledge, or resume with after"));
+            }
+        }
+        if client.count() > words {
+            (unheard, words) = (0, client.count());
         }
         let mut texts = Vec::new();
         if let Some(gap) = page.gap {
