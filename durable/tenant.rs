@@ -344,6 +344,7 @@ impl Inner {
                 "queueMessages": self.counted.queue_messages.get(),
             }))
             .map(Some),
+            "/test/sockets" => Response::from_json(&self.watchers.count()).map(Some),
             "/test/stall" => {
                 self.stalled.set(3000);
                 Response::ok("stalled").map(Some)

@@ -38,9 +38,14 @@ impl Watchers {
         any
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.state.get_websockets().len()
+    }
+
     /// Whether there is room for one more.
     pub(crate) fn has_room(&self) -> bool {
-        self.state.get_websockets().len() < MOST
+        self.count() < MOST
     }
 
     /// Takes a socket, with what it wants written on it. The answer says the newest number of this moment, so that

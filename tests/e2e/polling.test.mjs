@@ -30,7 +30,8 @@ const upTo = (count, from = 0) => Array.from({ length: count }, (_, n) => from +
 async function objectOf(app) {
   const namespace = await postern.mf.getDurableObjectNamespace("TENANT");
   const object = namespace.get(namespace.idFromName(app));
-  return { counted: async () => (await object.fetch("https://tenant/test/counted")).json() };
+  const ask = (what) => async () => (await object.fetch(`https://tenant/test/${what}`)).json();
+  return { counted: ask("counted"), sockets: ask("sockets") };
 }
 
 for (const [version, sdk] of [["1.x", svix1], ["2.x", svix2]]) {
@@ -336,6 +337,19 @@ describe("a stream of events", () => {
     assert.equal(alone.requests, 40);
     assert.ok(spent.requests < 40 + 30, `${spent.requests} requests`);
     await stream.close();
+  });
+
+  test("leaves no socket behind when its client goes, and neither does a poll that waited", async () => {
+    const app = await makeApp();
+    const sink = await makeSink(app);
+    const { sockets } = await objectOf(app);
+    const stream = await events(postern, app);
+    const socket = await connect(app, "");
+    assert.equal(await sockets(), 2);
+    await stream.close();
+    socket.close();
+    await api.ok("GET", `/api/v1/app/${app}/poller/${sink.id}?wait=1`);
+    await eventually(sockets, (open) => open === 0, "all of them closed"); // a stream looks up at its next heartbeat
   });
 
   test("ends when its application is deleted", async () => {
