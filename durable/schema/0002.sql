@@ -22,9 +22,31 @@ CREATE TABLE outbox (
   payload TEXT NOT NULL,
   tries INTEGER NOT NULL               -- that failed; of the oldest row it is what the next one waits by
 ) STRICT;
+
 -- Messages whose payload goes before they do.
 CREATE TABLE payload_end (
   time INTEGER NOT NULL,
   sequence INTEGER NOT NULL,
   PRIMARY KEY (time, sequence)
+) STRICT, WITHOUT ROWID;
+
+-- Where the consumers of an endpoint that is polled stand; at most a hundred each.
+CREATE TABLE consumer (
+  endpoint INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  cursor INTEGER NOT NULL,             -- all up to this message is done with
+  seeks INTEGER NOT NULL,              -- how often it was put somewhere else: iterators of before hold no more
+  updated_at INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, name)
+) STRICT, WITHOUT ROWID;
+
+-- Tokens of pollers: found by their endpoint, judged by their hash, shown again from their sealed form. At most two.
+CREATE TABLE poller_token (
+  endpoint INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  hash BLOB NOT NULL,
+  sealed TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  not_after INTEGER,
+  PRIMARY KEY (endpoint, generation)
 ) STRICT, WITHOUT ROWID;

@@ -1,6 +1,7 @@
 //! Reads the query, and collects everything that is wrong with it.
 
 use postern_domain::event_type;
+use postern_domain::id::MessageId;
 use postern_domain::problem::{Fault, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{AttemptFilter, MessageFilter, PageOf};
@@ -89,6 +90,58 @@ impl Query {
         filter
     }
 
+    /// `limit` alone: of what has iterators of its own.
+    pub(crate) fn limit(&mut self) -> u16 {
+        let limit = self.read("limit", "must be a whole number from 1 to 250", |text| {
+            text.parse().ok().filter(|limit| (1..=250).contains(limit))
+        });
+        limit.unwrap_or(50)
+    }
+
+    /// `iterator`, which whoever gave it judges.
+    pub(crate) fn iterator(&self) -> Option<String> {
+        self.text("iterator")
+    }
+
+    /// `wait`: seconds that a poll waits for something to come, as milliseconds.
+    pub(crate) fn wait(&mut self) -> u64 {
+        let seconds = self.read("wait", "must be a whole number of seconds from 0 to 25", |text| {
+            text.parse::<u64>().ok().filter(|seconds| *seconds <= 25)
+        });
+        seconds.unwrap_or(0) * Millis::SECOND
+    }
+
+    /// A time.
+    pub(crate) fn time(&mut self, name: &str) -> Option<Millis> {
+        let msg = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
+        self.read(name, msg, Millis::from_rfc3339)
+    }
+
+    /// The name of one event type.
+    pub(crate) fn event_type(&mut self, name: &str) -> Option<String> {
+        self.checked(name, event_type::check_name)
+    }
+
+    /// One channel.
+    pub(crate) fn channel(&mut self, name: &str) -> Option<String> {
+        self.checked(name, event_type::check_channel)
+    }
+
+    /// The id of a message.
+    pub(crate) fn message(&mut self, name: &str) -> Option<MessageId> {
+        self.read(name, "must be the id of a message", |text| text.parse().ok())
+    }
+
+    /// Names and patterns of event types, repeated or with commas.
+    pub(crate) fn patterns(&mut self, name: &str) -> Option<Vec<String>> {
+        self.list(name, event_type::check_pattern)
+    }
+
+    /// Channels, repeated or with commas.
+    pub(crate) fn channels(&mut self, name: &str) -> Option<Vec<String>> {
+        self.list(name, event_type::check_channel)
+    }
+
     /// A truth.
     pub(crate) fn flag(&mut self, name: &str, default: bool) -> bool {
         let flag = self.read(name, "must be true or false", |text| text.parse().ok());
@@ -106,18 +159,30 @@ impl Query {
 
     /// `event_types`, repeated or with commas, as different clients write a list.
     fn event_types(&mut self) -> Option<Vec<String>> {
-        let names: Vec<String> = self
+        self.list("event_types", event_type::check_name)
+    }
+
+    fn list(&mut self, name: &str, check: fn(&str) -> Result<(), &'static str>) -> Option<Vec<String>> {
+        let words: Vec<String> = self
             .pairs
             .iter()
-            .filter(|(name, _)| matches!(name.as_str(), "event_types" | "event_types[]"))
+            .filter(|(key, _)| key.strip_suffix("[]").unwrap_or(key) == name)
             .flat_map(|(_, value)| value.split(','))
-            .filter(|name| !name.is_empty())
+            .filter(|word| !word.is_empty())
             .map(str::to_owned)
             .collect();
-        if let Some(msg) = names.iter().find_map(|name| event_type::check_name(name).err()) {
-            self.say("event_types", msg);
+        if let Some(msg) = words.iter().find_map(|word| check(word).err()) {
+            self.say(name, msg);
         }
-        (!names.is_empty()).then_some(names)
+        (!words.is_empty()).then_some(words)
+    }
+
+    fn checked(&mut self, name: &str, check: fn(&str) -> Result<(), &'static str>) -> Option<String> {
+        let word = self.text(name)?;
+        if let Err(msg) = check(&word) {
+            self.say(name, msg);
+        }
+        Some(word)
     }
 
     fn text(&self, name: &str) -> Option<String> {

@@ -3,9 +3,10 @@
 
 use postern_domain::seal::MasterKeys;
 use postern_domain::wire::call::{
-    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
-    PageOf, SourceList, TenantSettings,
+    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
+    MessageList, PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -215,8 +216,49 @@ fn busy_life() -> Tenant {
         .unwrap();
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
+    poll(&mut tenant);
     tenant.pass(600_000);
     tenant
+}
+
+/// Everything that an endpoint which is polled is asked.
+fn poll(tenant: &mut Tenant) {
+    let settings = json!({"url": "postern:poller", "kind": "polling"});
+    let sink = tenant.make_endpoint(settings).unwrap().id.to_string();
+    tenant.publish();
+    let call = Poll {
+        sink: sink.clone(),
+        limit: 5,
+        iterator: None,
+        event_type: None,
+        channel: None,
+        after: Some(START),
+    };
+    tenant.call(call).unwrap();
+    let call = ConsumerPoll {
+        sink: sink.clone(),
+        consumer: "a".to_owned(),
+        limit: 5,
+        iterator: None,
+    };
+    let iterator = Some(tenant.call(call.clone()).unwrap().iterator);
+    tenant.call(ConsumerPoll { iterator, ..call }).unwrap();
+    tenant
+        .call(ConsumerSeek {
+            sink: sink.clone(),
+            consumer: "a".to_owned(),
+            after: START,
+        })
+        .unwrap();
+    for old_expiry_seconds in [60, 0] {
+        let call = PollerTokenRotate {
+            endpoint: sink.clone(),
+            expiry_seconds: None,
+            old_expiry_seconds,
+        };
+        tenant.call(call).unwrap();
+    }
+    tenant.call(EndpointDelete { endpoint: sink }).unwrap();
 }
 
 #[test]
@@ -244,7 +286,17 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due", "payload_end"];
+            let growing = [
+                "message",
+                "delivery",
+                "attempt",
+                "ordered",
+                "key_",
+                "due",
+                "payload_end",
+                "consumer",
+                "poller_token",
+            ];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -279,6 +331,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         .collect();
     let fixed = [
         "backlog",
+        "consumer",
         "due",
         "endpoint",
         "health",
@@ -287,6 +340,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "meta",
         "outbox",
         "payload_end",
+        "poller_token",
         "rejected",
         "segment",
         "source",

@@ -3,7 +3,9 @@
 pub(crate) mod attempt;
 pub(crate) mod endpoint;
 pub(crate) mod msg;
+pub(crate) mod poller;
 pub(crate) mod source;
+pub(crate) mod stream;
 
 pub(crate) mod alert_email;
 pub(crate) mod create;

@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
+    BroadcastIn, ConsumerSeekIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
     EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn, MessageIn,
-    OneTimeTokenIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    OneTimeTokenIn, PollerTokenRotateIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
-use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::app::{attempt, endpoint, msg, poller, shape, source};
 use crate::api::auth;
 use crate::api::broadcast::BroadcastOut;
 use crate::api::environment::export::EnvironmentOut;
@@ -286,6 +286,49 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 answers,
             )
         }
+
+        ("GET", "/app/{app_id}/poller/{sink_id}") => {
+            let query = &["limit", "iterator", "event_type", "channel", "after", "wait"];
+            make(
+                "What an endpoint that is polled has behind the iterator",
+                query,
+                None,
+                ok::<poller::shape::PollOut>(s),
+            )
+        }
+        ("GET", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}") => make(
+            "What a consumer has next",
+            &["limit", "iterator", "wait"],
+            None,
+            ok::<poller::shape::PollOut>(s),
+        ),
+        ("POST", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek") => make(
+            "Puts a consumer somewhere else",
+            &[],
+            Some(of::<ConsumerSeekIn>(s)),
+            ok::<poller::shape::SeekOut>(s),
+        ),
+        ("GET", "/auth/app/{app_id}/poller/{endpoint_id}/token") => make(
+            "A poller's own token",
+            &[],
+            None,
+            ok::<poller::shape::TokenOut>(s),
+        ),
+        ("POST", "/auth/app/{app_id}/poller/{endpoint_id}/token/rotate") => {
+            let answers = vec![(201, Some(of::<poller::shape::TokenOut>(s)))];
+            make(
+                "Puts a new token beside the old one",
+                &[],
+                Some(of::<PollerTokenRotateIn>(s)),
+                answers,
+            )
+        }
+        ("GET", "/app/{app_id}/stream") => make(
+            "Messages as they come: server-sent events, or a WebSocket",
+            &["event_types", "channels", "after"],
+            None,
+            vec![(101, None), (200, None)],
+        ),
 
         ("GET", "/event-type") => {
             let query = &["limit", "iterator", "order", "include_archived", "with_content"];

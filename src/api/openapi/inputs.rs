@@ -41,8 +41,11 @@ pub(super) struct ApplicationPatch {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointIn {
-    /// A public http or https address.
-    url: String,
+    /// `webhook` (messages are sent to it) or `polling` (they are fetched); the first if nobody says. Never changes.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// A public http or https address. One that is polled has none; `postern:poller` says the same as its type.
+    url: Option<String>,
     description: Option<String>,
     uid: Option<String>,
     /// Names and patterns (`*`, `invoice.*`); null: all. Also read as `filterTypes`.
@@ -206,6 +209,24 @@ pub(super) struct SecretRotateIn {
 pub(super) struct TokenRotateIn {
     /// The old one ends then: 0 to 604800, a day if nobody says.
     overlap_seconds: Option<u32>,
+}
+
+/// Puts a consumer somewhere else.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerSeekIn {
+    /// It goes on with what is later: a time of RFC 3339.
+    after: String,
+}
+
+/// A new token of a poller.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PollerTokenRotateIn {
+    /// Seconds after which it ends, 1 to 31536000; none: when it is replaced.
+    expiry: Option<u32>,
+    /// Seconds after which the one before ends, 0 to 86400; 300 if nobody says.
+    old_token_expiry: Option<u32>,
 }
 
 /// Makes an event type.

@@ -63,21 +63,7 @@ pub(super) static UNBUILT: &[Operation] = &[
         "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
     ),
     unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/raw"),
-    unbuilt("GET", "/api/v1/app/{app_id}/poller/{sink_id}"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek",
-    ),
     unbuilt("GET", "/api/v1/app/{app_id}/stats/attempts"),
-    unbuilt("GET", "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token"),
-    unbuilt(
-        "POST",
-        "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate",
-    ),
     unbuilt("GET", "/api/v1/background-task"),
     unbuilt("GET", "/api/v1/background-task/{task_id}"),
     unbuilt("GET", "/api/v1/management/authentication/{env_id}/api-token"),

@@ -15,8 +15,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::operational::{Tell, Told};
+use super::poll::{
+    ConsumerPoll, ConsumerSeek, Poll, Polled, PollerKey, PollerTokenGet, PollerTokenRotate, PollerTokenView,
+    Sought,
+};
 use super::publish::{AcceptBatch, BatchAccepted};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
@@ -36,6 +41,8 @@ pub enum Caller {
     Ingest,
     /// The queues' consumer and the cron.
     System,
+    /// A request with the token of one poller, which may do nothing else.
+    Poller(PollerKey),
 }
 
 /// A call on its way.
@@ -140,6 +147,20 @@ calls! {
     AttemptsOfEndpoint -> Page<AttemptView>;
     /// Takes what another object of the organisation has to tell: the operational tenant's only.
     Tell -> Told;
+    /// What an endpoint that is polled has next; bodies beside it.
+    Poll -> Polled;
+    /// The same from where a consumer stands, which the object keeps.
+    ConsumerPoll -> Polled;
+    /// Puts a consumer somewhere else.
+    ConsumerSeek -> Sought;
+    /// The token of a poller, in clear.
+    PollerTokenGet -> PollerTokenView;
+    /// A new token beside the old one, which ends later.
+    PollerTokenRotate -> PollerTokenView;
+    /// The log of the tenant from a place on; bodies beside it.
+    Follow -> LogPage;
+    /// Asks to be told of what comes, over a socket.
+    Watch -> Watching;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }

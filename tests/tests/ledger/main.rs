@@ -8,6 +8,7 @@ mod keeping;
 mod lists;
 mod operational;
 mod ownership;
+mod polling;
 mod publish;
 mod results;
 mod retention;
