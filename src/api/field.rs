@@ -6,6 +6,7 @@ use postern_domain::event_type;
 use postern_domain::id::Uid;
 use postern_domain::schedule::Schedule;
 use postern_domain::signature::SigningKey;
+use postern_domain::time::Millis;
 use postern_domain::wire::HeaderNames;
 use serde_json::Value;
 
@@ -145,6 +146,46 @@ pub(crate) fn signing_key(value: &Value) -> Read<String> {
     SigningKey::parse(&key)
         .map(|_| key)
         .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
+}
+
+/// A time.
+pub(crate) fn time(value: &Value) -> Read<Millis> {
+    let text = text(value)?;
+    Millis::from_rfc3339(&text)
+        .ok_or_else(|| wrong("must be a time of RFC 3339, such as 2026-08-01T12:00:00Z"))
+}
+
+/// Items of a page.
+pub(crate) fn limit(value: &Value) -> Read<u16> {
+    value
+        .as_u64()
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| (1..=250).contains(n))
+        .ok_or_else(|| of_type("a whole number from 1 to 250"))
+}
+
+/// One channel.
+pub(crate) fn channel(value: &Value) -> Read<String> {
+    checked(value, event_type::check_channel)
+}
+
+/// Names of event types, each once.
+pub(crate) fn event_type_names(value: &Value) -> Read<Vec<String>> {
+    set(value, usize::MAX, event_type::check_name)
+}
+
+/// What a tag may be.
+pub(crate) const TAG: &str = "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #";
+
+/// A tag.
+pub(crate) fn tag(value: &Value) -> Read<String> {
+    checked(value, |text| if is_tag(text) { Ok(()) } else { Err(TAG) })
+}
+
+/// Whether a text may be a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./\\#".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(form)
 }
 
 /// Texts, as they are.

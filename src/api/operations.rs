@@ -62,9 +62,21 @@ operations! {
     GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle);
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/raw" tenant(msg::raw::handle);
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/content" tenant(msg::content_delete::handle);
+    POST "/api/v1/app/{app_id}/msg/bulk-expunge" tenant(msg::bulk_expunge::handle);
+    POST "/api/v1/app/{app_id}/msg/search" tenant(msg::search::handle);
+    POST "/api/v1/app/{app_id}/msg/precheck/active" tenant(msg::precheck::handle);
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/endpoint" tenant(msg::endpoints::handle);
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}" tenant(msg::attempt::get::handle);
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content" tenant(msg::attempt::content_delete::handle);
 
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle);
+    GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count" tenant(attempt::count::handle);
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle);
+
+    GET "/api/v1/app/{app_id}/failed" tenant(app::failed::of_tenant);
+    GET "/api/v1/app/{app_id}/stats/attempts" tenant(app::stats::attempts);
 
     GET "/api/v1/app/{app_id}/endpoint" tenant(endpoint::list::handle);
     POST "/api/v1/app/{app_id}/endpoint" tenant(endpoint::create::handle);
@@ -73,6 +85,10 @@ operations! {
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle);
     DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle);
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg" tenant(endpoint::messages::handle);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed" tenant(app::failed::of_endpoint);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats" tenant(endpoint::stats::handle);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status" tenant(endpoint::rate_limit_status::handle);
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);

@@ -4,8 +4,11 @@ use postern_domain::event_type;
 use postern_domain::problem::{Fault, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{AttemptFilter, MessageFilter, PageOf};
+use postern_domain::wire::reads::DeliveryFilter;
 use postern_domain::wire::{AttemptStatus, DeliveryStatus};
 use url::Url;
+
+use super::field;
 
 /// The query of a request, while it is read.
 pub(crate) struct Query {
@@ -42,16 +45,40 @@ impl Query {
         }
     }
 
-    /// `before`, `after`, `channel`, `event_types`.
+    /// A time.
+    pub(crate) fn time(&mut self, name: &str) -> Option<Millis> {
+        let msg = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
+        self.read(name, msg, Millis::from_rfc3339)
+    }
+
+    /// A time that must be there; any other if it is not, as nothing is done then.
+    pub(crate) fn required_time(&mut self, name: &str) -> Millis {
+        if self.text(name).is_none() {
+            self.say(name, "is missing");
+        }
+        self.time(name).unwrap_or_default()
+    }
+
+    /// `before`, `after`, `channel`, `event_types`, `tag`.
     pub(crate) fn messages(&mut self) -> MessageFilter {
-        let time = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
         MessageFilter {
-            before: self.read("before", time, Millis::from_rfc3339),
-            after: self.read("after", time, Millis::from_rfc3339),
+            before: self.time("before"),
+            after: self.time("after"),
             channel: self.read("channel", "must be 1 to 128 of A-Z a-z 0-9 - _ .", |text| {
                 event_type::check_channel(text).ok().map(|()| text.to_owned())
             }),
             event_types: self.event_types(),
+            tag: self.read("tag", field::TAG, |text| {
+                field::is_tag(text).then(|| text.to_owned())
+            }),
+        }
+    }
+
+    /// All that a list of deliveries can be narrowed by.
+    pub(crate) fn deliveries(&mut self) -> DeliveryFilter {
+        DeliveryFilter {
+            message: self.messages(),
+            status: self.status(),
         }
     }
 
@@ -71,17 +98,24 @@ impl Query {
             ),
             ..AttemptFilter::default()
         };
-        // Numbers of Svix: 0 success, 1 pending, 2 fail, 3 sending. An attempt is 0 or 2.
-        match self.read("status", "must be 0, 1, 2 or 3", |text| {
-            text.parse::<u8>().ok().filter(|n| *n <= 3)
-        }) {
-            Some(0) => filter.status = Some(AttemptStatus::Success),
-            Some(1) => filter.delivery = Some(DeliveryStatus::Pending),
-            Some(2) => filter.status = Some(AttemptStatus::Failure),
-            Some(_) => filter.delivery = Some(DeliveryStatus::Waiting),
-            None => {}
+        // An attempt has ended: it succeeded or failed.
+        match self.status() {
+            Some(DeliveryStatus::Delivered) => filter.status = Some(AttemptStatus::Success),
+            Some(DeliveryStatus::Failed) => filter.status = Some(AttemptStatus::Failure),
+            other => filter.delivery = other,
         }
         filter
+    }
+
+    /// Svix's numbers: 0 success, 1 pending, 2 fail, 3 sending.
+    fn status(&mut self) -> Option<DeliveryStatus> {
+        self.read("status", "must be 0, 1, 2 or 3", |text| match text {
+            "0" => Some(DeliveryStatus::Delivered),
+            "1" => Some(DeliveryStatus::Pending),
+            "2" => Some(DeliveryStatus::Failed),
+            "3" => Some(DeliveryStatus::Waiting),
+            _ => None,
+        })
     }
 
     /// A truth.

@@ -6,6 +6,10 @@ use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
     PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
+    EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
+};
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -124,7 +128,7 @@ fn busy_life() -> Tenant {
     };
     let mut tenant = Tenant::with(settings, TenantSettings::default());
     let source = tenant.source();
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30, 60]}));
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30]}));
     let slow = tenant.endpoint_with(json!({"throttleRate": 1}));
     let gone = tenant.endpoint();
     for round in 0..60_usize {
@@ -198,7 +202,7 @@ fn busy_life() -> Tenant {
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
-        endpoint,
+        endpoint: endpoint.clone(),
         page: page(None),
         filter: AttemptFilter::default(),
     };
@@ -209,10 +213,115 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
+    let message = tenant
+        .call(MessageList {
+            page: page(None),
+            filter: filter.clone(),
+            with_content: false,
+        })
+        .unwrap()
+        .data[0]
+        .id;
+    read_everything(&mut tenant, &endpoint, &message.to_string(), &page);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     tenant.pass(600_000);
     tenant
+}
+
+/// Lists of deliveries, both ways, statistics, and taking contents away.
+fn read_everything(
+    tenant: &mut Tenant,
+    endpoint: &str,
+    message: &str,
+    page: &dyn Fn(Option<String>) -> PageOf,
+) {
+    let (endpoint, message) = (endpoint.to_owned(), message.to_owned());
+    let messages = MessagesOfEndpoint {
+        endpoint: endpoint.clone(),
+        page: page(None),
+        filter: DeliveryFilter::default(),
+        with_content: true,
+    };
+    let list = tenant.call(messages.clone()).unwrap();
+    let back = MessagesOfEndpoint {
+        page: page(list.prev_iterator),
+        ..messages
+    };
+    tenant.call(back).unwrap();
+    let endpoints = EndpointsOfMessage {
+        message: message.clone(),
+        page: page(None),
+    };
+    tenant.call(endpoints).unwrap();
+    for of in [None, Some(endpoint.clone())] {
+        let failed = FailedList {
+            endpoint: of,
+            page: page(None),
+            filter: MessageFilter::default(),
+            with_content: false,
+        };
+        let list = tenant.call(failed.clone()).unwrap();
+        assert!(!list.data.is_empty(), "something failed for good");
+        let back = FailedList {
+            page: page(list.prev_iterator),
+            ..failed
+        };
+        tenant.call(back).unwrap();
+    }
+    let (since, until) = (START, tenant.now);
+    tenant
+        .call(EndpointStats {
+            endpoint: endpoint.clone(),
+            since: Some(since),
+            until: Some(until),
+        })
+        .unwrap();
+    tenant
+        .call(AttemptStats {
+            since,
+            until,
+            event_types: None,
+        })
+        .unwrap();
+    tenant
+        .call(RateLimitStatus {
+            endpoint: endpoint.clone(),
+        })
+        .unwrap();
+    let attempts = AttemptCount {
+        endpoint,
+        filter: AttemptFilter::default(),
+    };
+    tenant.call(attempts).unwrap();
+    // As if all were counted already, so that what is counted of a change is written, too.
+    let counted = [Value::from(1_000_u64)];
+    tenant
+        .storage
+        .run("INSERT OR REPLACE INTO meta VALUES ('counted', ?)", &counted)
+        .unwrap();
+    tenant.evict();
+    let late = tenant.endpoint_with(json!({"retrySchedule": [5]}));
+    let id = tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    for attempt in tenant.attempts(id) {
+        let get = AttemptGet {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(get).unwrap();
+        let expunge = AttemptExpunge {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(expunge).unwrap();
+    }
+    let messages = vec![id.to_string(), message];
+    tenant.call(MessageExpunge { messages }).unwrap();
+    tenant.disable(late, true);
+    assert!(tenant.count("stat") > 0);
 }
 
 #[test]
@@ -240,7 +349,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due"];
+            let growing = ["message", "delivery", "attempt", "key_", "due", "stat"];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -284,6 +393,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "rejected",
         "segment",
         "source",
+        "stat",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));

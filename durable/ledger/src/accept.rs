@@ -264,6 +264,7 @@ impl<S: Sql> Ledger<S> {
                 .source
                 .and_then(|number| self.memory.as_ref()?.source_id(number)),
             not_sent: None,
+            expunged: false,
         }
     }
 

@@ -43,12 +43,14 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 4] = [
+        let tasks: [(&'static str, Task<S>); 5] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
+            // Nothing wakes it by itself: there is more to count only where the sweep has moved on.
+            ("count", |ledger, _| ledger.count()),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),

@@ -376,12 +376,20 @@ impl<S: Sql> Ledger<S> {
             .get(&number)
             .ok_or_else(Problem::not_found)?
             .clone();
+        let cancelled = endpoint.cancelled_through;
         change(&mut endpoint);
+        let cancels = endpoint.cancelled_through > cancelled;
         let mut values = row_of(&endpoint)?;
         values.rotate_left(1);
         let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
                          cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
-        self.sql.run(statement, &values)?;
+        self.sql.atomic(|sql| {
+            if cancels {
+                crate::stat::cancel(sql, number)?;
+            }
+            sql.run(statement, &values)?;
+            Ok(())
+        })?;
         let memory = self.memory()?;
         memory.buckets.remove(&number);
         memory.endpoints.insert(number, endpoint);

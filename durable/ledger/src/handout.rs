@@ -76,11 +76,12 @@ impl MessageToSend {
         }
     }
 
-    /// Reads it again, for a hand-out that is not the first.
+    /// Reads it again, for a hand-out that is not the first. `None`: it is gone, or has no content any more
+    /// ([`crate::expunge`]), which is never sent.
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
             "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END \
-             FROM message_{segment} WHERE sequence = ?"
+             FROM message_{segment} WHERE sequence = ? AND content_type <> ''"
         );
         let Some(row) = sql.row(&statement, &[sequence.into()])? else {
             return Ok(None);

@@ -26,8 +26,11 @@ mod accept;
 mod alarm;
 mod attempts;
 mod call;
+mod deliveries;
 mod delivery;
 mod endpoint;
+mod expunge;
+mod failed;
 mod handout;
 mod idempotency;
 mod inspect;
@@ -38,6 +41,7 @@ mod messages;
 #[cfg(feature = "native")]
 pub mod native;
 mod page;
+mod reason;
 mod report;
 mod schema;
 mod segment;
@@ -45,6 +49,7 @@ mod setup;
 mod size;
 mod source;
 pub mod sql;
+mod stat;
 mod sweep;
 mod throttle;
 

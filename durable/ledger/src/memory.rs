@@ -33,6 +33,10 @@ pub(crate) struct Memory {
     pub(crate) mark: u64,
     /// The mark as it is stored: may lag, which costs only a second look.
     pub(crate) mark_stored: u64,
+    /// Every message at or below it stands in the statistics ([`crate::stat`]).
+    pub(crate) counted: u64,
+    /// Statistics of hours before this one were looked through for what is too old.
+    pub(crate) stats_since: u64,
     pub(crate) lines: BTreeMap<u32, Line>,
     pub(crate) buckets: HashMap<u32, Bucket>,
     pub(crate) tenant_bucket: Option<Bucket>,
@@ -142,6 +146,8 @@ impl<S: Sql> Ledger<S> {
             last_time,
             mark,
             mark_stored: mark,
+            counted: meta("counted")?.map_or(Ok(0), |row| row.number(0))?,
+            stats_since: 0,
             lines: self.read_lines()?,
             buckets: HashMap::new(),
             tenant_bucket: None,

@@ -11,6 +11,7 @@ use postern_domain::wire::report::SendResult;
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
 use crate::handout::is_quick;
 use crate::sql::{Sql, Value};
+use crate::stat::Moves;
 use crate::{Ledger, Random};
 
 /// What is kept of a response's body on success.
@@ -52,6 +53,7 @@ impl<S: Sql> Ledger<S> {
         let jitter: Vec<u64> = changes.iter().map(|_| random.number()).collect();
         let rules = self.settings.rules;
         let mut wake = None;
+        let mut moves = Moves::default();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
             for (((endpoint, result, response), plan), jitter) in changes.iter().zip(&plans).zip(&jitter) {
@@ -72,9 +74,13 @@ impl<S: Sql> Ledger<S> {
                     now,
                     cancelled,
                 };
+                let attempt = Some(result.number);
+                let before = moves.before(sql, memory, (*endpoint, result.message.0.sequence), attempt)?;
                 let due = entry.record(&next, rules.late_changes_nothing)?;
+                moves.after(sql, memory, before)?;
                 wake = wake.into_iter().chain(due).min();
             }
+            moves.write(sql)?;
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         })?;
         self.armed = armed;

@@ -7,10 +7,13 @@ pub(crate) mod source;
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod delivery;
+pub(crate) mod failed;
 pub(crate) mod get;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod stats;
 pub(crate) mod update;
 
 pub(crate) mod shape;

@@ -16,6 +16,12 @@ use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, AttemptsCounted, Counted, DeliveryCounts,
+    EndpointMessageView, EndpointStats, EndpointsOfMessage, Expunged, FailedList, FailedView,
+    MessageEndpointView, MessageExpunge, MessagesOfEndpoint, Precheck, Prechecked, RateLimitStatus,
+    RateLimited, Usage, Used,
+};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -133,6 +139,30 @@ calls! {
     AttemptsOfMessage -> Page<AttemptView>;
     /// Attempts at one endpoint, newest first; responses' bodies beside it.
     AttemptsOfEndpoint -> Page<AttemptView>;
+    /// One attempt; its response's body beside it.
+    AttemptGet -> AttemptView;
+    /// Takes an attempt's response away.
+    AttemptExpunge -> ();
+    /// How many attempts at one endpoint there are.
+    AttemptCount -> Counted;
+    /// Takes messages' bodies away; what of them is not settled is cancelled.
+    MessageExpunge -> Expunged;
+    /// Messages of one endpoint with where they stand, newest first; their bodies beside it if asked for.
+    MessagesOfEndpoint -> Page<EndpointMessageView>;
+    /// Endpoints that a message was decided for, with where it stands.
+    EndpointsOfMessage -> Page<MessageEndpointView>;
+    /// What failed for good, newest message first; bodies beside it if asked for.
+    FailedList -> Page<FailedView>;
+    /// Deliveries to one endpoint by where they stand.
+    EndpointStats -> DeliveryCounts;
+    /// Attempts of the tenant by type and how they ended.
+    AttemptStats -> AttemptsCounted;
+    /// What the tenant used.
+    Usage -> Used;
+    /// Whether an endpoint's rate holds anything back.
+    RateLimitStatus -> RateLimited;
+    /// Whether a message of this type would go anywhere.
+    Precheck -> Prechecked;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }
@@ -530,6 +560,9 @@ pub struct MessageFilter {
     /// Of one of these types.
     #[serde(default)]
     pub event_types: Option<Vec<String>>,
+    /// With this tag. Messages have none, so that nothing is found.
+    #[serde(default)]
+    pub tag: Option<String>,
 }
 
 /// What a list of attempts may be narrowed to.

@@ -29,6 +29,9 @@ pub struct MessageView {
     /// Why it went to no endpoint at all, if that was decided for it (hop limit).
     #[serde(default)]
     pub not_sent: Option<String>,
+    /// Its body was taken away.
+    #[serde(default)]
+    pub expunged: bool,
 }
 
 /// Where a delivery stands.

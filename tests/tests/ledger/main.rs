@@ -6,6 +6,7 @@ mod eviction;
 mod handout;
 mod lists;
 mod ownership;
+mod reads;
 mod results;
 mod retention;
 mod secrets;

@@ -1,6 +1,6 @@
 //! A message, as it is shown.
 
-use postern_domain::problem::Problem;
+use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::MessageView;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -29,23 +29,39 @@ pub(crate) struct MessageOut {
     /// Why it went to no endpoint at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<String>,
+    /// Its body was taken away: `payload` is `{"expired":true}`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    expunged: bool,
+}
+
+/// For operations that answer a body and nothing else.
+///
+/// # Errors
+/// 404 for a message whose body was taken away.
+pub(super) fn has_content(message: &MessageView) -> Result<(), Problem> {
+    if message.expunged {
+        return Err(Problem::new(Code::NotFound, "The message's content was expunged"));
+    }
+    Ok(())
 }
 
 impl MessageOut {
     /// With its body, or without.
-    pub(super) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
+    pub(crate) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
         Ok(Self {
             id: message.id.to_string(),
             event_type: message.event_type,
             event_id: message.event_id,
             channels: message.channels,
             payload: match body {
+                Some(_) if message.expunged => payload::expired()?,
                 Some(body) => payload::shown(&message.content_type, body)?,
                 None => payload::hidden()?,
             },
             timestamp: message.timestamp.to_rfc3339(),
             source_id: message.source.map(|source| source.to_string()),
             not_sent: message.not_sent,
+            expunged: message.expunged,
         })
     }
 }
