@@ -128,7 +128,7 @@ fn busy_life() -> Tenant {
     };
     let mut tenant = Tenant::with(settings, TenantSettings::default());
     let source = tenant.source();
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30]}));
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30, 60]}));
     let slow = tenant.endpoint_with(json!({"throttleRate": 1}));
     let gone = tenant.endpoint();
     for round in 0..60_usize {
@@ -254,7 +254,13 @@ fn read_everything(
         page: page(None),
     };
     tenant.call(endpoints).unwrap();
-    for of in [None, Some(endpoint.clone())] {
+    let dead = tenant.endpoint_with(json!({"retrySchedule": []}));
+    tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    let dead = tenant.endpoint_id(dead);
+    for of in [None, Some(dead)] {
         let failed = FailedList {
             endpoint: of,
             page: page(None),

@@ -1,6 +1,7 @@
 //! What failed for good, newest message first: of one endpoint, or of all that a tenant has.
 //!
-//! A partial index of each segment holds it, by endpoint. A list over all endpoints merges those that have something in
+//! A partial index of each segment holds it, by endpoint; statements name it, as the planner would take the key and read
+//! all that was delivered. A list over all endpoints merges those that have something in
 //! a segment, so that a page costs by what it shows and by how many endpoints fail, not by what is stored.
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use postern_domain::wire::call::Page;
 use postern_domain::wire::reads::{FailedList, FailedView};
 
 use crate::Ledger;
-use crate::delivery::{DeliveryRow, ROW_COLUMNS, State, cause_from};
+use crate::delivery::{DeliveryRow, ROW_COLUMNS, cause_from};
 use crate::endpoint::Endpoint;
 use crate::memory::Memory;
 use crate::messages::matches;
@@ -188,7 +189,7 @@ impl Look {
             return Ok(streams);
         }
         let statement = format!(
-            "SELECT endpoint FROM delivery_{segment} WHERE state = 2 AND endpoint > ? ORDER BY endpoint LIMIT 1"
+            "SELECT endpoint FROM delivery_{segment} INDEXED BY failed_{segment} WHERE state = 2 AND endpoint > ? ORDER BY endpoint LIMIT 1"
         );
         let mut last = 0;
         while let Some(row) = ledger.sql.row(&statement, &[last.into()])? {
@@ -272,9 +273,8 @@ impl Look {
     ) -> Result<(), Problem> {
         let order = if self.backwards { "ASC" } else { "DESC" };
         let statement = format!(
-            "SELECT sequence FROM delivery_{segment} WHERE state = {} AND endpoint = ? AND sequence >= ? \
-             AND sequence <= ? ORDER BY sequence {order} LIMIT ?",
-            State::Failed.stored()
+            "SELECT sequence FROM delivery_{segment} INDEXED BY failed_{segment} WHERE state = 2 AND endpoint = ? \
+             AND sequence >= ? AND sequence <= ? ORDER BY sequence {order} LIMIT ?"
         );
         let values = [stream.endpoint.into(), low.into(), high.into(), ROWS.into()];
         for row in ledger.sql.rows(&statement, &values)? {

@@ -11,7 +11,7 @@ use crate::api::reply::{Answer, try_page};
 
 /// A page of messages, the newest first.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
-    let mut form = ask.form_or_empty()?;
+    let mut form = ask.form()?;
     let page = PageOf {
         limit: form.optional("limit", field::limit).unwrap_or(50),
         iterator: form.optional("iterator", field::text),
