@@ -54,7 +54,8 @@ const filled = (path, { app, endpoint, source, message }) =>
     .replace("{endpoint_id}", endpoint)
     .replace("{source_id}", source)
     .replace("{msg_id}", message)
-    .replace("{event_type_name}", "no.such.type");
+    .replace("{event_type_name}", "no.such.type")
+    .replace(/\/stats\/attempts$/, "$&?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
 
 const takesBody = ({ method }) => ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");

@@ -188,6 +188,12 @@ test("a body is read as a text, and one that is none as base64", async () => {
   const message = await own.publish({ payload: { "b ": 1.5 } });
   const raw = await api.ok("GET", `${own.at}/msg/${message}/raw`);
   assert.deepEqual(raw, { payload: '{"b ":1.5}', contentType: "application/json", encoding: "utf8" });
+  const source = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets: ["a key that is long enough"] };
+  const { url } = await api.ok("POST", `${own.at}/source`, source);
+  const headers = { "x-key": "a key that is long enough", "content-type": "image/png" };
+  assert.equal((await fetch(url, { method: "POST", headers, body: Buffer.from([0xff, 0x00]) })).status, 200);
+  const { data } = await api.ok("GET", `${own.at}/msg?limit=1`);
+  assert.deepEqual(await api.ok("GET", `${own.at}/msg/${data[0].id}/raw`), { payload: "/wA=", contentType: "image/png", encoding: "base64" });
 });
 
 test("messages are searched with the filters in the body", async () => {
