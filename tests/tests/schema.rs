@@ -213,16 +213,7 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
-    let message = tenant
-        .call(MessageList {
-            page: page(None),
-            filter: filter.clone(),
-            with_content: false,
-        })
-        .unwrap()
-        .data[0]
-        .id;
-    read_everything(&mut tenant, &endpoint, &message.to_string(), &page);
+    read_everything(&mut tenant, &endpoint, &page);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     tenant.pass(600_000);
@@ -230,13 +221,14 @@ fn busy_life() -> Tenant {
 }
 
 /// Lists of deliveries, both ways, statistics, and taking contents away.
-fn read_everything(
-    tenant: &mut Tenant,
-    endpoint: &str,
-    message: &str,
-    page: &dyn Fn(Option<String>) -> PageOf,
-) {
-    let (endpoint, message) = (endpoint.to_owned(), message.to_owned());
+fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<String>) -> PageOf) {
+    let endpoint = endpoint.to_owned();
+    let newest = MessageList {
+        page: page(None),
+        filter: MessageFilter::default(),
+        with_content: false,
+    };
+    let message = tenant.call(newest).unwrap().data[0].id.to_string();
     let messages = MessagesOfEndpoint {
         endpoint: endpoint.clone(),
         page: page(None),

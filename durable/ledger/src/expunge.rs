@@ -86,7 +86,7 @@ impl<S: Sql> Ledger<S> {
             );
             sql.run(&statement, &[Value::Blob(Vec::new()), sequence.into()])?;
             for endpoint in owed_to(&owed).filter(|endpoint| memory.endpoints.contains_key(endpoint)) {
-                let before = moves.before(sql, memory, (endpoint, sequence), None)?;
+                let before = Moves::before(sql, memory, (endpoint, sequence), None)?;
                 cancel_delivery(sql, segment, endpoint, sequence, now)?;
                 moves.after(sql, memory, before)?;
             }

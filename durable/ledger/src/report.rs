@@ -75,7 +75,7 @@ impl<S: Sql> Ledger<S> {
                     cancelled,
                 };
                 let attempt = Some(result.number);
-                let before = moves.before(sql, memory, (*endpoint, result.message.0.sequence), attempt)?;
+                let before = Moves::before(sql, memory, (*endpoint, result.message.0.sequence), attempt)?;
                 let due = entry.record(&next, rules.late_changes_nothing)?;
                 moves.after(sql, memory, before)?;
                 wake = wake.into_iter().chain(due).min();

@@ -193,7 +193,6 @@ pub(crate) struct Before {
 impl Moves {
     /// Looks at the delivery of (endpoint, message) before it is changed, and at the attempt of this hand-out number.
     pub(crate) fn before<S: Sql>(
-        &self,
         sql: &S,
         memory: &Memory,
         (endpoint, sequence): (u32, u64),
