@@ -651,7 +651,7 @@ fn statistics_are_what_the_tables_say_whatever_was_counted_before() {
     let mut random = Seeded::new(11);
     let numbers = [
         tenant.endpoint_with(json!({"retrySchedule": [5, 60, 7200, 7200]})),
-        tenant.endpoint_with(json!({"eventTypes": ["order.made"], "retrySchedule": [3600]})),
+        tenant.endpoint_with(json!({"eventTypes": ["order.made"], "retrySchedule": [28_800]})),
     ];
     let mut kept: Vec<postern_tests::tenant::Out> = Vec::new();
     let mut published = Vec::new();
@@ -719,6 +719,18 @@ fn statistics_are_what_the_tables_say_whatever_was_counted_before() {
             .collect();
         assert_eq!(by_type, attempts_by_hand(tenant, &endpoints));
     };
+    compare(&mut tenant);
+    // One that waits, and was counted long ago, loses its content.
+    let waiting = DeliveryFilter {
+        status: Some(DeliveryStatus::Waiting),
+        ..DeliveryFilter::default()
+    };
+    let oldest = messages_of(&mut tenant, &endpoints[1], &waiting, 250)
+        .pop()
+        .unwrap()
+        .0;
+    assert!(oldest.0.sequence < 2000);
+    expunge(&mut tenant, oldest);
     compare(&mut tenant);
     // All that waits comes to its end.
     for _ in 0..40 {
