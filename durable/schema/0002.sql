@@ -50,3 +50,20 @@ CREATE TABLE poller_token (
   not_after INTEGER,
   PRIMARY KEY (endpoint, generation)
 ) STRICT, WITHOUT ROWID;
+
+-- What is counted of messages, deliveries and attempts, by hour. Messages and deliveries stand in the hour of the
+-- message, attempts in their own. Messages after the number `counted` of `meta` are not in here yet.
+CREATE TABLE stat (
+  endpoint INTEGER NOT NULL,           -- 0: all of the tenant together
+  hour INTEGER NOT NULL,               -- since 1970
+  type TEXT NOT NULL,                  -- of the event
+  messages INTEGER NOT NULL,           -- accepted; of endpoint 0 only
+  pending INTEGER NOT NULL,            -- deliveries by where they stand
+  waiting INTEGER NOT NULL,
+  delivered INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  attempts_succeeded INTEGER NOT NULL,
+  attempts_failed INTEGER NOT NULL,
+  PRIMARY KEY (endpoint, hour, type)
+) STRICT, WITHOUT ROWID;

@@ -346,6 +346,39 @@ pub(crate) fn signing_key(value: &Value) -> Read<String> {
         .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
 }
 
+/// Items of a page.
+pub(crate) fn limit(value: &Value) -> Read<u16> {
+    value
+        .as_u64()
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| (1..=250).contains(n))
+        .ok_or_else(|| of_type("a whole number from 1 to 250"))
+}
+
+/// One channel.
+pub(crate) fn channel(value: &Value) -> Read<String> {
+    checked(value, event_type::check_channel)
+}
+
+/// Names of event types, each once.
+pub(crate) fn event_type_names(value: &Value) -> Read<Vec<String>> {
+    set(value, usize::MAX, event_type::check_name)
+}
+
+/// What a tag may be.
+pub(crate) const TAG: &str = "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #";
+
+/// A tag.
+pub(crate) fn tag(value: &Value) -> Read<String> {
+    checked(value, |text| if is_tag(text) { Ok(()) } else { Err(TAG) })
+}
+
+/// Whether a text may be a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./\\#".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(form)
+}
+
 /// Texts, as they are.
 pub(crate) fn texts(value: &Value) -> Read<Vec<String>> {
     list(value, text)

@@ -102,6 +102,22 @@ operations! {
 
     GET "/api/v1/app/{app_id}/stream" tenant(stream::get::handle) needs ViewBase;
 
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/raw" tenant(msg::raw::handle) needs ViewBase;
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/content" tenant(msg::content_delete::handle);
+    POST "/api/v1/app/{app_id}/msg/bulk-expunge" tenant(msg::bulk_expunge::handle);
+    POST "/api/v1/app/{app_id}/msg/search" tenant(msg::search::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/msg/precheck/active" tenant(msg::precheck::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/endpoint" tenant(msg::endpoints::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}" tenant(msg::attempt::get::handle) needs ViewBase;
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content" tenant(msg::attempt::content_delete::handle);
+    GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count" tenant(attempt::count::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/failed" tenant(app::failed::of_tenant) needs ViewBase;
+    GET "/api/v1/app/{app_id}/stats/attempts" tenant(app::stats::attempts) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg" tenant(endpoint::messages::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed" tenant(app::failed::of_endpoint) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats" tenant(endpoint::stats::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status" tenant(endpoint::rate_limit_status::handle) needs ViewBase;
+
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}" tenant(source::get::handle);

@@ -5,6 +5,7 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::{Fault, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{AttemptFilter, MessageFilter, PageOf};
+use postern_domain::wire::reads::DeliveryFilter;
 use postern_domain::wire::{AttemptStatus, DeliveryStatus};
 use url::Url;
 
@@ -45,12 +46,25 @@ impl Query {
         }
     }
 
-    /// `before`, `after`, `channel`, `event_types`.
+    /// A time.
+    pub(crate) fn time(&mut self, name: &str) -> Option<Millis> {
+        let msg = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
+        self.read(name, msg, Millis::from_rfc3339)
+    }
+
+    /// A time that must be there; any other if it is not, as nothing is done then.
+    pub(crate) fn required_time(&mut self, name: &str) -> Millis {
+        if self.text(name).is_none() {
+            self.say(name, "is missing");
+        }
+        self.time(name).unwrap_or_default()
+    }
+
+    /// `before`, `after`, `channel`, `event_types`, `tag`.
     pub(crate) fn messages(&mut self) -> MessageFilter {
-        let time = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
         MessageFilter {
-            before: self.read("before", time, Millis::from_rfc3339),
-            after: self.read("after", time, Millis::from_rfc3339),
+            before: self.time("before"),
+            after: self.time("after"),
             channel: self.read("channel", "must be 1 to 128 of A-Z a-z 0-9 - _ .", |text| {
                 event_type::check_channel(text).ok().map(|()| text.to_owned())
             }),
@@ -58,6 +72,14 @@ impl Query {
             tag: self.read("tag", "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #", |text| {
                 field::check_tag(text).ok().map(|()| text.to_owned())
             }),
+        }
+    }
+
+    /// All that a list of deliveries can be narrowed by.
+    pub(crate) fn deliveries(&mut self) -> DeliveryFilter {
+        DeliveryFilter {
+            message: self.messages(),
+            status: self.status(),
         }
     }
 
@@ -77,15 +99,11 @@ impl Query {
             ),
             ..AttemptFilter::default()
         };
-        // Numbers of Svix: 0 success, 1 pending, 2 fail, 3 sending. An attempt is 0 or 2.
-        match self.read("status", "must be 0, 1, 2 or 3", |text| {
-            text.parse::<u8>().ok().filter(|n| *n <= 3)
-        }) {
-            Some(0) => filter.status = Some(AttemptStatus::Success),
-            Some(1) => filter.delivery = Some(DeliveryStatus::Pending),
-            Some(2) => filter.status = Some(AttemptStatus::Failure),
-            Some(_) => filter.delivery = Some(DeliveryStatus::Waiting),
-            None => {}
+        // An attempt has ended: it succeeded or failed.
+        match self.status() {
+            Some(DeliveryStatus::Delivered) => filter.status = Some(AttemptStatus::Success),
+            Some(DeliveryStatus::Failed) => filter.status = Some(AttemptStatus::Failure),
+            other => filter.delivery = other,
         }
         filter
     }
@@ -111,12 +129,6 @@ impl Query {
         seconds.unwrap_or(0) * Millis::SECOND
     }
 
-    /// A time.
-    pub(crate) fn time(&mut self, name: &str) -> Option<Millis> {
-        let msg = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
-        self.read(name, msg, Millis::from_rfc3339)
-    }
-
     /// The name of one event type.
     pub(crate) fn event_type(&mut self, name: &str) -> Option<String> {
         self.checked(name, event_type::check_name)
@@ -140,6 +152,17 @@ impl Query {
     /// Channels, repeated or with commas.
     pub(crate) fn channels(&mut self, name: &str) -> Option<Vec<String>> {
         self.list(name, event_type::check_channel)
+    }
+
+    /// Svix's numbers: 0 success, 1 pending, 2 fail, 3 sending.
+    fn status(&mut self) -> Option<DeliveryStatus> {
+        self.read("status", "must be 0, 1, 2 or 3", |text| match text {
+            "0" => Some(DeliveryStatus::Delivered),
+            "1" => Some(DeliveryStatus::Pending),
+            "2" => Some(DeliveryStatus::Failed),
+            "3" => Some(DeliveryStatus::Waiting),
+            _ => None,
+        })
     }
 
     /// A truth.

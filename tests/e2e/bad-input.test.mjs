@@ -57,7 +57,8 @@ const filled = (path, { app, endpoint, sink, source, message }) =>
     .replace("{endpoint_id}", endpoint)
     .replace("{source_id}", source)
     .replace("{msg_id}", message)
-    .replace("{event_type_name}", "no.such.type");
+    .replace("{event_type_name}", "no.such.type")
+    .replace(/\/stats\/attempts$/, "$&?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
 
 const takesBody = ({ method, body = true }) => body && ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
@@ -92,7 +93,7 @@ for (const [what, body] of [
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
       "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email",
-      "after", "expiry", "oldTokenExpiry"]
+      "after", "expiry", "oldTokenExpiry", "ids", "limit"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],

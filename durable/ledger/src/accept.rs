@@ -508,6 +508,7 @@ impl Memory {
             skipped_more: decided.more,
             deliver_at: decided.at,
             tags: decided.tags.clone(),
+            expunged: false,
         }
     }
 }

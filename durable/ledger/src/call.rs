@@ -95,6 +95,18 @@ impl<S: Sql> Ledger<S> {
             Call::PollerTokenRotate(call) => head(self.poller_token_rotate(&call, now, random)),
             Call::Follow(call) => with_bodies(self.follow(&call)),
             Call::Watch(call) => head(self.watch(&call)),
+            Call::AttemptGet(call) => with_bodies(self.attempt_get(&call)),
+            Call::AttemptExpunge(call) => head(self.attempt_expunge(&call)),
+            Call::AttemptCount(call) => head(self.attempt_count(&call)),
+            Call::MessageExpunge(call) => head(self.message_expunge(&call, now)),
+            Call::MessagesOfEndpoint(call) => with_bodies(self.messages_of_endpoint(&call, now)),
+            Call::EndpointsOfMessage(call) => head(self.endpoints_of_message(&call, now)),
+            Call::FailedList(call) => with_bodies(self.failed_list(&call)),
+            Call::EndpointStats(call) => head(self.endpoint_stats(&call)),
+            Call::AttemptStats(call) => head(self.attempt_stats(&call)),
+            Call::Usage(call) => head(self.usage(&call)),
+            Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
+            Call::Precheck(call) => head(self.precheck(&call)),
             Call::Inspect(_) => head(self.inspect()),
         }
     }

@@ -465,6 +465,7 @@ impl<S: Sql> Ledger<S> {
         let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         let mut endpoint = before.clone();
         change(&mut endpoint);
+        let cancels = endpoint.cancelled_through > before.cancelled_through;
         let events = operational::of_change(before, &endpoint);
         let now = self.clock;
         let memory = self.memory()?;
@@ -474,6 +475,9 @@ impl<S: Sql> Ledger<S> {
         let wake = (waits || held).then(|| now.plus(1));
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
+            if cancels {
+                crate::stat::cancel(sql, number)?;
+            }
             endpoint.write(sql)?;
             if held {
                 Health::delete(sql, number)?;

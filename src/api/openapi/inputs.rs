@@ -126,6 +126,36 @@ pub(super) struct MessageBatchIn {
     messages: Vec<MessageIn>,
 }
 
+/// Messages whose bodies are to go.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkExpungeIn {
+    /// Up to 250, each by its id or the publisher's.
+    ids: Vec<String>,
+}
+
+/// What a list of messages is narrowed to.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct MessageSearchIn {
+    /// 1 to 250; 50 if nobody says.
+    limit: Option<u16>,
+    iterator: Option<String>,
+    channel: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    with_content: Option<bool>,
+    tag: Option<String>,
+    event_types: Option<Vec<String>>,
+}
+
+/// A message that might be published.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessagePrecheckIn {
+    event_type: String,
+    channels: Option<Vec<String>>,
+}
+
 /// A body that is no JSON object.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

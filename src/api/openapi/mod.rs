@@ -100,7 +100,7 @@ fn query_parameter(name: &str) -> Value {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 250, "default": 50 }),
         "wait" => json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 }),
         "order" => json!({ "type": "string", "enum": ["ascending", "descending"] }),
-        "before" | "after" => json!({ "type": "string", "format": "date-time" }),
+        "before" | "after" | "since" | "until" => json!({ "type": "string", "format": "date-time" }),
         "channels" | "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),

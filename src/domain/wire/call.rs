@@ -23,6 +23,12 @@ use super::poll::{
     Sought,
 };
 use super::publish::{AcceptBatch, BatchAccepted};
+use super::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, AttemptsCounted, Counted, DeliveryCounts,
+    EndpointMessageView, EndpointStats, EndpointsOfMessage, Expunged, FailedList, FailedView,
+    MessageEndpointView, MessageExpunge, MessagesOfEndpoint, Precheck, Prechecked, RateLimitStatus,
+    RateLimited, Usage, Used,
+};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::filter::Filter;
@@ -161,6 +167,30 @@ calls! {
     Follow -> LogPage;
     /// Asks to be told of what comes, over a socket.
     Watch -> Watching;
+    /// One attempt; its response's body beside it.
+    AttemptGet -> AttemptView;
+    /// Takes an attempt's response away.
+    AttemptExpunge -> ();
+    /// How many attempts at one endpoint there are.
+    AttemptCount -> Counted;
+    /// Takes messages' bodies away; what of them is not settled is cancelled.
+    MessageExpunge -> Expunged;
+    /// Messages of one endpoint with where they stand, newest first; their bodies beside it if asked for.
+    MessagesOfEndpoint -> Page<EndpointMessageView>;
+    /// Endpoints that a message was decided for, with where it stands.
+    EndpointsOfMessage -> Page<MessageEndpointView>;
+    /// What failed for good, newest message first; bodies beside it if asked for.
+    FailedList -> Page<FailedView>;
+    /// Deliveries to one endpoint by where they stand.
+    EndpointStats -> DeliveryCounts;
+    /// Attempts of the tenant by type and how they ended.
+    AttemptStats -> AttemptsCounted;
+    /// What the tenant used.
+    Usage -> Used;
+    /// Whether an endpoint's rate holds anything back.
+    RateLimitStatus -> RateLimited;
+    /// Whether a message of this type would go anywhere.
+    Precheck -> Prechecked;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }

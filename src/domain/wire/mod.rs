@@ -11,6 +11,7 @@ pub mod lane;
 pub mod operational;
 pub mod poll;
 pub mod publish;
+pub mod reads;
 pub mod report;
 
 mod endpoint;

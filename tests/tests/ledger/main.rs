@@ -10,6 +10,7 @@ mod operational;
 mod ownership;
 mod polling;
 mod publish;
+mod reads;
 mod results;
 mod retention;
 mod schedules;

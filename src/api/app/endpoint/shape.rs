@@ -145,7 +145,7 @@ pub(crate) struct EndpointOut {
 
 impl EndpointOut {
     /// Of what the object says.
-    pub(super) fn new(endpoint: EndpointView) -> Self {
+    pub(crate) fn new(endpoint: EndpointView) -> Self {
         let config = endpoint.config;
         Self {
             id: endpoint.id.to_string(),
