@@ -304,6 +304,7 @@ impl Tenant {
         self.call(EndpointCreate {
             config: endpoint_config(settings),
             secret: None,
+            signing: wire::signing::SigningChange::default(),
             idempotency: None,
         })
     }
@@ -615,6 +616,8 @@ fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         } else {
             None
         },
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 

@@ -12,3 +12,10 @@ CREATE TABLE health (
   opens_at INTEGER NOT NULL,           -- the gate is closed until then; 0: open
   reason TEXT NOT NULL                 -- why: breaker_open, paused
 ) STRICT;
+
+-- Asymmetric signing keys, sealed, newest first: [{sealed, generation, public, notAfter?}]. Beside `keys`, which the
+-- release before reads as symmetric ones.
+ALTER TABLE endpoint ADD COLUMN asymmetric TEXT;
+
+-- A signature of an older kind beside the standard ones: {header, algorithm, …, sealed, generation, hint}.
+ALTER TABLE endpoint ADD COLUMN legacy TEXT;

@@ -63,6 +63,8 @@ operations! {
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle);
 
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers" tenant(attempt::headers::handle);
+
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle);
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle);
 
@@ -73,6 +75,10 @@ operations! {
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle);
     DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle);
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate" tenant(endpoint::secret_rotate::handle);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_get::handle);
+    PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_update::handle);
+    PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_patch::handle);
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
@@ -89,6 +95,8 @@ operations! {
     PUT "/api/v1/app/{app_id}" organisation(app::update::handle);
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
+
+    GET "/api/v1/app/{app_id}/jwks.json" open(app::jwks::handle);
 
     GET "/api/v1/event-type" organisation(event_type::list::handle);
     POST "/api/v1/event-type" organisation(event_type::create::handle);

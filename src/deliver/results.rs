@@ -147,6 +147,8 @@ mod tests {
             status: Some(200),
             cause: None,
             retry_after_ms: None,
+            sent_headers: Vec::new(),
+            response_headers: Vec::new(),
         };
         Entry {
             lane,

@@ -85,14 +85,14 @@ impl Scheme {
         if self.prefix.len() > MAX_PREFIX || header::check_value(&self.prefix).is_err() {
             faults.push(("prefix", "must be up to 64 visible ASCII characters"));
         }
-        let template = self.template.as_deref().unwrap_or(BODY);
+        let template = self.template();
         if template.len() > MAX_TEMPLATE || !holds(template, "body", &["id", "timestamp"]) {
             faults.push((
                 "template",
                 "must have {body} once, perhaps {id} and {timestamp}, and up to 256 characters",
             ));
         }
-        let value = self.value.as_deref().unwrap_or(SIGNATURE);
+        let value = self.value();
         let visible = value.len() <= MAX_TEMPLATE && header::check_value(value).is_ok();
         if !visible || !holds(value, "signature", &["id", "timestamp"]) {
             faults.push((
@@ -103,11 +103,23 @@ impl Scheme {
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }
 
+    /// What is signed.
+    #[must_use]
+    pub fn template(&self) -> &str {
+        self.template.as_deref().unwrap_or(BODY)
+    }
+
+    /// What the header says.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        self.value.as_deref().unwrap_or(SIGNATURE)
+    }
+
     /// The header's value for one attempt.
     #[must_use]
     pub fn sign(&self, secret: &Secret, id: &str, timestamp_seconds: u64, body: &[u8]) -> String {
         let time = timestamp_seconds.to_string();
-        let parts: Vec<&[u8]> = Piece::all(self.template.as_deref().unwrap_or(BODY))
+        let parts: Vec<&[u8]> = Piece::all(self.template())
             .map(|piece| match piece {
                 Piece::Text(text) => text.as_bytes(),
                 Piece::Field("id") => id.as_bytes(),
@@ -128,7 +140,7 @@ impl Scheme {
             Encoding::Base64url => URL_SAFE_NO_PAD.encode(code),
         };
         let signature = format!("{}{code}", self.prefix);
-        Piece::all(self.value.as_deref().unwrap_or(SIGNATURE))
+        Piece::all(self.value())
             .map(|piece| match piece {
                 Piece::Text(text) => text,
                 Piece::Field("id") => id,

@@ -218,6 +218,13 @@ impl<S: Sql> Ledger<S> {
             let first = row.first.map(|(number, _)| number);
             row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
+        let delivery = row.as_ref().map(|row| match row.state {
+            State::Delivered => DeliveryStatus::Delivered,
+            State::Waiting if cancelled => DeliveryStatus::Cancelled,
+            State::Waiting => DeliveryStatus::Waiting,
+            State::Failed => DeliveryStatus::Failed,
+            State::Cancelled => DeliveryStatus::Cancelled,
+        });
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
             .filter(is_latest);
@@ -238,6 +245,8 @@ impl<S: Sql> Ledger<S> {
             timestamp: recorded.time,
             next_attempt: waits.and_then(|row| row.next_at),
             event_type: Some(message.event_type.clone()),
+            delivery,
+            header_names: endpoint.config.header_names,
         };
         Ok((view, recorded.response))
     }

@@ -8,7 +8,7 @@ use postern_domain::wire::Trigger;
 use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
 
-use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
+use crate::delivery::{self, DeliveryRow, Recorded, State, WRITTEN_COLUMNS, WRITTEN_SET, numbers_text};
 use crate::handout::is_quick;
 use crate::sql::{Sql, Value};
 use crate::{Ledger, Random};
@@ -175,8 +175,8 @@ impl<S: Sql> Entry<'_, S> {
             (false, false, None) => State::Failed,
         };
         let statement = format!(
-            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.segment
         );
         let sequence = self.result.message.0.sequence;
@@ -187,7 +187,7 @@ impl<S: Sql> Entry<'_, S> {
             self.now.into(),
             next_at.into(),
         ];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         self.insert_due(next_at)?;
         Ok(next_at)
@@ -211,11 +211,11 @@ impl<S: Sql> Entry<'_, S> {
         ];
         if row.first.is_none() && counts {
             let statement = format!(
-                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, number = ?, time = ?, \
-                 ok = ?, status = ?, duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, {WRITTEN_SET} \
+                 WHERE endpoint = ? AND sequence = ?",
                 self.segment
             );
-            values.extend(self.recorded().values());
+            values.extend(self.written());
             values.extend([self.endpoint.into(), sequence.into()]);
             self.sql.run(&statement, &values)?;
             return Ok(());
@@ -238,12 +238,12 @@ impl<S: Sql> Entry<'_, S> {
             (Trigger::Scheduled, false) => LATE,
         };
         let statement = format!(
-            "INSERT INTO attempt_{} (endpoint, sequence, kind, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt_{} (endpoint, sequence, kind, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.segment
         );
         let mut values = vec![self.endpoint.into(), sequence.into(), Value::Int(kind)];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         Ok(())
     }
@@ -254,12 +254,12 @@ impl<S: Sql> Entry<'_, S> {
             return Ok(());
         }
         let statement = format!(
-            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, number = ?, time = ?, ok = ?, status = ?, \
-             duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, {WRITTEN_SET} \
+             WHERE endpoint = ? AND sequence = ?",
             self.segment
         );
         let mut values = vec![self.now.into()];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         values.extend([self.endpoint.into(), self.result.message.0.sequence.into()]);
         self.sql.run(&statement, &values)?;
         Ok(())
@@ -271,11 +271,10 @@ impl<S: Sql> Entry<'_, S> {
         }
         let sequence = self.result.message.0.sequence;
         let statement = format!(
-            "UPDATE attempt_{} SET number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
-             response = ? WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
+            "UPDATE attempt_{} SET {WRITTEN_SET} WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
             self.segment
         );
-        let mut values = self.recorded().values().to_vec();
+        let mut values = self.written();
         values.extend([self.endpoint.into(), self.result.number.into(), sequence.into()]);
         if self.sql.run(&statement, &values)? > 0 {
             let statement = format!(
@@ -325,6 +324,12 @@ impl<S: Sql> Entry<'_, S> {
 
     fn succeeded(&self) -> bool {
         self.result.cause.is_none()
+    }
+
+    /// Values of [`WRITTEN_COLUMNS`].
+    fn written(&self) -> Vec<Value> {
+        let headers = crate::sent::header_values(self.result);
+        self.recorded().values().into_iter().chain(headers).collect()
     }
 
     fn recorded(&self) -> Recorded {

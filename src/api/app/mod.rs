@@ -8,6 +8,7 @@ pub(crate) mod source;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod jwks;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;

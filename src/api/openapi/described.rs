@@ -5,8 +5,9 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::inputs::{
-    ApplicationIn, ApplicationPatch, EndpointIn, EndpointPatch, EndpointSecretOut, EventTypeIn,
-    EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
+    ApplicationIn, ApplicationPatch, EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn,
+    EndpointIn, EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EventTypeIn, EventTypePatch,
+    EventTypeUpdate, KeySetOut, MessageIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
     TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
@@ -133,6 +134,43 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<EndpointSecretOut>(s),
+        ),
+
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate") => make(
+            "Puts a new signing key before the current one, which signs on for a while",
+            &[],
+            Some(of::<EndpointSecretRotateIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "The endpoint's own headers; of credentials the names only",
+            &[],
+            None,
+            ok::<EndpointHeadersOut>(s),
+        ),
+        ("PUT", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Replaces the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersIn>(s)),
+            empty(),
+        ),
+        ("PATCH", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Changes the given ones of the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersPatchIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/jwks.json") => make(
+            "The public keys of the application's v1a signatures, for anybody (RFC 7517, RFC 8037)",
+            &[],
+            None,
+            ok::<KeySetOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers") => make(
+            "Headers of an attempt, sent and answered",
+            &[],
+            None,
+            ok::<attempt::headers::MessageAttemptHeadersOut>(s),
         ),
 
         ("GET", "/app/{app_id}/msg") => make(

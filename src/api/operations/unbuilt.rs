@@ -17,9 +17,6 @@ pub(super) static UNBUILT: &[Operation] = &[
     unbuilt("GET", "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count"),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg"),
     unbuilt(
         "POST",
@@ -38,10 +35,6 @@ pub(super) static UNBUILT: &[Operation] = &[
         "POST",
         "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
     ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
-    ),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats"),
     unbuilt("POST", "/api/v1/app/{app_id}/msg/bulk-expunge"),
@@ -51,10 +44,6 @@ pub(super) static UNBUILT: &[Operation] = &[
     unbuilt(
         "DELETE",
         "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
-    ),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
     ),
     unbuilt("DELETE", "/api/v1/app/{app_id}/msg/{msg_id}/content"),
     unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/endpoint"),

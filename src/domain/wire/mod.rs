@@ -8,6 +8,7 @@ pub mod call;
 pub mod frame;
 pub mod lane;
 pub mod report;
+pub mod signing;
 
 mod endpoint;
 mod message;

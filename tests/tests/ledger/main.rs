@@ -9,4 +9,5 @@ mod ownership;
 mod results;
 mod retention;
 mod secrets;
+mod signing;
 mod size;

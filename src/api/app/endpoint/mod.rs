@@ -3,9 +3,13 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod headers_get;
+pub(crate) mod headers_patch;
+pub(crate) mod headers_update;
 pub(crate) mod list;
 pub(crate) mod patch;
 pub(crate) mod secret;
+pub(crate) mod secret_rotate;
 pub(crate) mod update;
 
 pub(crate) mod shape;

@@ -25,6 +25,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         metadata: form.given("metadata", field::metadata),
         retry_schedule: form.change("retrySchedule", field::schedule),
         header_names: form.given("headerNames", field::header_names),
+        signing: shape::signing(&mut form),
     };
     let call = EndpointPatch {
         endpoint: ask.param(1).to_owned(),
