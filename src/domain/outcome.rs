@@ -235,7 +235,11 @@ pub mod on_the_wire {
     }
 
     /// Writes both.
-    #[expect(clippy::ref_option, reason = "serde's form of a field module")]
+    #[expect(
+        clippy::ref_option,
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde's form of a field module"
+    )]
     pub fn serialize<S: Serializer>(cause: &Option<Cause>, to: S) -> Result<S::Ok, S::Error> {
         let word = |cause: Option<Cause>| serde_json::to_value(cause).unwrap_or_default();
         let coarse = cause.map(Cause::coarse);

@@ -181,19 +181,19 @@ impl PublicKey {
 
     /// Standard base64.
     #[must_use]
-    pub fn to_base64(&self) -> String {
+    pub fn to_base64(self) -> String {
         STANDARD.encode(self.0)
     }
 
     /// As a receiver takes it: `whpk_` and base64.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub fn to_text(self) -> String {
         format!("{PUBLIC}{}", self.to_base64())
     }
 
     /// As a key of RFC 8037 with this name: the `x` of a JSON Web Key.
     #[must_use]
-    pub fn to_jwk(&self, kid: String) -> Jwk {
+    pub fn to_jwk(self, kid: String) -> Jwk {
         Jwk {
             kty: "OKP".to_owned(),
             crv: "Ed25519".to_owned(),

@@ -58,7 +58,7 @@ const filled = (path, { app, endpoint, source, message }) =>
 
 const takesBody = ({ method }) => ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
-const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health");
+const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health") && !path.endsWith("/jwks.json");
 
 /** No answer tells what only we may know. */
 function assertClean({ status, body }, what) {
@@ -85,14 +85,15 @@ for (const [what, body] of [
   ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
-      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId"]
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "headers",
+      "signatures", "legacySignature", "key", "gracePeriodSeconds"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
 ]) {
   test(`a body that is ${what} is refused with its place, by every operation that takes one`, async () => {
     for (const operation of (await operations()).filter(takesBody).filter(isGuarded)) {
-      if (body === "" && operation.path.endsWith("/token/rotate")) continue; // nothing in its body is required
+      if (body === "" && /(\/token|endpoint_id\}\/secret)\/rotate$/.test(operation.path)) continue; // nothing in it is required
       const path = filled(operation.path, own);
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${operation.path}`);
@@ -251,6 +252,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
     source: { name: "S", provider: "api_key", config: { header: "x-key" } },
     made: { name: "S", provider: "api_key", config: { header: "x-key" }, secrets: ["a key that is long enough"] },
     secret: { secret: "another key, long enough" },
+    headers: { headers: {} },
   };
   for (const operation of (await operations()).filter(isTenants)) {
     for (const wrong of [
@@ -262,7 +264,8 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       const onlyApp = !/\{(endpoint_id|source_id|msg_id)\}/.test(operation.path);
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
-      const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
+      const isHeaders = operation.path.endsWith("/headers");
+      const kind = path.includes("secret/rotate") ? "secret" : isHeaders ? "headers" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...bodies[kind] } : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
@@ -286,6 +289,7 @@ function goodBody(operation) {
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
+  if (path.endsWith("/headers")) return { headers: {} };
   if (path.includes("/endpoint")) return { url: "http://127.0.0.1:9/" };
   if (path.includes("/msg")) return { eventType: "a.b", payload: {} };
   return { name: "x.y", description: "x" };

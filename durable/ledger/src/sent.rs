@@ -38,16 +38,15 @@ impl<S: Sql> Ledger<S> {
         let row = self
             .sql
             .row(&first, &[endpoint.into(), sequence.into(), number.into()])?;
-        let row = match row {
-            Some(row) => row,
-            None => {
-                let later = format!(
-                    "SELECT {columns} FROM attempt_{segment} WHERE endpoint = ? AND number = ? AND sequence = ?"
-                );
-                self.sql
-                    .row(&later, &[endpoint.into(), number.into(), sequence.into()])?
-                    .ok_or_else(Problem::not_found)?
-            }
+        let row = if let Some(row) = row {
+            row
+        } else {
+            let later = format!(
+                "SELECT {columns} FROM attempt_{segment} WHERE endpoint = ? AND number = ? AND sequence = ?"
+            );
+            self.sql
+                .row(&later, &[endpoint.into(), number.into(), sequence.into()])?
+                .ok_or_else(Problem::not_found)?
         };
         Ok(AttemptHeadersView {
             sent: read(&row, 0)?.unwrap_or_default(),

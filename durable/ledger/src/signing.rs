@@ -277,7 +277,7 @@ impl<S: Sql> Ledger<S> {
         let public_key = current(&endpoint.signing.asymmetric)
             .map(|key| public_of(&key))
             .transpose()?
-            .map(|key| key.to_text());
+            .map(PublicKey::to_text);
         let key = match (current(&endpoint.signing.keys), &public_key) {
             (Some(key), _) => {
                 let plain = self.open_part(number, "secret", &key.to_part())?;
@@ -389,7 +389,7 @@ impl<S: Sql> Ledger<S> {
             sealed: part.sealed,
             generation,
             not_after: None,
-            public: key.public().map(|public| public.to_base64()),
+            public: key.public().map(PublicKey::to_base64),
         })
     }
 

@@ -58,7 +58,7 @@ pub struct SealedLegacy {
 }
 
 /// See [`super::call::Call::EndpointSecretRotate`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSecretRotate {
     /// Id or `uid`, as it stood in the path.
     pub endpoint: String,
@@ -70,6 +70,13 @@ pub struct EndpointSecretRotate {
     /// `Idempotency-Key` of the request.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
+}
+
+/// A secret stays out of logs.
+impl std::fmt::Debug for EndpointSecretRotate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "EndpointSecretRotate({}, …)", self.endpoint)
+    }
 }
 
 /// See [`super::call::Call::PublicKeys`].
