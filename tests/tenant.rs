@@ -308,6 +308,7 @@ impl Tenant {
         self.call(EndpointCreate {
             config: endpoint_config(settings),
             secret: None,
+            signing: wire::signing::SigningChange::default(),
             idempotency: None,
         })
     }
@@ -649,6 +650,8 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
             None
         },
         schedule: None,
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 

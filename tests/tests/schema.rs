@@ -11,6 +11,7 @@ use postern_domain::wire::reads::{
     AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
     EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
 };
+use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -203,7 +204,11 @@ fn busy_life() -> Tenant {
         tenant.call(back).unwrap();
         let message = list.data[0].id;
         tenant.message(message).unwrap();
-        tenant.attempts(message);
+        for attempt in tenant.attempts(message) {
+            let attempt = attempt.id.to_string();
+            let message = message.to_string();
+            tenant.call(AttemptHeaders { message, attempt }).unwrap();
+        }
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {

@@ -64,12 +64,6 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn attempt_count(&mut self, call: &AttemptCount) -> Result<Counted, Problem> {
         let endpoint = self.endpoint_number(&call.endpoint)?;
         let filter = &call.filter;
-        if filter.message.tag.is_some() {
-            return Ok(Counted {
-                count: 0,
-                approximated: false,
-            });
-        }
         let mut stream = Merge::new(endpoint, Position::NEWEST, false);
         let (mut looked, mut count) = (0_u64, 0_u64);
         while let Some(found) = stream.peek(self)? {
@@ -310,6 +304,13 @@ impl<S: Sql> Ledger<S> {
             let first = row.first.map(|(number, _)| number);
             row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
+        let delivery = row.as_ref().map(|row| match row.state {
+            State::Delivered => DeliveryStatus::Delivered,
+            State::Waiting if cancelled => DeliveryStatus::Cancelled,
+            State::Waiting => DeliveryStatus::Waiting,
+            State::Failed => DeliveryStatus::Failed,
+            State::Cancelled => DeliveryStatus::Cancelled,
+        });
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
             .filter(is_latest);
@@ -330,6 +331,8 @@ impl<S: Sql> Ledger<S> {
             timestamp: recorded.time,
             next_attempt: waits.and_then(|row| row.next_at),
             event_type: Some(message.event_type.clone()),
+            delivery,
+            header_names: endpoint.config.header_names,
         };
         Ok((view, recorded.response))
     }

@@ -71,9 +71,15 @@ impl<S: Sql> Ledger<S> {
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),
             Call::EndpointList(call) => head(self.endpoint_list(&call)),
             Call::EndpointUpdate(call) => head(self.endpoint_update(&call, now, random)),
-            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now)),
+            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now, random)),
             Call::EndpointDelete(call) => head(self.endpoint_delete(&call, now)),
             Call::EndpointSecret(call) => head(self.endpoint_secret(&call)),
+            Call::EndpointSecretRotate(call) => head(self.endpoint_secret_rotate(&call, now, random)),
+            Call::PublicKeys(call) => head(self.public_keys(&call, now)),
+            Call::EndpointHeadersGet(call) => head(self.endpoint_headers_get(&call)),
+            Call::EndpointHeadersPut(call) => head(self.endpoint_headers_put(&call, now, random)),
+            Call::EndpointHeadersPatch(call) => head(self.endpoint_headers_patch(&call, now, random)),
+            Call::AttemptHeaders(call) => head(self.attempt_headers(&call)),
             Call::SourceCreate(call) => head(self.source_create(call, now, random)),
             Call::SourceGet(call) => head(self.source_get(&call)),
             Call::SourceList(call) => head(self.source_list(&call)),
@@ -132,7 +138,12 @@ impl<S: Sql> Ledger<S> {
             }
             Caller::System => matches!(
                 envelope.call,
-                Call::Report(_) | Call::Bodies(_) | Call::Accept(_) | Call::Configure(_) | Call::Inspect(_)
+                Call::Report(_)
+                    | Call::Bodies(_)
+                    | Call::Accept(_)
+                    | Call::Configure(_)
+                    | Call::PublicKeys(_)
+                    | Call::Inspect(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }

@@ -13,6 +13,7 @@ pub(crate) mod delete;
 pub(crate) mod delivery;
 pub(crate) mod failed;
 pub(crate) mod get;
+pub(crate) mod jwks;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;

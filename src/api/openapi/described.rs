@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut,
-    EnvironmentIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn,
-    MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn, SecretRotateIn,
-    SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointHeadersIn, EndpointHeadersOut,
+    EndpointHeadersPatchIn, EndpointIn, EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn,
+    EnvironmentIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, KeySetOut,
+    MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
+    SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, failed, msg, poller, shape, source, stats};
 use crate::api::auth;
@@ -217,6 +218,43 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<EndpointSecretOut>(s),
+        ),
+
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate") => make(
+            "Puts a new signing key before the current one, which signs on for a while",
+            &[],
+            Some(of::<EndpointSecretRotateIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "The endpoint's own headers; of credentials the names only",
+            &[],
+            None,
+            ok::<EndpointHeadersOut>(s),
+        ),
+        ("PUT", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Replaces the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersIn>(s)),
+            empty(),
+        ),
+        ("PATCH", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Changes the given ones of the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersPatchIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/jwks.json") => make(
+            "The public keys of the application's v1a signatures, for anybody (RFC 7517, RFC 8037)",
+            &[],
+            None,
+            ok::<KeySetOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers") => make(
+            "Headers of an attempt, sent and answered",
+            &[],
+            None,
+            ok::<attempt::headers::MessageAttemptHeadersOut>(s),
         ),
 
         ("GET", "/app/{app_id}/msg") => make(

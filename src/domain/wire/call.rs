@@ -30,6 +30,10 @@ use super::reads::{
     RateLimited, Usage, Used,
 };
 use super::report::LaneReport;
+use super::signing::{
+    AttemptHeaders, AttemptHeadersView, EndpointHeadersGet, EndpointHeadersPatch, EndpointHeadersPut,
+    EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
+};
 use super::source::{SourceForIngest, SourceView};
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -125,6 +129,18 @@ calls! {
     EndpointDelete -> ();
     /// An endpoint's signing secret, in clear.
     EndpointSecret -> Secret;
+    /// A new signing secret beside the old ones, which end after an overlap.
+    EndpointSecretRotate -> ();
+    /// The public keys of all endpoints.
+    PublicKeys -> KeySet;
+    /// An endpoint's own headers, without credentials.
+    EndpointHeadersGet -> HeadersView;
+    /// Replaces an endpoint's own headers.
+    EndpointHeadersPut -> ();
+    /// Changes the given ones of an endpoint's own headers.
+    EndpointHeadersPatch -> ();
+    /// Headers of one attempt, sent and answered.
+    AttemptHeaders -> AttemptHeadersView;
     /// Makes a source.
     SourceCreate -> SourceView;
     /// One source, by id or `uid`.
@@ -364,9 +380,12 @@ pub struct Upserted<T> {
 pub struct EndpointCreate {
     /// As it shall be.
     pub config: EndpointConfig,
-    /// `whsec_…` of its own choice; none: a random one.
+    /// `whsec_…` or `whsk_…` of its owner's choice; none: a random one.
     #[serde(default)]
     pub secret: Option<String>,
+    /// What it signs with beside that.
+    #[serde(default)]
+    pub signing: SigningChange,
     /// `Idempotency-Key` of the request.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
@@ -393,6 +412,9 @@ pub struct EndpointUpdate {
     pub endpoint: String,
     /// As it shall be; headers are kept.
     pub config: EndpointConfig,
+    /// What changes of its signatures.
+    #[serde(default)]
+    pub signing: SigningChange,
 }
 
 /// See [`Call::EndpointPatch`]. A field that is not there stays; `null` inside clears what may be cleared.
@@ -438,6 +460,9 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::disable_after`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub disable_after: Option<Option<super::DisableAfter>>,
+    /// What changes of its signatures.
+    #[serde(default)]
+    pub signing: SigningChange,
 }
 
 /// See [`Call::EndpointPatch`].
@@ -466,8 +491,11 @@ pub struct EndpointSecret {
 /// A secret in clear, on its way to its owner.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {
-    /// `whsec_…`.
+    /// `whsec_…`; of an endpoint that signs with `v1a` only, the public `whpk_…`.
     pub key: String,
+    /// What its receiver checks `v1a` with, if it signs so.
+    #[serde(default, rename = "publicKey", skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
 }
 
 /// Secrets stay out of logs.
@@ -661,7 +689,7 @@ pub struct AttemptsOfEndpoint {
 pub struct Inspect {}
 
 /// A field that is there with `null` is not a field that is not there.
-mod present {
+pub(super) mod present {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[expect(
@@ -669,14 +697,14 @@ mod present {
         clippy::ref_option,
         reason = "serde's form of a field module"
     )]
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
+    pub(in crate::wire) fn serialize<T: Serialize, S: Serializer>(
         value: &Option<Option<T>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<T>>, D::Error> {
         Option::deserialize(from).map(Some)

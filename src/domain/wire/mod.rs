@@ -13,6 +13,7 @@ pub mod poll;
 pub mod publish;
 pub mod reads;
 pub mod report;
+pub mod signing;
 
 mod endpoint;
 mod message;

@@ -15,4 +15,5 @@ mod results;
 mod retention;
 mod schedules;
 mod secrets;
+mod signing;
 mod size;
