@@ -9,6 +9,7 @@ use futures::FutureExt;
 use js_sys::Uint8Array;
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
+use postern_domain::wire::OBJECT_HEADER;
 use postern_ledger::{Ledger, QueueKind, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Queue, QueueContentType, RawMessageBuilder, Request,
@@ -117,7 +118,9 @@ impl DurableObject for Tenant {
         }
         self.inner.log_notices();
         self.send_later();
-        Response::from_bytes(replied.frame)
+        let mut response = Response::from_bytes(replied.frame)?;
+        response.headers_mut().set(OBJECT_HEADER, "1")?;
+        Ok(response)
     }
 
     async fn alarm(&self) -> Result<Response> {

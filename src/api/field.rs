@@ -147,6 +147,17 @@ pub(crate) fn signing_key(value: &Value) -> Read<String> {
         .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
 }
 
+/// The token of another server, as a header can carry it.
+pub(crate) fn bearer_token(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        if (1..=4096).contains(&text.len()) && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+            Ok(())
+        } else {
+            Err("must be 1 to 4096 visible ASCII characters")
+        }
+    })
+}
+
 /// Texts, as they are.
 pub(crate) fn texts(value: &Value) -> Read<Vec<String>> {
     list(value, text)

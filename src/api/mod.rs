@@ -13,8 +13,10 @@ mod query;
 mod reply;
 
 mod app;
+mod erasure;
 mod event_type;
 mod health;
+mod import;
 mod testing;
 mod version;
 

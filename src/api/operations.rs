@@ -6,7 +6,7 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, event_type, health, testing, version};
+use super::{app, erasure, event_type, health, import, testing, version};
 use app::{attempt, endpoint, msg, source};
 
 mod unbuilt;
@@ -89,6 +89,12 @@ operations! {
     PUT "/api/v1/app/{app_id}" organisation(app::update::handle);
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
+    POST "/api/v1/app/{app_id}/erase" organisation(app::erase::handle);
+    GET "/api/v1/app/{app_id}/export" caller(app::export::handle);
+    POST "/api/v1/app/{app_id}/import" organisation(app::import::handle);
+
+    GET "/api/v1/erasure" organisation(erasure::list::handle);
+    POST "/api/v1/import" organisation(import::create::handle);
 
     GET "/api/v1/event-type" organisation(event_type::list::handle);
     POST "/api/v1/event-type" organisation(event_type::create::handle);

@@ -1,5 +1,6 @@
 //! Answers, and the one place that writes errors.
 
+use futures::stream::LocalBoxStream;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Page;
 use serde::Serialize;
@@ -16,7 +17,11 @@ pub(crate) struct Answer {
     /// The body.
     pub(crate) body: Vec<u8>,
     headers: Vec<(&'static str, String)>,
+    stream: Option<Chunks>,
 }
+
+/// A body that is made while it is read: nobody asks for the next part before the reader has taken the last.
+pub(crate) type Chunks = LocalBoxStream<'static, worker::Result<Vec<u8>>>;
 
 impl Answer {
     /// A JSON document.
@@ -33,6 +38,13 @@ impl Answer {
     /// 204.
     pub(crate) fn empty() -> Self {
         Self::new(204, Vec::new())
+    }
+
+    /// 200 with a body that comes part by part.
+    pub(crate) fn stream(content_type: &str, chunks: Chunks) -> Self {
+        let mut answer = Self::new(200, Vec::new()).with("content-type", content_type);
+        answer.stream = Some(chunks);
+        answer
     }
 
     /// An answer that was given before.
@@ -95,6 +107,12 @@ impl Answer {
         for (name, value) in &self.headers {
             headers.set(name, value)?;
         }
+        if let Some(chunks) = self.stream {
+            return Response::builder()
+                .with_status(self.status)
+                .with_headers(headers)
+                .from_stream(chunks);
+        }
         let body = if self.body.is_empty() {
             ResponseBody::Empty
         } else {
@@ -111,6 +129,7 @@ impl Answer {
             status,
             body,
             headers: Vec::new(),
+            stream: None,
         }
     }
 }

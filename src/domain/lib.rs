@@ -11,8 +11,10 @@ pub mod problem;
 
 pub mod access;
 pub mod address;
+pub mod csv;
 pub mod digest;
 pub mod event_type;
+pub mod import;
 pub mod outcome;
 pub mod provider;
 pub mod schedule;

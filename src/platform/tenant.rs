@@ -2,8 +2,8 @@
 
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::call::{Caller, Envelope, Reply, TenantCall};
-use postern_domain::wire::{VERSION, frame};
+use postern_domain::wire::call::{self, Caller, Envelope, Reply, TenantCall};
+use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response};
 
@@ -57,19 +57,25 @@ impl TenantObject {
             call: call.into(),
         };
         let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
-        let answer = within(ms, self.send(&request))
+        let (answer, response) = within(ms, self.send(&request))
             .await
             .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))?;
         let (reply, bodies) = frame::decode::<Reply<T::Answer>>(&answer).map_err(Problem::internal)?;
-        reply.map(|answer| (answer, bodies))
+        match reply {
+            Ok(answer) => Ok((answer, bodies)),
+            Err(problem) if problem.code == Code::Internal && not_yet_known(&envelope, &response) => {
+                Err(call::not_known())
+            }
+            Err(problem) => Err(problem),
+        }
     }
 
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
-    async fn send(&self, frame: &[u8]) -> Result<Vec<u8>, Problem> {
+    async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, Response), Problem> {
         let mut response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
         let bytes = response.bytes().await.map_err(|error| unanswered(&error))?;
         match response.status_code() {
-            200 => Ok(bytes),
+            200 => Ok((bytes, response)),
             status => Err(Problem::internal(format!(
                 "the tenant's object answered {status}"
             ))),
@@ -85,6 +91,13 @@ impl TenantObject {
         let stub = namespace.get_by_name(&self.tenant.to_string())?;
         stub.fetch_with_request(request).await
     }
+}
+
+/// Whether the object is of the first release, which answers a call that it does not know as if something had broken
+/// inside: every later one sends a header.
+fn not_yet_known(envelope: &Envelope, response: &Response) -> bool {
+    let says_itself = response.headers().has(OBJECT_HEADER).unwrap_or(true);
+    !says_itself && !call::FIRST.contains(&envelope.call.name())
 }
 
 /// Whether the object has too much to do, or something broke: the runtime says which on its error.

@@ -3,6 +3,7 @@
 //! No message needs anything here on its way.
 
 pub(crate) mod application;
+pub(crate) mod erasure;
 pub(crate) mod event_type;
 pub(crate) mod idempotency;
 pub(crate) mod page;
@@ -55,6 +56,19 @@ impl Directory {
             .map_err(|error| broken(&error))?;
         let meta = result.meta().map_err(|error| broken(&error))?;
         Ok(meta.and_then(|meta| meta.changes).unwrap_or_default())
+    }
+
+    /// Runs statements in order, all or none.
+    async fn all(&self, statements: &[(&str, Vec<JsValue>)]) -> Result<(), Problem> {
+        let statements: Result<Vec<_>, Problem> = statements
+            .iter()
+            .map(|(sql, values)| self.statement(sql, values))
+            .collect();
+        let results = self.0.batch(statements?).await.map_err(|error| broken(&error))?;
+        match results.iter().find_map(worker::D1Result::error) {
+            Some(error) => Err(Problem::internal(format!("D1: {error}"))),
+            None => Ok(()),
+        }
     }
 
     fn statement(&self, sql: &str, values: &[JsValue]) -> Result<D1PreparedStatement, Problem> {

@@ -6,6 +6,7 @@ use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
     PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -209,6 +210,15 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
+    let mut from = Some(ExportFrom::START);
+    while let Some(place) = from {
+        let call = ExportPage {
+            from: place,
+            through: None,
+            secrets: true,
+        };
+        from = tenant.call(call).unwrap().next;
+    }
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     tenant.pass(600_000);

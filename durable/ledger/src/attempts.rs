@@ -29,7 +29,7 @@ struct Position {
 }
 
 /// An attempt with what a list needs to decide on it.
-struct Found {
+pub(crate) struct Found {
     sequence: u64,
     /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
     /// Each grows within its stream, so that the merge is the same in both directions.
@@ -149,7 +149,7 @@ impl<S: Sql> Ledger<S> {
         ))
     }
 
-    fn attempts_of_delivery(
+    pub(crate) fn attempts_of_delivery(
         &self,
         segment: u64,
         endpoint: u32,
@@ -192,7 +192,7 @@ impl<S: Sql> Ledger<S> {
         Ok(found)
     }
 
-    fn message_at(&mut self, segment: u64, sequence: u64) -> Result<Option<MessageView>, Problem> {
+    pub(crate) fn message_at(&mut self, segment: u64, sequence: u64) -> Result<Option<MessageView>, Problem> {
         let statement = format!("SELECT time, random FROM message_{segment} WHERE sequence = ?");
         let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
             return Ok(None);
@@ -201,7 +201,7 @@ impl<S: Sql> Ledger<S> {
         self.message_view(id)
     }
 
-    fn view(
+    pub(crate) fn view(
         &mut self,
         message: &MessageView,
         number: u32,

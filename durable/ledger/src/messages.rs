@@ -14,7 +14,8 @@ use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql, SqlError};
 
 /// Columns of a view, in the order that [`read_view`] takes them.
-const VIEW: &str = "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
+pub(crate) const VIEW: &str =
+    "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
 
 impl Memory {
     pub(crate) fn source_id(&self, number: u16) -> Option<SourceId> {
@@ -236,7 +237,7 @@ pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
     filter.event_types.as_ref().is_none_or(of_type) && filter.channel.as_ref().is_none_or(heard)
 }
 
-fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
+pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
     let channels = row
         .maybe(5, Row::text)?
         .map(|text| serde_json::from_str(&text))

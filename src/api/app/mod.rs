@@ -7,7 +7,10 @@ pub(crate) mod source;
 
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod get;
+pub(crate) mod import;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;

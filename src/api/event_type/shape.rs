@@ -11,7 +11,7 @@ use crate::api::form::Form;
 use crate::store::event_type::EventType;
 
 /// Reads all but the name; `None`: the form knows why.
-pub(super) fn read(form: &mut Form<'_>, name: Option<String>, now: Millis) -> Option<EventType> {
+pub(crate) fn read(form: &mut Form<'_>, name: Option<String>, now: Millis) -> Option<EventType> {
     let description = form.required("description", field::description);
     let archived = form.optional("archived", field::flag).unwrap_or_default();
     let deprecated = form.optional("deprecated", field::flag).unwrap_or_default();

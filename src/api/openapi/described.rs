@@ -5,13 +5,15 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::inputs::{
-    ApplicationIn, ApplicationPatch, EndpointIn, EndpointPatch, EndpointSecretOut, EventTypeIn,
-    EventTypePatch, EventTypeUpdate, MessageIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
-    TokenRotateIn,
+    ApplicationIn, ApplicationPatch, EndpointIn, EndpointPatch, EndpointSecretOut, EraseIn, EventTypeIn,
+    EventTypePatch, EventTypeUpdate, ImportIn, MessageIn, SecretRotateIn, SourceIn, SourcePatch,
+    SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::erasure::shape::ErasureOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
+use crate::api::import::shape::ImportOut;
 
 /// What the document says of one operation beside its path.
 pub(super) struct Described {
@@ -99,6 +101,29 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             ok::<shape::ApplicationOut>(s),
         ),
         ("DELETE", "/app/{app_id}") => make("Deletes an application and all it holds", &[], None, empty()),
+
+        ("POST", "/app/{app_id}/erase") => make(
+            "Erases an application and tells what there was",
+            &[],
+            Some(of::<EraseIn>(s)),
+            ok::<ErasureOut>(s),
+        ),
+        ("GET", "/app/{app_id}/export") => make(
+            "Everything that an application has, as lines of JSON",
+            &["after", "secrets"],
+            None,
+            vec![(200, None)],
+        ),
+        ("POST", "/app/{app_id}/import" | "/import") => make(
+            "Imports endpoints with the secrets that they have; without dryRun: false it only plans",
+            &[],
+            Some(of::<ImportIn>(s)),
+            ok::<ImportOut>(s),
+        ),
+        ("GET", "/erasure") => {
+            let query = &["limit", "iterator", "order", "application"];
+            make("Lists what was erased", query, None, list::<ErasureOut>(s))
+        }
 
         ("GET", "/app/{app_id}/endpoint") => make(
             "Lists endpoints",

@@ -5,6 +5,7 @@ mod accept;
 mod eviction;
 mod handout;
 mod lists;
+mod moving;
 mod ownership;
 mod results;
 mod retention;

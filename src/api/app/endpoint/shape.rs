@@ -11,7 +11,7 @@ use crate::api::field;
 use crate::api::form::Form;
 
 /// Reads a whole endpoint; `None`: the form knows why.
-pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
+pub(crate) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
     let url = form.required("url", field::url);
     let url = url.and_then(|url| judged(form, policy, &url));
     let config = EndpointConfig {
