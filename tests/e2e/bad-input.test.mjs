@@ -263,7 +263,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
       const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
-      const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...bodies[kind] } : undefined;
+      const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...IMPORT, ...bodies[kind] } : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
       assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
@@ -276,6 +276,9 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   }
 });
 
+/** A table of no endpoints. */
+const IMPORT = { source: "csv", csv: "application_uid,url,secret" };
+
 /** A body that the operation would take, so that nothing but the authority is wrong. */
 function goodBody(operation) {
   if (!takesBody(operation)) {
@@ -283,6 +286,8 @@ function goodBody(operation) {
   }
   const { path } = operation;
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
+  if (path.endsWith("/import")) return IMPORT;
+  if (path.endsWith("/erase")) return { confirm: own.app };
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
@@ -315,7 +320,7 @@ test("no token but the organisation's does what is the organisation's, not even 
   const tenant = caller(postern, postern.token({ app: own.app }));
   const ofOrganisation = (await operations()).filter(isGuarded).filter((operation) => {
     const { method, path } = operation;
-    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET");
+    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET") || /\/(import|erase|erasure)$/.test(path);
   });
   assert.ok(ofOrganisation.length >= 11);
   for (const operation of ofOrganisation) {
