@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
 use postern_domain::wire::AttemptView;
 use postern_domain::wire::moving::{
     ExportFrom, ExportPage, Exported, ExportedEndpoint, ExportedMessage, ExportedPage, ExportedSource,
@@ -221,7 +222,7 @@ impl Export {
                     "endpointId": delivery.endpoint,
                     "status": delivery.status,
                     "attempts": delivery.attempts,
-                    "nextAttempt": delivery.next_attempt.map(|at| at.to_rfc3339()),
+                    "nextAttempt": delivery.next_attempt.map(Millis::to_rfc3339),
                 }}),
                 Exported::Attempt(attempt) => attempt_line(&attempt, bodies.next().unwrap_or_default()),
             };
@@ -281,7 +282,7 @@ fn endpoint_line(endpoint: ExportedEndpoint) -> Value {
         shown.insert("updatedAt".to_owned(), json!(view.updated_at.to_rfc3339()));
         shown.insert(
             "deletedAt".to_owned(),
-            json!(endpoint.deleted_at.map(|at| at.to_rfc3339())),
+            json!(endpoint.deleted_at.map(Millis::to_rfc3339)),
         );
         if let Some(secrets) = endpoint.secrets {
             shown.insert("secrets".to_owned(), json!(secrets));
@@ -304,7 +305,7 @@ fn source_line(source: ExportedSource) -> Value {
         "state": view.state,
         "createdAt": view.created_at.to_rfc3339(),
         "updatedAt": view.updated_at.to_rfc3339(),
-        "deletedAt": source.deleted_at.map(|at| at.to_rfc3339()),
+        "deletedAt": source.deleted_at.map(Millis::to_rfc3339),
     });
     if let (Some(shown), Some(secrets)) = (shown.as_object_mut(), source.secrets) {
         shown.insert("secrets".to_owned(), json!(secrets));
@@ -401,6 +402,10 @@ mod tests {
         assert_eq!(shown, json!({ "bodyBase64": "/wA=", "response": "line\nbreak" }));
         let mut out = Vec::new();
         write(&mut out, &shown);
-        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(
+            out.split(|byte| *byte == b'\n').count(),
+            2,
+            "one line, and nothing behind it"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! An erasure, as it is kept and shown.
 
+use postern_domain::time::Millis;
 use postern_domain::wire::moving::Erased;
 use serde::{Deserialize, Serialize};
 
@@ -59,8 +60,8 @@ pub(crate) struct ErasureOut {
 const LEFT: [(&str, &str); 4] = [
     (
         "queues",
-        "Deliveries that were handed out already, with their bodies: they may still be sent until their leases end, a \
-         minute at the most, and what is reported of them is refused",
+        "Deliveries that were handed out already, with their bodies: they may still be sent until their leases end \
+         (LEASE_SECONDS, a minute unless it is set), and what is reported of them is refused",
     ),
     (
         "overflow",
@@ -81,7 +82,7 @@ impl ErasureOut {
         Self {
             application_hash: line.tenant.clone(),
             asked_at: line.asked_at.to_rfc3339(),
-            at: line.erased_at.map(|at| at.to_rfc3339()),
+            at: line.erased_at.map(Millis::to_rfc3339),
             erased: told.map(|told| ErasedOut {
                 messages: told.object.map(|erased| erased.messages),
                 deliveries: told.object.map(|erased| erased.deliveries),

@@ -9,7 +9,7 @@ use postern_domain::time::Millis;
 use serde_json::{Map, Value, json};
 
 use super::bounds::Bounds;
-use super::shape::Run;
+use super::shape::{PlannedOut, Run};
 use super::take::{Brought, Destination, invalid_iterator};
 use crate::api::access::OrganisationAccess;
 use crate::api::app::shape::ApplicationIn;
@@ -66,32 +66,24 @@ pub(super) async fn import(
             continue;
         }
         let brought = |row: &&Row| Brought::read(format!("line {}", row.line), &row.body, Vec::new(), policy);
-        match &mut only {
-            Some(destination) => {
-                let brought = group
-                    .rows
-                    .iter()
-                    .map(|row| of_this(brought(row), row, destination))
-                    .collect();
-                destination.take(access, brought, bounds, run).await?;
-            }
-            None => {
-                let brought = group.rows.iter().map(brought).collect();
-                let Some(key) = Key::read(&group.application) else {
-                    let why = "application_uid must be 1 to 256 of A-Z a-z 0-9 - _ .".to_owned();
-                    run.say(super::shape::PlannedOut::invalid_application(
-                        &group.application,
-                        why,
-                    ));
-                    continue;
-                };
-                let new = matches!(key, Key::Uid(_))
-                    .then(|| fresh(&group.application))
-                    .transpose()?;
-                if let Some(mut destination) = Destination::find(access, key, new, now, bounds, run).await? {
-                    destination.take(access, brought, bounds, run).await?;
-                }
-            }
+        if let Some(destination) = &mut only {
+            let rows = group.rows.iter();
+            let brought = rows.map(|row| of_this(brought(row), row, destination)).collect();
+            destination.take(access, brought, bounds, run).await?;
+            continue;
+        }
+        let Some(key) = Key::read(&group.application) else {
+            let why = "application_uid must be 1 to 256 of A-Z a-z 0-9 - _ .".to_owned();
+            run.say(PlannedOut::invalid_application(&group.application, why));
+            continue;
+        };
+        let new = matches!(key, Key::Uid(_))
+            .then(|| fresh(&group.application))
+            .transpose()?;
+        let found = Destination::find(access, key, new, now, bounds, run).await?;
+        if let Some(mut destination) = found {
+            let brought = group.rows.iter().map(brought).collect();
+            destination.take(access, brought, bounds, run).await?;
         }
     }
     if let Some(next) = next {
@@ -215,16 +207,15 @@ fn grouped(rows: &[Row], from: usize, of_one: bool) -> (Vec<Group<'_>>, usize) {
         if at - from == MOST_ROWS || (place.is_none() && groups.len() == MOST_APPLICATIONS) {
             return (groups, at);
         }
-        match place.and_then(|place: usize| groups.get_mut(place)) {
-            Some(group) => group.rows.push(row),
-            None => {
-                places.insert(name, groups.len());
-                groups.push(Group {
-                    application: name.to_owned(),
-                    first: at,
-                    rows: vec![row],
-                });
-            }
+        if let Some(group) = place.and_then(|place: usize| groups.get_mut(place)) {
+            group.rows.push(row);
+        } else {
+            places.insert(name, groups.len());
+            groups.push(Group {
+                application: name.to_owned(),
+                first: at,
+                rows: vec![row],
+            });
         }
     }
     (groups, rows.len())
@@ -286,8 +277,8 @@ mod tests {
 
     #[test]
     fn rows_are_taken_by_application_and_what_is_too_much_waits() {
-        let lines: String = (0..60).map(|n| format!("app-{},u,s\n", n % 55)).collect();
-        let rows = read(&format!("application_uid,url,secret\n{lines}"), true).unwrap();
+        let lines: Vec<String> = (0..60).map(|n| format!("app-{},u,s", n % 55)).collect();
+        let rows = read(&format!("application_uid,url,secret\n{}", lines.join("\n")), true).unwrap();
         let (groups, end) = grouped(&rows, 0, false);
         assert_eq!((groups.len(), end), (50, 50));
         let (groups, end) = grouped(&rows, end, false);

@@ -186,13 +186,12 @@ impl Import<'_> {
         bounds: &Bounds,
         run: &mut Run,
     ) -> Result<bool, Halt> {
-        let (found, next) = match &self.applications {
-            Some(names) => (names.iter().map(|name| json!(name)).collect(), None),
-            None => {
-                let list = self.remote.page(&["app"], PAGE, place.0.as_deref(), "").await?;
-                let next = list.next();
-                (list.data, next)
-            }
+        let (found, next) = if let Some(names) = &self.applications {
+            (names.iter().map(|name| json!(name)).collect(), None)
+        } else {
+            let list = self.remote.page(&["app"], PAGE, place.0.as_deref(), "").await?;
+            let next = list.next();
+            (list.data, next)
         };
         for entry in found.iter().skip(place.1) {
             if bounds.are_reached() {
