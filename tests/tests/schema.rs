@@ -116,6 +116,18 @@ fn an_object_reads_what_it_sealed_and_refuses_to_seal_without_keys() {
     );
 }
 
+fn export_all(tenant: &mut Tenant) {
+    let mut from = Some(ExportFrom::START);
+    while let Some(place) = from {
+        let call = ExportPage {
+            from: place,
+            through: None,
+            secrets: true,
+        };
+        from = tenant.call(call).unwrap().next;
+    }
+}
+
 /// A life that runs every statement which stands on anybody's way.
 fn busy_life() -> Tenant {
     let settings = Settings {
@@ -210,15 +222,7 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
-    let mut from = Some(ExportFrom::START);
-    while let Some(place) = from {
-        let call = ExportPage {
-            from: place,
-            through: None,
-            secrets: true,
-        };
-        from = tenant.call(call).unwrap().next;
-    }
+    export_all(&mut tenant);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     tenant.pass(600_000);
