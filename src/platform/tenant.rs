@@ -1,5 +1,6 @@
 //! The way to a tenant's object.
 
+use futures::future::LocalBoxFuture;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{self, Caller, Envelope, Reply, TenantCall};
@@ -57,25 +58,35 @@ impl TenantObject {
             call: call.into(),
         };
         let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
-        let (answer, response) = within(ms, self.send(&request))
-            .await
-            .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))?;
+        let known = call::FIRST.contains(&envelope.call.name());
+        let (answer, says_itself) = self.exchange(ms, request).await?;
         let (reply, bodies) = frame::decode::<Reply<T::Answer>>(&answer).map_err(Problem::internal)?;
         match reply {
             Ok(answer) => Ok((answer, bodies)),
-            Err(problem) if problem.code == Code::Internal && not_yet_known(&envelope, &response) => {
+            // An object of the first release answers a call that it does not know as if something had broken inside.
+            Err(problem) if problem.code == Code::Internal && !says_itself && !known => {
                 Err(call::not_known())
             }
             Err(problem) => Err(problem),
         }
     }
 
+    /// The bytes of the answer, and whether the object says that it knows what it does not know. In a box of its own, so
+    /// that its code stands in the Worker once and not once for every call.
+    fn exchange(&self, ms: u64, request: Vec<u8>) -> LocalBoxFuture<'_, Result<(Vec<u8>, bool), Problem>> {
+        Box::pin(async move {
+            within(ms, self.send(&request))
+                .await
+                .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))
+        })
+    }
+
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
-    async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, Response), Problem> {
+    async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, bool), Problem> {
         let mut response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
         let bytes = response.bytes().await.map_err(|error| unanswered(&error))?;
         match response.status_code() {
-            200 => Ok((bytes, response)),
+            200 => Ok((bytes, response.headers().has(OBJECT_HEADER).unwrap_or(true))),
             status => Err(Problem::internal(format!(
                 "the tenant's object answered {status}"
             ))),
@@ -91,13 +102,6 @@ impl TenantObject {
         let stub = namespace.get_by_name(&self.tenant.to_string())?;
         stub.fetch_with_request(request).await
     }
-}
-
-/// Whether the object is of the first release, which answers a call that it does not know as if something had broken
-/// inside: every later one sends a header.
-fn not_yet_known(envelope: &Envelope, response: &Response) -> bool {
-    let says_itself = response.headers().has(OBJECT_HEADER).unwrap_or(true);
-    !says_itself && !call::FIRST.contains(&envelope.call.name())
 }
 
 /// Whether the object has too much to do, or something broke: the runtime says which on its error.

@@ -5,19 +5,18 @@
 //! at any place that a page named. It goes up to the newest message of its first page; a message that retention drops in
 //! the middle is passed over.
 
-use std::collections::BTreeMap;
-
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use postern_domain::id::Uid;
 use postern_domain::problem::Problem;
 use postern_domain::seal::{self, Place};
 use postern_domain::signature::SigningKey;
-use postern_domain::wire::moving::{
-    ExportFrom, ExportPage, Exported, ExportedDelivery, ExportedEndpoint, ExportedMessage, ExportedPage,
-    ExportedRow, ExportedSecret, ExportedSource,
-};
-use postern_domain::wire::{DeliveryStatus, EndpointView, MessageView, SourceView};
+use postern_domain::time::Millis;
+use postern_domain::wire::moving::{ExportFrom, ExportPage, ExportedLine, ExportedPage};
+use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, SourceState, Trigger};
 
 use crate::Ledger;
-use crate::delivery::{self, DeliveryRow, State};
+use crate::delivery::{self, DeliveryRow, State, cause_text};
 use crate::endpoint::{Endpoint, unsealable};
 use crate::memory::Memory;
 use crate::messages::{VIEW, read_view};
@@ -29,13 +28,10 @@ use crate::sweep::owed_to;
 /// Rows that a page looks at, at the most: deliveries without a record are looked for too.
 const MOST_ROWS: usize = 1000;
 
-/// What a row weighs beside its body.
-const ROW_BYTES: usize = 512;
-
 /// A page while it is filled.
 struct Filling {
-    rows: Vec<ExportedRow>,
-    bodies: Vec<Vec<u8>>,
+    kinds: Vec<ExportedLine>,
+    lines: Vec<Vec<u8>>,
     looked: usize,
     bytes: usize,
 }
@@ -45,10 +41,81 @@ impl Filling {
         self.looked >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    fn push(&mut self, row: Exported, behind: Option<ExportFrom>, body: Option<Vec<u8>>) {
-        self.bytes += ROW_BYTES + body.as_ref().map_or(0, Vec::len);
-        self.rows.push(ExportedRow { row, behind });
-        self.bodies.extend(body);
+    fn push(&mut self, line: Line, behind: Option<ExportFrom>) {
+        let kind = line.kind.to_owned();
+        let line = line.finish().into_bytes();
+        self.bytes += line.len();
+        self.kinds.push(ExportedLine { kind, behind });
+        self.lines.push(line);
+    }
+}
+
+/// A line while it is written: `{"kind":"message","message":{…}}`.
+struct Line {
+    kind: &'static str,
+    json: String,
+    empty: bool,
+}
+
+impl Line {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            json: format!("{{\"kind\":\"{kind}\",\"{kind}\":{{"),
+            empty: true,
+        }
+    }
+
+    /// A field whose value is JSON already.
+    fn raw(&mut self, name: &str, json: &str) {
+        if !self.empty {
+            self.json.push(',');
+        }
+        self.empty = false;
+        self.json.push('"');
+        self.json.push_str(name);
+        self.json.push_str("\":");
+        self.json.push_str(json);
+    }
+
+    fn text(&mut self, name: &str, text: Option<&str>) {
+        // JSON writes a line break as an escape: a line stays one.
+        let json = text.map(|text| serde_json::Value::String(text.to_owned()).to_string());
+        self.raw(name, json.as_deref().unwrap_or("null"));
+    }
+
+    fn number(&mut self, name: &str, number: Option<u64>) {
+        let json = number.map(|number| number.to_string());
+        self.raw(name, json.as_deref().unwrap_or("null"));
+    }
+
+    fn time(&mut self, name: &str, time: Option<Millis>) {
+        self.text(name, time.map(Millis::to_rfc3339).as_deref());
+    }
+
+    /// Text as it is; bytes that are none as base64, under another name.
+    fn bytes(&mut self, name: &str, bytes: &[u8]) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(name, Some(text)),
+            Err(_) => self.text(&format!("{name}Base64"), Some(&STANDARD.encode(bytes))),
+        }
+    }
+
+    /// Secrets in clear, with their times.
+    fn secrets(&mut self, secrets: &[(String, Option<Millis>)]) {
+        let mut json = Vec::new();
+        for (secret, not_after) in secrets {
+            let secret = serde_json::Value::String(secret.clone());
+            let end = not_after.map(Millis::to_rfc3339);
+            let end = end.map_or_else(|| "null".to_owned(), |end| format!("\"{end}\""));
+            json.push(format!("{{\"secret\":{secret},\"notAfter\":{end}}}"));
+        }
+        self.raw("secrets", &format!("[{}]", json.join(",")));
+    }
+
+    fn finish(mut self) -> String {
+        self.json.push_str("}}");
+        self.json
     }
 }
 
@@ -58,8 +125,8 @@ impl<S: Sql> Ledger<S> {
         let last = self.memory()?.last_sequence;
         let through = call.through.unwrap_or(last).min(last);
         let mut page = Filling {
-            rows: Vec::new(),
-            bodies: Vec::new(),
+            kinds: Vec::new(),
+            lines: Vec::new(),
             looked: 0,
             bytes: 0,
         };
@@ -77,11 +144,11 @@ impl<S: Sql> Ledger<S> {
             };
         }
         let told = ExportedPage {
-            rows: page.rows,
+            lines: page.kinds,
             through,
             next,
         };
-        Ok((told, page.bodies))
+        Ok((told, page.lines))
     }
 
     fn export_endpoint(
@@ -96,20 +163,24 @@ impl<S: Sql> Ledger<S> {
             return Ok(ExportFrom::Source(0));
         };
         let next = ExportFrom::Endpoint(number);
-        let exported = ExportedEndpoint {
-            secrets: secrets.then(|| self.keys_in_clear(&endpoint)).transpose()?,
-            headers: secrets.then(|| self.headers_in_clear(&endpoint)).transpose()?,
-            deleted_at: endpoint.deleted_at,
-            view: EndpointView {
-                id: Memory::endpoint_id(&endpoint),
-                config: endpoint.config,
-                created_at: endpoint.created_at,
-                updated_at: endpoint.updated_at,
-            },
-        };
+        let mut line = Line::new("endpoint");
+        line.text("id", Some(&Memory::endpoint_id(&endpoint).to_string()));
+        line.time("createdAt", Some(endpoint.created_at));
+        line.time("updatedAt", Some(endpoint.updated_at));
+        line.time("deletedAt", endpoint.deleted_at);
+        // All that its owner decided, as it is kept. Headers are kept apart, sealed.
+        let config = serde_json::to_string(&endpoint.config).map_err(Problem::internal)?;
+        let config: serde_json::Value = serde_json::from_str(&config).map_err(Problem::internal)?;
+        let fields = config.as_object().into_iter().flatten();
+        for (name, value) in fields.filter(|(name, _)| *name != "headers") {
+            line.raw(name, &value.to_string());
+        }
+        if secrets {
+            line.secrets(&self.keys_in_clear(&endpoint)?);
+            line.raw("headers", &self.headers_in_clear(&endpoint)?);
+        }
         page.looked += 1;
-        page.bytes += serde_json::to_vec(&exported.view).map_or(0, |json| json.len());
-        page.push(Exported::Endpoint(Box::new(exported)), Some(next), None);
+        page.push(line, Some(next));
         Ok(next)
     }
 
@@ -127,31 +198,29 @@ impl<S: Sql> Ledger<S> {
         };
         let next = ExportFrom::Source(number);
         let id = self.memory()?.source_id(number).ok_or_else(Problem::not_found)?;
-        // The address of one that was deleted is gone.
-        let token = if secrets && source.deleted_at.is_none() {
-            self.source_view(number)?.token
-        } else {
-            String::new()
+        let mut line = Line::new("source");
+        line.text("id", Some(&id.to_string()));
+        line.text("name", Some(&source.name));
+        line.text("provider", Some(&source.provider));
+        line.text("uid", source.uid.as_ref().map(Uid::as_str));
+        line.raw("config", &source.config.to_string());
+        let state = match source.state {
+            SourceState::Pending => "pending",
+            SourceState::Active => "active",
         };
-        let exported = ExportedSource {
-            secrets: secrets.then(|| self.secrets_in_clear(&source)).transpose()?,
-            deleted_at: source.deleted_at,
-            view: SourceView {
-                id,
-                name: source.name,
-                provider: source.provider,
-                uid: source.uid,
-                config: source.config,
-                secrets: source.secrets.into_iter().map(|secret| secret.shown).collect(),
-                state: source.state,
-                token,
-                created_at: source.created_at,
-                updated_at: source.updated_at,
-            },
-        };
+        line.text("state", Some(state));
+        line.time("createdAt", Some(source.created_at));
+        line.time("updatedAt", Some(source.updated_at));
+        line.time("deletedAt", source.deleted_at);
+        if secrets {
+            line.secrets(&self.secrets_in_clear(&source)?);
+        }
+        // Its address is a secret too; that of one that was deleted is gone.
+        if secrets && source.deleted_at.is_none() {
+            line.text("token", Some(&self.source_view(number)?.token));
+        }
         page.looked += 1;
-        page.bytes += serde_json::to_vec(&exported.view).map_or(0, |json| json.len());
-        page.push(Exported::Source(Box::new(exported)), Some(next), None);
+        page.push(line, Some(next));
         Ok(next)
     }
 
@@ -170,22 +239,31 @@ impl<S: Sql> Ledger<S> {
             let Some(row) = self.sql.row(&statement, &[low.into(), high.into()])? else {
                 continue;
             };
-            let headers = row.maybe(9, Row::text)?.map(|text| serde_json::from_str(&text));
-            let exported = ExportedMessage {
-                view: read_view(self.memory()?, &row)?,
-                headers: headers
-                    .transpose()
-                    .map_err(Problem::internal)?
-                    .unwrap_or_default(),
-                hop: row.small(10)?,
-            };
+            let view = read_view(self.memory()?, &row)?;
+            let mut line = Line::new("message");
+            line.text("id", Some(&view.id.to_string()));
+            line.text("eventType", Some(&view.event_type));
+            line.text("eventId", view.event_id.as_deref());
+            let channels = view.channels.map(serde_json::Value::from);
+            line.raw("channels", &channels.unwrap_or_default().to_string());
+            line.time("timestamp", Some(view.timestamp));
+            line.text("contentType", Some(&view.content_type));
+            line.text(
+                "sourceId",
+                view.source.map(|source| source.to_string()).as_deref(),
+            );
+            line.text("notSent", view.not_sent.as_deref());
+            // Kept as JSON.
+            let headers = row.maybe(9, Row::text)?;
+            line.raw("headers", headers.as_deref().unwrap_or("{}"));
+            line.number("hop", Some(row.number(10)?));
+            line.bytes("body", &row.maybe(11, Row::blob)?.unwrap_or_default());
             let next = ExportFrom::Delivery {
                 sequence: row.number(0)?,
                 endpoint: 0,
             };
-            let body = row.maybe(11, Row::blob)?.unwrap_or_default();
             page.looked += 1;
-            page.push(Exported::Message(Box::new(exported)), Some(next), Some(body));
+            page.push(line, Some(next));
             return Ok(Some(next));
         }
         Ok(None)
@@ -242,61 +320,53 @@ impl<S: Sql> Ledger<S> {
             endpoint: number,
         };
         let status = status(row.as_ref(), cancelled);
-        let exported = ExportedDelivery {
-            message: message.id,
-            endpoint,
-            status,
-            attempts: row.as_ref().map_or(0, |row| row.attempts),
-            next_attempt: row
-                .filter(|_| status == DeliveryStatus::Waiting)
-                .and_then(|row| row.next_at),
-        };
-        page.push(
-            Exported::Delivery(exported),
-            attempts.is_empty().then_some(behind),
-            None,
+        let waits = status == DeliveryStatus::Waiting;
+        let mut line = Line::new("delivery");
+        line.text("messageId", Some(&message.id.to_string()));
+        line.text("endpointId", Some(&endpoint.to_string()));
+        line.text("status", Some(status_text(status)));
+        line.number(
+            "attempts",
+            Some(row.as_ref().map_or(0, |row| row.attempts.into())),
         );
+        line.time("nextAttempt", row.filter(|_| waits).and_then(|row| row.next_at));
+        page.push(line, attempts.is_empty().then_some(behind));
         let last = attempts.len().saturating_sub(1);
         for (at, found) in attempts.into_iter().enumerate() {
             page.looked += 1;
             let (view, response) = self.view(message, number, segment, found)?;
-            let behind = (at == last).then_some(behind);
-            page.push(Exported::Attempt(Box::new(view)), behind, Some(response));
+            page.push(attempt_line(&view, &response), (at == last).then_some(behind));
         }
         Ok(())
     }
 
-    fn keys_in_clear(&mut self, endpoint: &Endpoint) -> Result<Vec<ExportedSecret>, Problem> {
+    fn keys_in_clear(&mut self, endpoint: &Endpoint) -> Result<Vec<(String, Option<Millis>)>, Problem> {
         let mut secrets = Vec::new();
         for key in &endpoint.keys {
             let place = self.place("endpoint", "secret", endpoint.number.into(), key.generation)?;
             let key_bytes = self.in_clear(&place, &key.sealed)?;
             let signing = SigningKey::from_bytes(&key_bytes).map_err(Problem::internal)?;
-            secrets.push(ExportedSecret {
-                secret: signing.to_text(),
-                not_after: key.not_after,
-            });
+            secrets.push((signing.to_text(), key.not_after));
         }
         Ok(secrets)
     }
 
-    fn headers_in_clear(&mut self, endpoint: &Endpoint) -> Result<BTreeMap<String, String>, Problem> {
+    /// As JSON.
+    fn headers_in_clear(&mut self, endpoint: &Endpoint) -> Result<String, Problem> {
         let Some(headers) = &endpoint.headers else {
-            return Ok(BTreeMap::new());
+            return Ok("{}".to_owned());
         };
         let place = self.place("endpoint", "headers", endpoint.number.into(), headers.generation)?;
-        serde_json::from_slice(&self.in_clear(&place, &headers.sealed)?).map_err(Problem::internal)
+        String::from_utf8(self.in_clear(&place, &headers.sealed)?).map_err(Problem::internal)
     }
 
-    fn secrets_in_clear(&mut self, source: &Source) -> Result<Vec<ExportedSecret>, Problem> {
+    fn secrets_in_clear(&mut self, source: &Source) -> Result<Vec<(String, Option<Millis>)>, Problem> {
         let mut secrets = Vec::new();
         for secret in &source.secrets {
             let place = self.place("source", "secret", source.number.into(), secret.generation)?;
             let text = String::from_utf8(self.in_clear(&place, &secret.sealed)?);
-            secrets.push(ExportedSecret {
-                secret: text.map_err(|_| Problem::internal("a source's secret that is no text"))?,
-                not_after: secret.shown.not_after,
-            });
+            let text = text.map_err(|_| Problem::internal("a source's secret that is no text"))?;
+            secrets.push((text, secret.shown.not_after));
         }
         Ok(secrets)
     }
@@ -334,4 +404,38 @@ fn status(row: Option<&DeliveryRow>, cancelled: bool) -> DeliveryStatus {
         Some(State::Waiting) => DeliveryStatus::Waiting,
         None => DeliveryStatus::Pending,
     }
+}
+
+fn status_text(status: DeliveryStatus) -> &'static str {
+    match status {
+        DeliveryStatus::Pending => "pending",
+        DeliveryStatus::Waiting => "waiting",
+        DeliveryStatus::Delivered => "delivered",
+        DeliveryStatus::Failed => "failed",
+        DeliveryStatus::Cancelled => "cancelled",
+    }
+}
+
+fn attempt_line(attempt: &AttemptView, response: &[u8]) -> Line {
+    let status = match attempt.status {
+        AttemptStatus::Success => "success",
+        AttemptStatus::Failure => "failure",
+    };
+    let trigger = match attempt.trigger {
+        Trigger::Scheduled => "scheduled",
+        Trigger::Manual => "manual",
+    };
+    let mut line = Line::new("attempt");
+    line.text("id", Some(&attempt.id.to_string()));
+    line.text("endpointId", Some(&attempt.endpoint.to_string()));
+    line.text("messageId", Some(&attempt.message.to_string()));
+    line.text("url", Some(&attempt.url));
+    line.text("status", Some(status));
+    line.number("responseStatusCode", attempt.response_status.map(u64::from));
+    line.text("cause", attempt.cause.map(cause_text).as_deref());
+    line.number("durationMs", Some(attempt.duration_ms.into()));
+    line.text("trigger", Some(trigger));
+    line.time("timestamp", Some(attempt.timestamp));
+    line.bytes("response", response);
+    line
 }

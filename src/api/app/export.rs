@@ -8,16 +8,12 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use futures::stream;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::time::Millis;
-use postern_domain::wire::AttemptView;
-use postern_domain::wire::moving::{
-    ExportFrom, ExportPage, Exported, ExportedEndpoint, ExportedMessage, ExportedPage, ExportedSource,
-};
+use postern_domain::wire::moving::{ExportFrom, ExportPage, ExportedPage};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -121,7 +117,7 @@ impl Export {
             through: after.as_ref().map(|cursor| cursor.through),
             secrets,
         };
-        let (page, bodies) = object.call(call, &[]).await?;
+        let (page, lines) = object.call(call, &[]).await?;
         let first = if after.is_none() {
             let key = Key::Id(access.tenant);
             let row = application::find(&access.directory()?, access.organisation, &key).await?;
@@ -139,7 +135,7 @@ impl Export {
             through: page.through,
             counts: after.map(|cursor| cursor.counts).unwrap_or_default(),
             next: None,
-            ready: VecDeque::from([(page, bodies)]),
+            ready: VecDeque::from([(page, lines)]),
             first,
             behind: from,
             lines_since: 0,
@@ -159,14 +155,14 @@ impl Export {
             self.count("application");
             write(&mut out, &line);
         }
-        if let Some((page, bodies)) = self.ready.pop_front() {
+        if let Some((page, lines)) = self.ready.pop_front() {
             self.next = page.next;
-            self.write_page(&mut out, page, bodies);
+            self.write_page(&mut out, &page, lines);
         } else if let Some(from) = self.next {
             match self.ask(from).await {
-                Ok((page, bodies)) => {
+                Ok((page, lines)) => {
                     self.next = page.next;
-                    self.write_page(&mut out, page, bodies);
+                    self.write_page(&mut out, &page, lines);
                 }
                 Err(problem) => {
                     let fields =
@@ -210,38 +206,18 @@ impl Export {
         }
     }
 
-    fn write_page(&mut self, out: &mut Vec<u8>, page: ExportedPage, bodies: Vec<Vec<u8>>) {
-        let mut bodies = bodies.into_iter();
-        for row in page.rows {
-            let mut line = match row.row {
-                Exported::Endpoint(endpoint) => endpoint_line(*endpoint),
-                Exported::Source(source) => source_line(*source),
-                Exported::Message(message) => message_line(*message, bodies.next().unwrap_or_default()),
-                Exported::Delivery(delivery) => json!({ "kind": "delivery", "delivery": {
-                    "messageId": delivery.message,
-                    "endpointId": delivery.endpoint,
-                    "status": delivery.status,
-                    "attempts": delivery.attempts,
-                    "nextAttempt": delivery.next_attempt.map(Millis::to_rfc3339),
-                }}),
-                Exported::Attempt(attempt) => attempt_line(&attempt, bodies.next().unwrap_or_default()),
-            };
-            let kind = line
-                .get("kind")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned();
-            self.count(&kind);
-            if let Some(behind) = row.behind {
+    fn write_page(&mut self, out: &mut Vec<u8>, page: &ExportedPage, lines: Vec<Vec<u8>>) {
+        for (told, mut line) in page.lines.iter().zip(lines) {
+            self.count(&told.kind);
+            if let Some(behind) = told.behind {
                 self.behind = behind;
-                if self.lines_since >= LINES_A_CURSOR
-                    && let Some(line) = line.as_object_mut()
-                {
+                if self.lines_since >= LINES_A_CURSOR && line.pop().is_some() {
                     self.lines_since = 0;
-                    line.insert("cursor".to_owned(), self.cursor().into());
+                    line.extend_from_slice(format!(",\"cursor\":\"{}\"}}", self.cursor()).as_bytes());
                 }
             }
-            write(out, &line);
+            out.append(&mut line);
+            out.push(b'\n');
         }
         // Behind a whole page its end is a place to go on from, also where nothing stood in it.
         if let Some(next) = self.next {
@@ -269,97 +245,6 @@ fn write(out: &mut Vec<u8>, line: &Value) {
     // A JSON text has no line break of its own.
     out.extend_from_slice(line.to_string().as_bytes());
     out.push(b'\n');
-}
-
-/// The whole configuration as it is kept; headers' values only with the secrets.
-fn endpoint_line(endpoint: ExportedEndpoint) -> Value {
-    let view = endpoint.view;
-    let mut shown = serde_json::to_value(&view.config).unwrap_or_default();
-    if let Some(shown) = shown.as_object_mut() {
-        shown.remove("headers");
-        shown.insert("id".to_owned(), json!(view.id));
-        shown.insert("createdAt".to_owned(), json!(view.created_at.to_rfc3339()));
-        shown.insert("updatedAt".to_owned(), json!(view.updated_at.to_rfc3339()));
-        shown.insert(
-            "deletedAt".to_owned(),
-            json!(endpoint.deleted_at.map(Millis::to_rfc3339)),
-        );
-        if let Some(secrets) = endpoint.secrets {
-            shown.insert("secrets".to_owned(), json!(secrets));
-        }
-        if let Some(headers) = endpoint.headers {
-            shown.insert("headers".to_owned(), json!(headers));
-        }
-    }
-    json!({ "kind": "endpoint", "endpoint": shown })
-}
-
-fn source_line(source: ExportedSource) -> Value {
-    let view = source.view;
-    let mut shown = json!({
-        "id": view.id,
-        "name": view.name,
-        "provider": view.provider,
-        "uid": view.uid,
-        "config": view.config,
-        "state": view.state,
-        "createdAt": view.created_at.to_rfc3339(),
-        "updatedAt": view.updated_at.to_rfc3339(),
-        "deletedAt": source.deleted_at.map(Millis::to_rfc3339),
-    });
-    if let (Some(shown), Some(secrets)) = (shown.as_object_mut(), source.secrets) {
-        shown.insert("secrets".to_owned(), json!(secrets));
-        if !view.token.is_empty() {
-            shown.insert("token".to_owned(), json!(view.token));
-        }
-    }
-    json!({ "kind": "source", "source": shown })
-}
-
-fn message_line(message: ExportedMessage, body: Vec<u8>) -> Value {
-    let view = message.view;
-    let mut shown = json!({
-        "id": view.id,
-        "eventType": view.event_type,
-        "eventId": view.event_id,
-        "channels": view.channels,
-        "timestamp": view.timestamp.to_rfc3339(),
-        "contentType": view.content_type,
-        "sourceId": view.source,
-        "notSent": view.not_sent,
-        "headers": message.headers,
-        "hop": message.hop,
-    });
-    put_bytes(&mut shown, "body", body);
-    json!({ "kind": "message", "message": shown })
-}
-
-fn attempt_line(attempt: &AttemptView, response: Vec<u8>) -> Value {
-    let mut shown = json!({
-        "id": attempt.id,
-        "endpointId": attempt.endpoint,
-        "messageId": attempt.message,
-        "url": attempt.url,
-        "status": attempt.status,
-        "responseStatusCode": attempt.response_status,
-        "cause": attempt.cause,
-        "durationMs": attempt.duration_ms,
-        "trigger": attempt.trigger,
-        "timestamp": attempt.timestamp.to_rfc3339(),
-    });
-    put_bytes(&mut shown, "response", response);
-    json!({ "kind": "attempt", "attempt": shown })
-}
-
-/// Text as it is; bytes that are none as base64, under another name.
-fn put_bytes(shown: &mut Value, name: &str, bytes: Vec<u8>) {
-    let (name, text) = match String::from_utf8(bytes) {
-        Ok(text) => (name.to_owned(), text),
-        Err(error) => (format!("{name}Base64"), STANDARD.encode(error.as_bytes())),
-    };
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert(name, Value::String(text));
-    }
 }
 
 #[cfg(test)]
@@ -392,20 +277,5 @@ mod tests {
                 Code::InvalidIterator
             );
         }
-    }
-
-    #[test]
-    fn bytes_that_are_no_text_are_base64() {
-        let mut shown = json!({});
-        put_bytes(&mut shown, "body", vec![0xff, 0]);
-        put_bytes(&mut shown, "response", b"line\nbreak".to_vec());
-        assert_eq!(shown, json!({ "bodyBase64": "/wA=", "response": "line\nbreak" }));
-        let mut out = Vec::new();
-        write(&mut out, &shown);
-        assert_eq!(
-            out.split(|byte| *byte == b'\n').count(),
-            2,
-            "one line, and nothing behind it"
-        );
     }
 }

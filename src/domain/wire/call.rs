@@ -168,7 +168,7 @@ calls! {
     Inspect -> Value;
     /// Takes endpoints with the secrets that they have.
     EndpointsImport -> EndpointsImported;
-    /// A page of everything that the tenant has; messages' bodies and attempts' responses beside it.
+    /// A page of everything that the tenant has, as lines of JSON beside it.
     ExportPage -> ExportedPage;
     /// [`Call::Wipe`], told: answers what there was.
     Erase -> Erased;

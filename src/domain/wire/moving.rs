@@ -1,16 +1,12 @@
 //! Moving a tenant in and out: endpoints imported with the secrets that they have, everything exported, everything
 //! erased.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::endpoint::{EndpointConfig, EndpointView};
-use super::message::{AttemptView, DeliveryStatus, MessageView};
-use super::source::SourceView;
-use crate::id::{EndpointId, MessageId};
-use crate::time::Millis;
+use super::endpoint::EndpointConfig;
+use crate::id::EndpointId;
 
 /// See [`super::call::Call::EndpointsImport`]. Each stands or falls for itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,12 +105,11 @@ impl ExportFrom {
     pub const START: Self = Self::Endpoint(0);
 }
 
-/// The answer to [`ExportPage`]. Beside it, in the order of the rows, the body of each message and the response of each
-/// attempt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The answer to [`ExportPage`]. Beside it stand its lines, each a JSON object: written once, where the rows are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedPage {
-    /// In the order of the export.
-    pub rows: Vec<ExportedRow>,
+    /// What each line beside it is.
+    pub lines: Vec<ExportedLine>,
     /// What the export goes up to: the same in every page of it.
     pub through: u64,
     /// Where the next page begins; none: this was the last.
@@ -122,114 +117,14 @@ pub struct ExportedPage {
     pub next: Option<ExportFrom>,
 }
 
-/// One row of an export, and the place behind it; none: an export cannot be taken up again just there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExportedRow {
-    /// What it is.
-    pub row: Exported,
-    /// The place behind it.
+/// What a line of an export is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedLine {
+    /// `endpoint`, `source`, `message`, `delivery` or `attempt`, as it stands in the line.
+    pub kind: String,
+    /// The place behind it; none: an export cannot be taken up again just there.
     #[serde(default)]
     pub behind: Option<ExportFrom>,
-}
-
-/// What a row of an export is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exported {
-    /// An endpoint, also a deleted one that messages still name.
-    Endpoint(Box<ExportedEndpoint>),
-    /// A source, also a deleted one.
-    Source(Box<ExportedSource>),
-    /// A message; its body stands beside the page.
-    Message(Box<ExportedMessage>),
-    /// Where a message stands with one of its endpoints.
-    Delivery(ExportedDelivery),
-    /// An attempt; its response stands beside the page.
-    Attempt(Box<AttemptView>),
-}
-
-/// See [`Exported::Endpoint`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportedEndpoint {
-    /// As the API shows it.
-    pub view: EndpointView,
-    /// When it was deleted.
-    #[serde(default)]
-    pub deleted_at: Option<Millis>,
-    /// Its signing keys, newest first, if they were asked for.
-    #[serde(default)]
-    pub secrets: Option<Vec<ExportedSecret>>,
-    /// Its headers with their values, if secrets were asked for.
-    #[serde(default)]
-    pub headers: Option<BTreeMap<String, String>>,
-}
-
-/// Secrets stay out of logs.
-impl fmt::Debug for ExportedEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ExportedEndpoint({})", self.view.id)
-    }
-}
-
-/// A secret in clear, with its time.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExportedSecret {
-    /// As its owner wrote it.
-    pub secret: String,
-    /// It holds until then; none: until it is replaced.
-    #[serde(default)]
-    pub not_after: Option<Millis>,
-}
-
-/// Secrets stay out of logs.
-impl fmt::Debug for ExportedSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ExportedSecret(…)")
-    }
-}
-
-/// See [`Exported::Source`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportedSource {
-    /// As the API shows it. Its token is a secret: it is empty unless secrets were asked for.
-    pub view: SourceView,
-    /// When it was deleted.
-    #[serde(default)]
-    pub deleted_at: Option<Millis>,
-    /// Its secrets, newest first, if they were asked for.
-    #[serde(default)]
-    pub secrets: Option<Vec<ExportedSecret>>,
-}
-
-/// See [`Exported::Message`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportedMessage {
-    /// As the API shows it.
-    pub view: MessageView,
-    /// Headers that came with it and were kept.
-    #[serde(default)]
-    pub headers: BTreeMap<String, String>,
-    /// Gateways of this kind that it came through.
-    #[serde(default)]
-    pub hop: u8,
-}
-
-/// See [`Exported::Delivery`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExportedDelivery {
-    /// What.
-    pub message: MessageId,
-    /// Where to.
-    pub endpoint: EndpointId,
-    /// Where it stands.
-    pub status: DeliveryStatus,
-    /// Attempts of the plan so far.
-    pub attempts: u32,
-    /// When it is tried next, while it waits.
-    #[serde(default)]
-    pub next_attempt: Option<Millis>,
 }
 
 /// See [`super::call::Call::Erase`].
