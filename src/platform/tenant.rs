@@ -3,8 +3,9 @@
 use futures::future::LocalBoxFuture;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::call::{self, Caller, Envelope, Reply, TenantCall};
+use postern_domain::wire::call::{self, Call, Caller, Envelope, Reply, TenantCall};
 use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
+use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Method, Request, RequestInit, Response};
 
@@ -13,6 +14,9 @@ use super::http;
 
 /// How long any call may take. A publish has less: see [`TenantObject::call_within`].
 const DEADLINE_MS: u64 = 20_000;
+
+/// An answer as it came, with the bodies beside it.
+type Untyped = (Box<RawValue>, Vec<Vec<u8>>);
 
 /// A client of one tenant's object. Says who asks: the object compares the organisation and answers 404 to another's.
 pub(crate) struct TenantObject {
@@ -51,33 +55,36 @@ impl TenantObject {
         call: T,
         bodies: &[Vec<u8>],
     ) -> Reply<(T::Answer, Vec<Vec<u8>>)> {
-        let envelope = Envelope {
-            v: VERSION,
-            tenant: self.tenant,
-            caller: self.caller,
-            call: call.into(),
-        };
-        let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
-        let known = call::FIRST.contains(&envelope.call.name());
-        let (answer, says_itself) = self.exchange(ms, request).await?;
-        let (reply, bodies) = frame::decode::<Reply<T::Answer>>(&answer).map_err(Problem::internal)?;
-        match reply {
-            Ok(answer) => Ok((answer, bodies)),
-            // An object of the first release answers a call that it does not know as if something had broken inside.
-            Err(problem) if problem.code == Code::Internal && !says_itself && !known => {
-                Err(call::not_known())
-            }
-            Err(problem) => Err(problem),
-        }
+        let (answer, bodies) = self.ask(ms, call.into(), bodies).await?;
+        let answer = serde_json::from_str(answer.get()).map_err(Problem::internal)?;
+        Ok((answer, bodies))
     }
 
-    /// The bytes of the answer, and whether the object says that it knows what it does not know. In a box of its own, so
-    /// that its code stands in the Worker once and not once for every call.
-    fn exchange(&self, ms: u64, request: Vec<u8>) -> LocalBoxFuture<'_, Result<(Vec<u8>, bool), Problem>> {
+    /// The answer as it came. In a box, and without a type of its own, so that its code stands in the Worker once and not
+    /// once for every call.
+    fn ask<'a>(&'a self, ms: u64, call: Call, bodies: &'a [Vec<u8>]) -> LocalBoxFuture<'a, Reply<Untyped>> {
         Box::pin(async move {
-            within(ms, self.send(&request))
+            let known = call::FIRST.contains(&call.name());
+            let envelope = Envelope {
+                v: VERSION,
+                tenant: self.tenant,
+                caller: self.caller,
+                call,
+            };
+            let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
+            let (answer, says_itself) = within(ms, self.send(&request))
                 .await
-                .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))
+                .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))?;
+            let (reply, bodies) =
+                frame::decode::<Reply<Box<RawValue>>>(&answer).map_err(Problem::internal)?;
+            match reply {
+                Ok(answer) => Ok((answer, bodies)),
+                // An object of the first release answers a call that it does not know as if something had broken inside.
+                Err(problem) if problem.code == Code::Internal && !says_itself && !known => {
+                    Err(call::not_known())
+                }
+                Err(problem) => Err(problem),
+            }
         })
     }
 
