@@ -435,6 +435,17 @@ pub(crate) fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(form)
 }
 
+/// The token of another server, as a header can carry it.
+pub(crate) fn bearer_token(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        if (1..=4096).contains(&text.len()) && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+            Ok(())
+        } else {
+            Err("must be 1 to 4096 visible ASCII characters")
+        }
+    })
+}
+
 /// Texts, as they are.
 pub(crate) fn texts(value: &Value) -> Read<Vec<String>> {
     list(value, text)

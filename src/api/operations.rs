@@ -7,7 +7,10 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, auth, broadcast, environment, event_type, health, operational, portal, testing, version};
+use super::{
+    app, auth, broadcast, environment, erasure, event_type, health, import, operational, portal, testing,
+    version,
+};
 use app::{attempt, endpoint, msg, poller, source, stream};
 
 mod unbuilt;
@@ -140,6 +143,12 @@ operations! {
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
     PATCH "/api/v1/app/{app_id}/alert-email" organisation(app::alert_email::handle);
+    POST "/api/v1/app/{app_id}/erase" organisation(app::erase::handle);
+    GET "/api/v1/app/{app_id}/export" caller(app::export::handle);
+    POST "/api/v1/app/{app_id}/import" organisation(app::import::handle);
+
+    GET "/api/v1/erasure" organisation(erasure::list::handle);
+    POST "/api/v1/import" organisation(import::create::handle);
 
     POST "/api/v1/msg/broadcast" organisation(broadcast::handle);
 

@@ -68,13 +68,18 @@ pub(crate) struct Ended {
 
 /// Makes one request. Never fails in another way than by [`Ended::cause`].
 pub(crate) async fn send(outgoing: Outgoing<'_>) -> Ended {
+    send_keeping(outgoing, KEPT_OF_SUCCESS).await
+}
+
+/// The same where the answer is what it is made for: keeps so much of a success's body.
+pub(crate) async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
     let started_at = clock::now();
-    let mut ended = exchange(&outgoing, started_at).await;
+    let mut ended = exchange(&outgoing, started_at, kept).await;
     ended.duration_ms = u32::try_from(clock::now().since(started_at)).unwrap_or(u32::MAX);
     ended
 }
 
-async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
+async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> Ended {
     let mut ended = Ended {
         status: None,
         cause: None,
@@ -111,11 +116,7 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
     let status = answer.status_code();
     ended.status = Some(status);
     ended.headers = kept_headers(received.entries());
-    let cap = if is_success(status) {
-        KEPT_OF_SUCCESS
-    } else {
-        KEPT_OF_FAILURE
-    };
+    let cap = if is_success(status) { kept } else { KEPT_OF_FAILURE };
     let mut broken = None;
     // An answer that can have no body has no stream: that is an empty body.
     if let Ok(mut chunks) = answer.stream() {

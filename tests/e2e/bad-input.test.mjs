@@ -276,7 +276,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       const isHeaders = operation.path.endsWith("/headers");
       const kind = path.includes("secret/rotate") ? "secret" : isHeaders ? "headers" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const message = { eventType: "a.b", payload: {} };
-      const given = { ...message, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...bodies[kind] };
+      const given = { ...message, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
       const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
@@ -290,6 +290,9 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   }
 });
 
+/** A table of no endpoints. */
+const IMPORT = { source: "csv", csv: "application_uid,url,secret" };
+
 /** A body that the operation would take, so that nothing but the authority is wrong. */
 function goodBody(operation) {
   if (!takesBody(operation)) {
@@ -298,6 +301,8 @@ function goodBody(operation) {
   const { path } = operation;
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
   if (path.endsWith("/seek")) return { after: "2026-08-01T12:00:00Z" };
+  if (path.endsWith("/import")) return IMPORT;
+  if (path.endsWith("/erase")) return { confirm: own.app };
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
@@ -332,7 +337,7 @@ test("no token but the organisation's does what is the organisation's, not even 
   const tenant = caller(postern, postern.token({ app: own.app }));
   const ofOrganisation = (await operations()).filter(isGuarded).filter((operation) => {
     const { method, path } = operation;
-    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET");
+    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET") || /\/(import|erase|erasure)$/.test(path);
   });
   assert.ok(ofOrganisation.length >= 11);
   for (const operation of ofOrganisation) {

@@ -35,7 +35,7 @@ struct Position {
 }
 
 /// An attempt with what a list needs to decide on it.
-struct Found {
+pub(crate) struct Found {
     sequence: u64,
     /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
     /// Each grows within its stream, so that the merge is the same in both directions.
@@ -244,7 +244,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn attempts_of_delivery(
+    pub(crate) fn attempts_of_delivery(
         &self,
         segment: u64,
         endpoint: u32,
@@ -287,7 +287,7 @@ impl<S: Sql> Ledger<S> {
         Ok(found)
     }
 
-    fn view(
+    pub(crate) fn view(
         &mut self,
         message: &MessageView,
         number: u32,

@@ -2,7 +2,7 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{Call, Caller, Envelope};
+use postern_domain::wire::call::{Call, Caller, Envelope, UnknownEnvelope, not_known};
 use postern_domain::wire::frame;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ impl<S: Sql> Ledger<S> {
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
-            Err(error) => Err(Problem::internal(error)),
+            Err(error) => Err(unread(request, error)),
         };
         match done {
             Ok(frame) => Replied { frame, cause: None },
@@ -114,6 +114,9 @@ impl<S: Sql> Ledger<S> {
             Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
             Call::Precheck(call) => head(self.precheck(&call)),
             Call::Inspect(_) => head(self.inspect()),
+            Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
+            Call::ExportPage(call) => with_bodies(self.export_page(&call)),
+            Call::Erase(_) => head(self.erase()),
         }
     }
 
@@ -147,6 +150,14 @@ impl<S: Sql> Ledger<S> {
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }
+    }
+}
+
+/// Why an envelope could not be read: a later release asks for what this one does not know, or it is none.
+fn unread(request: &[u8], error: frame::InvalidFrame) -> Problem {
+    match frame::decode::<UnknownEnvelope>(request) {
+        Ok(_) => not_known(),
+        Err(_) => Problem::internal(error),
     }
 }
 

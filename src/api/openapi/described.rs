@@ -8,19 +8,21 @@ use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
     BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointHeadersIn, EndpointHeadersOut,
     EndpointHeadersPatchIn, EndpointIn, EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn,
-    EnvironmentIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, KeySetOut,
-    MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
-    SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    EnvironmentIn, EraseIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn,
+    KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn,
+    PollerTokenRotateIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, failed, msg, poller, shape, source, stats};
 use crate::api::auth;
 use crate::api::broadcast::BroadcastOut;
 use crate::api::environment::export::EnvironmentOut;
+use crate::api::erasure::shape::ErasureOut;
 use crate::api::event_type::export_openapi::ExportEventTypeOut;
 use crate::api::event_type::import_openapi::EventTypeImportOpenApiOut;
 use crate::api::event_type::retry_schedule::RetryScheduleInOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
+use crate::api::import::shape::ImportOut;
 
 /// What the document says of one operation beside its path.
 pub(super) struct Described {
@@ -184,6 +186,28 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             None,
             ok::<EndpointSecretOut>(s),
         ),
+        ("POST", "/app/{app_id}/erase") => make(
+            "Erases an application and tells what there was",
+            &[],
+            Some(of::<EraseIn>(s)),
+            ok::<ErasureOut>(s),
+        ),
+        ("GET", "/app/{app_id}/export") => make(
+            "Everything that an application has, as lines of JSON",
+            &["after", "secrets"],
+            None,
+            vec![(200, None)],
+        ),
+        ("POST", "/app/{app_id}/import" | "/import") => make(
+            "Imports endpoints with the secrets that they have; without dryRun: false it only plans",
+            &[],
+            Some(of::<ImportIn>(s)),
+            ok::<ImportOut>(s),
+        ),
+        ("GET", "/erasure") => {
+            let query = &["limit", "iterator", "order", "application"];
+            make("Lists what was erased", query, None, list::<ErasureOut>(s))
+        }
 
         ("GET", "/app/{app_id}/endpoint") => make(
             "Lists endpoints",

@@ -476,6 +476,35 @@ pub(super) struct EndpointSecretOut {
     public_key: Option<String>,
 }
 
+/// Erases an application.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EraseIn {
+    /// The application's id, said again: nothing brings back what is erased.
+    confirm: String,
+}
+
+/// Imports endpoints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImportIn {
+    /// `svix` (any server that speaks its API) or `csv`.
+    source: String,
+    /// Where the server is reached.
+    url: Option<String>,
+    /// For that server. Never stored, never logged.
+    token: Option<String>,
+    /// Only these of the server, by id or uid; into one application: the one whose endpoints are meant.
+    applications: Option<Vec<String>>,
+    /// A table with the columns `application_uid`, `url`, `secret`, `event_types`, `channels`, `description`, `uid`,
+    /// `headers`, `disabled`, `header_names`.
+    csv: Option<String>,
+    /// True if nobody says: nothing is written.
+    dry_run: Option<bool>,
+    /// From an answer that was not done.
+    iterator: Option<String>,
+}
+
 /// An error.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -17,6 +17,7 @@ use serde_json::Value;
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
 use super::operational::{Tell, Told};
 use super::poll::{
     ConsumerPoll, ConsumerSeek, Poll, Polled, PollerKey, PollerTokenGet, PollerTokenRotate, PollerTokenView,
@@ -37,7 +38,7 @@ use super::signing::{
 use super::source::{SourceForIngest, SourceView};
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::schedule::Schedule;
 use crate::time::Millis;
 
@@ -68,6 +69,26 @@ pub struct Envelope {
     pub call: Call,
 }
 
+/// An envelope of a later release: whatever it asks, this release does not know it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UnknownEnvelope {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// The object's name.
+    pub tenant: TenantId,
+    /// What.
+    pub call: Value,
+}
+
+/// What answers a call that is not known: during a deployment the asking side may be the newer one.
+#[must_use]
+pub fn not_known() -> Problem {
+    Problem::new(
+        Code::NotImplemented,
+        "This deployment is being updated, and a part of it does not know this yet; try again in a minute",
+    )
+}
+
 /// The answer to a call: its head.
 pub type Reply<T> = Result<T, Problem>;
 
@@ -84,6 +105,16 @@ macro_rules! calls {
         #[serde(rename_all = "snake_case")]
         pub enum Call {
             $($(#[$doc])* $name($name),)*
+        }
+
+        impl Call {
+            /// Which it is.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
         }
 
         $(
@@ -209,7 +240,45 @@ calls! {
     Precheck -> Prechecked;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
+    /// Takes endpoints with the secrets that they have.
+    EndpointsImport -> EndpointsImported;
+    /// A page of everything that the tenant has, as lines of JSON beside it.
+    ExportPage -> ExportedPage;
+    /// [`Call::Wipe`], told: answers what there was.
+    Erase -> Erased;
 }
+
+/// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that
+/// they do not know it.
+pub const FIRST: [&str; 27] = [
+    "SetUp",
+    "Configure",
+    "Wipe",
+    "Accept",
+    "Report",
+    "Bodies",
+    "EndpointCreate",
+    "EndpointGet",
+    "EndpointList",
+    "EndpointUpdate",
+    "EndpointPatch",
+    "EndpointDelete",
+    "EndpointSecret",
+    "SourceCreate",
+    "SourceGet",
+    "SourceList",
+    "SourceUpdate",
+    "SourceDelete",
+    "SourceRotateSecret",
+    "SourceRotateToken",
+    "SourceByToken",
+    "SourceRejected",
+    "MessageGet",
+    "MessageList",
+    "AttemptsOfMessage",
+    "AttemptsOfEndpoint",
+    "Inspect",
+];
 
 /// See [`Call::SetUp`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

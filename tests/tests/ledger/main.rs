@@ -6,6 +6,7 @@ mod eviction;
 mod handout;
 mod keeping;
 mod lists;
+mod moving;
 mod operational;
 mod ownership;
 mod polling;

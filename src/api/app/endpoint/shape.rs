@@ -20,7 +20,7 @@ use crate::api::form::Form;
 const LEGACY: &str = "legacySignature";
 
 /// Reads a whole endpoint; `None`: the form knows why.
-pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
+pub(crate) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
     let kind = kind(form);
     let url = match kind {
         // It has no URL: the word that stands for one says the same as the type.
