@@ -2,14 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
 use js_sys::Uint8Array;
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
-use postern_ledger::{Ledger, QueueKind, Settings};
+use postern_ledger::{Ledger, QueueKind, Replied, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Queue, QueueContentType, RawMessageBuilder, Request,
     Response, Result, State, console_error, console_log, durable_object,
@@ -21,6 +24,9 @@ use crate::storage::ObjectStorage;
 
 /// Hand-outs of accepts within this time leave together.
 const GATHER: Duration = Duration::from_millis(8);
+
+/// The longest that a call may wait for a result.
+const LATEST: Duration = Duration::from_secs(20);
 
 /// Bytes of one `sendBatch` at the most, with room for its own envelope.
 const BATCH_BYTES: usize = 240_000;
@@ -49,6 +55,8 @@ struct Inner {
     /// The next call waits so many milliseconds before it is done; tests only.
     stalled: Cell<u64>,
     counted: Counted,
+    /// Calls that wait until something is recorded.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// What the platform bills beside rows, since the object woke; tests and the bench read it.
@@ -89,6 +97,7 @@ impl DurableObject for Tenant {
             planted: Cell::new(false),
             stalled: Cell::new(0),
             counted: Counted::default(),
+            waiting: RefCell::default(),
         };
         Self {
             inner: Rc::new(inner),
@@ -107,11 +116,13 @@ impl DurableObject for Tenant {
         if stalled > 0 {
             Delay::from(Duration::from_millis(stalled)).await;
         }
-        let replied = self
-            .inner
-            .ledger
-            .borrow_mut()
-            .call(&body, now(), &mut PlatformRandom);
+        let mut replied = self.inner.call(&body);
+        if replied.later.recorded {
+            self.inner.tell_waiting();
+        }
+        if replied.later.waits {
+            replied = self.inner.answer_late(&body, replied).await;
+        }
         if let Some(cause) = &replied.cause {
             console_error!("{}", notice("error", "tenant_call", cause));
         }
@@ -157,6 +168,32 @@ impl Tenant {
 }
 
 impl Inner {
+    fn call(&self, body: &[u8]) -> Replied {
+        self.ledger.borrow_mut().call(body, now(), &mut PlatformRandom)
+    }
+
+    /// Whoever waits asks again.
+    fn tell_waiting(&self) {
+        for waiting in self.waiting.take() {
+            let _ = waiting.send(()); // one that has given up is not there any more
+        }
+    }
+
+    /// Asks again whenever something was recorded, until what is asked for is there or the time is over. Nothing polls,
+    /// and the request that waits keeps the object in memory for that time.
+    async fn answer_late(&self, body: &[u8], mut replied: Replied) -> Replied {
+        let mut over = pin!(Delay::from(LATEST));
+        while replied.later.waits {
+            let (tell, told) = oneshot::channel();
+            self.waiting.borrow_mut().push(tell);
+            match select(told, over.as_mut()).await {
+                Either::Left(_) => replied = self.call(body),
+                Either::Right(_) => break,
+            }
+        }
+        replied
+    }
+
     /// Asks the platform once when the alarm rings, so that an accept knows whether it must set it.
     async fn ask_for_alarm(&self) {
         if self.asked.get() {

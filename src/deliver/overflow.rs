@@ -91,6 +91,7 @@ mod tests {
             headers: std::collections::BTreeMap::new(),
             hop: 0,
             idempotency: None,
+            only_endpoint: None,
         }
     }
 

@@ -134,6 +134,21 @@ id!(
     /// One HTTP request made for a delivery: see [`AttemptId::new`].
     AttemptId, "atmpt_", Address, Address::to_bytes, Address::from_bytes
 );
+id!(
+    /// A long job. Chosen at the edge: when it was asked for, then 112 random bits, so that ids sort by time.
+    TaskId, "qtask_", [u8; 20], |id| id, |bytes| bytes
+);
+
+impl TaskId {
+    /// The id of a job that was asked for now.
+    #[must_use]
+    pub fn new(now: crate::time::Millis, random: [u8; 14]) -> Self {
+        let mut bytes = [0; 20];
+        bytes[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&random);
+        Self(bytes)
+    }
+}
 
 impl AttemptId {
     /// The address of an attempt: hand-out number, message, and in the last part the endpoint's number (24 bits) and
@@ -253,6 +268,7 @@ impl TryFrom<String> for Uid {
             MessageId::PREFIX,
             EndpointId::PREFIX,
             AttemptId::PREFIX,
+            TaskId::PREFIX,
             "conn_",
         ];
         let looks_like_id = |prefix: &&str| {

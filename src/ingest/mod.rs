@@ -106,6 +106,7 @@ fn accept(source: &Source, headers: &Headers, accepted: Accepted, now: Millis) -
         headers: kept::headers(headers, &source.config.credential_headers()),
         hop: kept::hop(headers),
         idempotency: None,
+        only_endpoint: None,
     }
 }
 

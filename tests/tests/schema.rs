@@ -1,10 +1,15 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
     PageOf, SourceList, TenantSettings,
+};
+use postern_domain::wire::replay::{
+    CancelMessages, Missed, Resend, TaskCancel, TaskCount, TaskGet, TaskKind, TaskPlan, TaskStart,
 };
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
@@ -162,6 +167,7 @@ fn busy_life() -> Tenant {
         }
         tenant.pass(45_000);
     }
+    by_hand(&mut tenant, endpoint, slow);
     tenant.delete(gone);
     tenant.patch(
         slow,
@@ -215,6 +221,67 @@ fn busy_life() -> Tenant {
     tenant
 }
 
+/// Tries by hand, and jobs of every kind.
+fn by_hand(tenant: &mut Tenant, endpoint: u32, slow: u32) {
+    let names = [endpoint, slow].map(|number| tenant.endpoint_id(number));
+    let message = tenant.publish();
+    for name in &names {
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: name.clone(),
+            idempotency: Some(idempotency(name, "b")),
+        };
+        tenant.call(call).unwrap();
+    }
+    let plan = TaskPlan {
+        kind: TaskKind::Recover,
+        endpoints: names.to_vec(),
+        since: Some(START),
+        until: None,
+        states: vec![DeliveryStatus::Failed],
+        missing: false,
+        event_types: None,
+        channel: None,
+        status_code_class: None,
+        messages: None,
+        rate: 10,
+    };
+    let plans = [
+        plan.clone(),
+        TaskPlan {
+            states: vec![DeliveryStatus::Delivered, DeliveryStatus::Cancelled],
+            missing: true,
+            status_code_class: Some(200),
+            ..plan.clone()
+        },
+        TaskPlan {
+            messages: Some(vec![message.to_string()]),
+            ..plan
+        },
+    ];
+    for (at, plan) in (0..).zip(plans) {
+        tenant.call(TaskCount { plan: plan.clone() }).unwrap();
+        let id = TaskId([at; 20]);
+        tenant.call(TaskStart { id, plan }).unwrap();
+    }
+    for _ in 0..5 {
+        for (at, out) in tenant.pass_until_out(5000).iter().enumerate() {
+            tenant.report(out, if at % 2 == 0 { Answer::Broken } else { Answer::Ok });
+        }
+    }
+    let id = TaskId([0; 20]);
+    tenant.call(TaskGet { ids: vec![id] }).unwrap();
+    tenant.call(TaskCancel { id }).unwrap();
+    let [endpoint, _] = names;
+    let before = tenant.now;
+    let call = CancelMessages {
+        endpoint: endpoint.clone(),
+        before,
+    };
+    tenant.call(call).unwrap();
+    tenant.call(Missed { endpoint }).unwrap();
+}
+
 #[test]
 fn no_statement_reads_a_growing_table_from_end_to_end() {
     let tenant = busy_life();
@@ -240,7 +307,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due"];
+            let growing = ["message", "delivery", "attempt", "extra_", "key_", "due"];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -284,11 +351,12 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "rejected",
         "segment",
         "source",
+        "task",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));
-        let numbered =
-            ["message", "delivery", "attempt", "key"].contains(&kind) && number.parse::<u64>().is_ok();
+        let numbered = ["message", "delivery", "attempt", "extra", "key"].contains(&kind)
+            && number.parse::<u64>().is_ok();
         assert!(numbered || fixed.contains(&name.as_str()), "{name}");
     }
 }

@@ -1,6 +1,5 @@
 //! Taking a message: dedupe, store, owe, in one transaction; then the answer.
 
-use postern_domain::event_type;
 use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
@@ -125,6 +124,9 @@ impl<S: Sql> Ledger<S> {
                 &format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
                 &row,
             )?;
+            if call.only_endpoint.is_some() {
+                crate::manual::put_extra(sql, segment, sequence, 0, &[])?;
+            }
             for line in &lines {
                 line.insert(sql)?;
             }
@@ -302,11 +304,10 @@ impl Memory {
                 .endpoints
                 .values()
                 .filter(|endpoint| endpoint.is_on())
+                .filter(|endpoint| call.only_endpoint.is_none_or(|only| only == endpoint.number))
                 .filter(|endpoint| {
-                    event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
-                })
-                .filter(|endpoint| {
-                    event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
+                    call.only_endpoint.is_some()
+                        || endpoint.matches(&call.event_type, call.channels.as_deref())
                 })
                 .map(|endpoint| endpoint.number)
                 .collect(),

@@ -3,7 +3,7 @@
 //! All of a run is one turn without an await, so a crash in it commits nothing and the platform rings again; a panic is
 //! caught by the shell, which rings again later. An error of one task keeps no other from its work.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -43,12 +43,14 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 4] = [
+        let tasks: [(&'static str, Task<S>); 5] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
+            // Before what is due: what they make due leaves in the same run.
+            ("tasks", |ledger, now| ledger.work_tasks(now).map(|()| false)),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", |ledger, now| ledger.hand_out_due(now).map(|()| false)),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
@@ -86,7 +88,7 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let lines = memory.lines.values().map(|line| line.opens_at).min();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok([sweep, due, lines, self.retention_at(memory)]
+        Ok([sweep, due, lines, self.retention_at(memory), self.tasks_at()?]
             .into_iter()
             .flatten()
             .min())
@@ -128,6 +130,7 @@ impl<S: Sql> Ledger<S> {
         let mut moves = Vec::new();
         let mut outgoing = Vec::new();
         let mut held = BTreeMap::new();
+        let mut taken = BTreeSet::new();
         for row in rows {
             let due = Due {
                 time: row.time(0)?,
@@ -141,6 +144,13 @@ impl<S: Sql> Ledger<S> {
                 moves.push((due, None));
                 continue;
             };
+            let manual = due.kind == 1;
+            let (endpoint, sequence) = (due.endpoint, due.sequence);
+            if manual && let Some(at) = self.live_until(endpoint, sequence, now)? {
+                let at = self.free_for_manual(at, endpoint, sequence, &mut taken)?;
+                moves.push((due, Some((at, None))));
+                continue;
+            }
             let memory = self.memory()?;
             if memory.tokens(due.endpoint, now) == 0 {
                 // Held back: due when the gate opens, each one token's time after the one before it.
@@ -154,16 +164,28 @@ impl<S: Sql> Ledger<S> {
                     .gate_opens_at(due.endpoint, now)
                     .plus(*before * 1000 / u64::from(rate));
                 *before += 1;
+                let at = if manual {
+                    self.free_for_manual(at, endpoint, sequence, &mut taken)?
+                } else {
+                    at
+                };
                 moves.push((due, Some((at, None))));
                 continue;
             }
             memory.take_tokens(due.endpoint, 1);
+            let until = if manual {
+                self.free_for_manual(until, endpoint, sequence, &mut taken)?
+            } else {
+                until
+            };
             let trigger = if due.kind == 1 {
                 Trigger::Manual
             } else {
                 Trigger::Scheduled
             };
-            let out = memory.hand_out(due.endpoint, &message, until, trigger, now);
+            let out = self
+                .memory()?
+                .hand_out(due.endpoint, &message, until, trigger, now);
             moves.push((due, Some((until, Some(out.handout.number)))));
             outgoing.push(out);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::event_type;
 use postern_domain::id::{EndpointId, Uid};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::{self, Place};
@@ -63,6 +64,12 @@ impl Endpoint {
     /// Whether anything is sent to it.
     pub(crate) const fn is_on(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
+    }
+
+    /// Whether its filters let a message through.
+    pub(crate) fn matches(&self, event_type: &str, channels: Option<&[String]>) -> bool {
+        event_type::wants(self.config.event_types.as_deref(), event_type)
+            && event_type::hears(self.config.channels.as_deref(), channels)
     }
 }
 
@@ -358,6 +365,9 @@ impl<S: Sql> Ledger<S> {
         let was_off = before.disabled;
         let config = to(before);
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
+        if config.disabled != was_off {
+            self.note_turned(number, config.disabled, now)?;
+        }
         self.write_endpoint(number, |endpoint| {
             endpoint.updated_at = now;
             endpoint.config = config;
@@ -369,7 +379,11 @@ impl<S: Sql> Ledger<S> {
         self.endpoint_view(number)
     }
 
-    fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
+    pub(crate) fn write_endpoint(
+        &mut self,
+        number: u32,
+        change: impl FnOnce(&mut Endpoint),
+    ) -> Result<(), Problem> {
         let mut endpoint = self
             .memory()?
             .endpoints

@@ -33,19 +33,23 @@ mod idempotency;
 mod inspect;
 mod key;
 mod line;
+mod manual;
 mod memory;
 mod messages;
+mod missed;
 #[cfg(feature = "native")]
 pub mod native;
 mod page;
 mod report;
 mod schema;
 mod segment;
+mod select;
 mod setup;
 mod size;
 mod source;
 pub mod sql;
 mod sweep;
+mod task;
 mod throttle;
 
 pub use call::Replied;
@@ -143,6 +147,8 @@ pub struct Ledger<S> {
     /// Consecutive failures of each task of the alarm.
     failures: BTreeMap<&'static str, u32>,
     log: Vec<Notice>,
+    /// What the shell has to know of the call that was just answered.
+    later: call::Later,
 }
 
 /// What is known about the alarm.
@@ -177,6 +183,7 @@ impl<S: Sql> Ledger<S> {
             armed: Armed::Unknown,
             failures: BTreeMap::new(),
             log: Vec::new(),
+            later: call::Later::default(),
         }
     }
 

@@ -13,6 +13,8 @@ use crate::handout::is_quick;
 use crate::sql::{Sql, Value};
 use crate::{Ledger, Random};
 
+mod manual;
+
 /// What is kept of a response's body on success.
 const RESPONSE_ON_SUCCESS: usize = 1024;
 
@@ -114,6 +116,9 @@ impl<S: Sql> Entry<'_, S> {
         late_changes_nothing: bool,
     ) -> Result<Option<Millis>, Problem> {
         let sequence = self.result.message.0.sequence;
+        if self.result.trigger == Trigger::Manual {
+            return self.record_manual().map(|()| None);
+        }
         let Some(row) = delivery::read(self.sql, self.segment, self.endpoint, sequence)? else {
             return self.record_first(next);
         };
@@ -237,11 +242,16 @@ impl<S: Sql> Entry<'_, S> {
             (Trigger::Scheduled, true) => 0,
             (Trigger::Scheduled, false) => LATE,
         };
+        self.insert_attempt(kind)
+    }
+
+    fn insert_attempt(&self, kind: i64) -> Result<(), Problem> {
         let statement = format!(
             "INSERT INTO attempt_{} (endpoint, sequence, kind, {ATTEMPT_COLUMNS}) \
              VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.segment
         );
+        let sequence = self.result.message.0.sequence;
         let mut values = vec![self.endpoint.into(), sequence.into(), Value::Int(kind)];
         values.extend(self.recorded().values());
         self.sql.run(&statement, &values)?;

@@ -16,6 +16,10 @@ use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::replay::{
+    AttemptAwait, CancelMessages, Counted, Missed, MissedView, Resend, TaskCancel, TaskCount, TaskGet,
+    TaskStart, TaskView, TestAttempt, Tested,
+};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -133,6 +137,24 @@ calls! {
     AttemptsOfMessage -> Page<AttemptView>;
     /// Attempts at one endpoint, newest first; responses' bodies beside it.
     AttemptsOfEndpoint -> Page<AttemptView>;
+    /// One manual try.
+    Resend -> ();
+    /// Takes a message for one manual try and nothing else.
+    TestAttempt -> Tested;
+    /// The first attempt of a delivery, as soon as there is one; the object answers late, or `None` at its deadline.
+    AttemptAwait -> Option<AttemptView>;
+    /// Cancels what an endpoint is owed of old messages.
+    CancelMessages -> ();
+    /// What an endpoint did not get because it was off.
+    Missed -> MissedView;
+    /// What a job would do.
+    TaskCount -> Counted;
+    /// Starts a job.
+    TaskStart -> TaskView;
+    /// Jobs, by id.
+    TaskGet -> Vec<TaskView>;
+    /// Stops a job. What it has made due goes out.
+    TaskCancel -> TaskView;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }
@@ -201,6 +223,9 @@ pub struct Accept {
     /// `Idempotency-Key` of a publish.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
+    /// Owed to the endpoint of this number alone, whatever its filters say; no endpoint has the number 0.
+    #[serde(default)]
+    pub only_endpoint: Option<u32>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod frame;
 pub mod lane;
+pub mod replay;
 pub mod report;
 
 mod endpoint;

@@ -47,6 +47,7 @@ pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> 
         headers: std::collections::BTreeMap::new(),
         hop: ask.hop,
         idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,
+        only_endpoint: None,
     };
     let has_key = accept.idempotency.is_some();
     let bodies = [published.body];
