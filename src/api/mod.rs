@@ -13,6 +13,7 @@ mod query;
 mod reply;
 
 mod app;
+mod background_task;
 mod event_type;
 mod health;
 mod testing;
@@ -52,11 +53,18 @@ pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Res
     answer.with("x-request-id", &id).into_response()
 }
 
-/// What the clock calls: finishes tenants that were made or deleted by halves, and drops what has expired.
+/// What the clock calls: finishes tenants that were made or deleted by halves, drops what has expired, and writes down how
+/// background tasks ended.
 pub(crate) async fn tidy(env: &Env) {
-    if let Err(problem) = app::lifecycle::tidy(env, clock::now()).await {
-        let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
-        log::error("tidy_failed", fields);
+    let now = clock::now();
+    for done in [
+        app::lifecycle::tidy(env, now).await,
+        background_task::live::tidy(env, now).await,
+    ] {
+        if let Err(problem) = done {
+            let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+            log::error("tidy_failed", fields);
+        }
     }
 }
 

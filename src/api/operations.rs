@@ -6,7 +6,7 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, event_type, health, testing, version};
+use super::{app, background_task, event_type, health, testing, version};
 use app::{attempt, endpoint, msg, source};
 
 mod unbuilt;
@@ -62,6 +62,7 @@ operations! {
     GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle);
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle);
+    POST "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend" tenant(msg::resend::handle);
 
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle);
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle);
@@ -73,6 +74,15 @@ operations! {
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle);
     DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle);
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover" tenant(endpoint::recover::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing" tenant(endpoint::replay_missing::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay" tenant(endpoint::bulk_replay::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive" tenant(endpoint::failed_redrive::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs" tenant(endpoint::cancel_msgs::handle);
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/missed" tenant(endpoint::missed::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example" tenant(endpoint::send_example::handle);
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt" tenant(endpoint::test_attempt::handle);
+    POST "/api/v1/app/{app_id}/replay" tenant(app::replay::handle);
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
@@ -96,6 +106,10 @@ operations! {
     PUT "/api/v1/event-type/{event_type_name}" organisation(event_type::update::handle);
     PATCH "/api/v1/event-type/{event_type_name}" organisation(event_type::patch::handle);
     DELETE "/api/v1/event-type/{event_type_name}" organisation(event_type::delete::handle);
+
+    GET "/api/v1/background-task" organisation(background_task::list::handle);
+    GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);
+    POST "/api/v1/background-task/{task_id}/cancel" organisation(background_task::cancel::handle);
 
     GET "/api/v1/health" open(health::alive);
     GET "/api/v1/health/ping" open(health::alive);

@@ -23,7 +23,7 @@ const NONCE_SPAN_MS: u64 = 60_000;
 const CLOCK_SKEW_MS: u64 = 5000;
 
 /// From this hop on a message is stored and goes nowhere: two gateways that point at each other stop.
-const HOP_LIMIT: u8 = 3;
+pub(crate) const HOP_LIMIT: u8 = 3;
 
 impl<S: Sql> Ledger<S> {
     /// Takes a message. Whoever sees `Ok` has it stored; a duplicate gets the answer of the first.

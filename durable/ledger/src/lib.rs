@@ -52,7 +52,7 @@ mod sweep;
 mod task;
 mod throttle;
 
-pub use call::Replied;
+pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
 

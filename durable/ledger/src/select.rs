@@ -9,6 +9,7 @@ use postern_domain::wire::replay::TaskPlan;
 use serde::{Deserialize, Serialize};
 
 use crate::Ledger;
+use crate::accept::HOP_LIMIT;
 use crate::delivery::{State, numbers_from};
 use crate::manual::{Try, extra_numbers, is_for_named};
 use crate::sql::{Row, Sql};
@@ -278,7 +279,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(), Problem> {
         let rest = (most - found.len()) as u64;
         let statement = format!(
-            "SELECT sequence, owed, type, channels, not_sent FROM message_{segment} \
+            "SELECT sequence, owed, type, channels, hop FROM message_{segment} \
              WHERE sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
         );
         let messages = self
@@ -310,7 +311,7 @@ impl<S: Sql> Ledger<S> {
                 owed: row.text(1)?,
                 event_type: row.text(2)?,
                 channels: channels.map_err(Problem::internal)?,
-                sent_nowhere: row.maybe(4, Row::text)?.is_some(),
+                sent_nowhere: row.small::<u8>(4)? >= HOP_LIMIT,
                 row: rows.get(&sequence).copied(),
             });
         }

@@ -8,9 +8,11 @@ pub(crate) mod source;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod job;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod replay;
 pub(crate) mod update;
 
 pub(crate) mod shape;

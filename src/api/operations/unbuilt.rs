@@ -15,16 +15,10 @@ const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
 pub(super) static UNBUILT: &[Operation] = &[
     unbuilt("PATCH", "/api/v1/app/{app_id}/alert-email"),
     unbuilt("GET", "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
     unbuilt("PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
     unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt",
-    ),
     unbuilt("DELETE", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
@@ -33,16 +27,10 @@ pub(super) static UNBUILT: &[Operation] = &[
         "GET",
         "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status",
     ),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
-    ),
     unbuilt(
         "POST",
         "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
     ),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats"),
     unbuilt("POST", "/api/v1/app/{app_id}/msg/bulk-expunge"),
     unbuilt("POST", "/api/v1/app/{app_id}/msg/precheck/active"),
@@ -58,10 +46,6 @@ pub(super) static UNBUILT: &[Operation] = &[
     ),
     unbuilt("DELETE", "/api/v1/app/{app_id}/msg/{msg_id}/content"),
     unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/endpoint"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
-    ),
     unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/raw"),
     unbuilt("GET", "/api/v1/app/{app_id}/poller/{sink_id}"),
     unbuilt(
@@ -84,8 +68,6 @@ pub(super) static UNBUILT: &[Operation] = &[
     unbuilt("POST", "/api/v1/auth/logout"),
     unbuilt("POST", "/api/v1/auth/one-time-token"),
     unbuilt("GET", "/api/v1/auth/whoami"),
-    unbuilt("GET", "/api/v1/background-task"),
-    unbuilt("GET", "/api/v1/background-task/{task_id}"),
     unbuilt("POST", "/api/v1/environment/export"),
     unbuilt("POST", "/api/v1/environment/import"),
     unbuilt("POST", "/api/v1/event-type/export/openapi"),

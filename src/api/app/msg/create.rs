@@ -17,7 +17,7 @@ use crate::platform::tenant::TenantObject;
 use crate::store::application::{Key, State};
 
 /// A message's body at the most.
-const BODY_CAP: usize = 1_048_576;
+pub(in crate::api::app) const BODY_CAP: usize = 1_048_576;
 
 /// How long a publisher waits for the ledger before it is told to come again.
 const DEADLINE_MS: u64 = 1_500;
@@ -58,17 +58,18 @@ pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> 
 }
 
 /// What was published.
-struct Published {
-    event_type: String,
-    event_id: Option<String>,
-    channels: Option<Vec<String>>,
-    content_type: String,
-    body: Vec<u8>,
+pub(in crate::api::app) struct Published {
+    pub(in crate::api::app) event_type: String,
+    pub(in crate::api::app) event_id: Option<String>,
+    pub(in crate::api::app) channels: Option<Vec<String>>,
+    pub(in crate::api::app) content_type: String,
+    pub(in crate::api::app) body: Vec<u8>,
     application: Option<ApplicationIn>,
 }
 
 impl Published {
-    fn read(form: &mut Form<'_>) -> Option<Self> {
+    /// Reads it; `None`: the form knows why.
+    pub(in crate::api::app) fn read(form: &mut Form<'_>) -> Option<Self> {
         let event_type = form.required("eventType", field::event_type);
         let event_id = form.optional("eventId", field::word);
         let channels = form.optional("channels", field::message_channels);

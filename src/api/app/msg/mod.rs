@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod create;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod resend;
 
 mod payload;
 pub(crate) mod shape;

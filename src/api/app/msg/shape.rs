@@ -33,7 +33,7 @@ pub(crate) struct MessageOut {
 
 impl MessageOut {
     /// With its body, or without.
-    pub(super) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
+    pub(crate) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
         Ok(Self {
             id: message.id.to_string(),
             event_type: message.event_type,
