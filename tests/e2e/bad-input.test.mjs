@@ -56,6 +56,9 @@ const filled = (path, { app, endpoint, source, message }) =>
     .replace("{msg_id}", message)
     .replace("{event_type_name}", "no.such.type");
 
+/** What every operation that starts a job, or sends something, would take. */
+const job = { since: new Date(), createdBefore: new Date(), missing: true, eventType: "a.b", payload: {} };
+
 const takesBody = ({ method }) => ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
 const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health");
@@ -85,14 +88,16 @@ for (const [what, body] of [
   ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
-      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId"]
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId",
+      "since", "until", "createdBefore", "dryRun", "ratePerSecond", "ids", "status"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
 ]) {
   test(`a body that is ${what} is refused with its place, by every operation that takes one`, async () => {
     for (const operation of (await operations()).filter(takesBody).filter(isGuarded)) {
-      if (body === "" && operation.path.endsWith("/token/rotate")) continue; // nothing in its body is required
+      if (body === "" && /\/(token\/rotate|failed\/redrive)$/.test(operation.path)) continue; // nothing in its body is required
+      if ((body === "" || what === "fields of wrong types") && /\/(resend|cancel)$/.test(operation.path)) continue; // nor read
       const path = filled(operation.path, own);
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${operation.path}`);
@@ -205,6 +210,29 @@ const fields = [
     [{ provider: "standard-webhooks", config: { publicKeys: ["nonsense"] } }, ["config.publicKeys"]],
     [{ provider: "basic", config: { username: "a:b" } }, ["config.username"]],
   ]],
+  ["POST", "/api/v1/app/{app_id}/replay", { since: "2026-08-01T12:00:00Z", status: "any" }, [
+    [{ since: null }, ["since"]],
+    [{ since: "yesterday", until: 7 }, ["since", "until"]],
+    [{ until: "2026-08-01T12:00:00Z" }, ["until"]],
+    [{ status: null }, ["status"]],
+    [{ status: "pending" }, ["status"]],
+    [{ endpoints: [] }, ["endpoints"]],
+    [{ endpoints: many(251) }, ["endpoints"]],
+    [{ endpoints: ["a", ""] }, ["endpoints.1"]],
+    [{ eventTypes: ["ok", "a b"] }, ["eventTypes.1"]],
+    [{ channel: "a b" }, ["channel"]],
+    [{ statusCodeClass: 404 }, ["statusCodeClass"]],
+    [{ ratePerSecond: 0 }, ["ratePerSecond"]],
+    [{ ratePerSecond: 1001, missing: 1, dryRun: "yes" }, ["dryRun", "missing", "ratePerSecond"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", { since: "2026-08-01T12:00:00Z" }, [
+    [{ status: 4 }, ["status"]],
+    [{ status: "failed" }, ["status"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive", {}, [
+    [{ ids: [] }, ["ids"]],
+    [{ ids: [1] }, ["ids.0"]],
+  ]],
   ["POST", "/api/v1/event-type", { name: "x.y", description: "x" }, [
     [{ name: "a b" }, ["name"]],
     [{ name: text(257) }, ["name"]],
@@ -263,7 +291,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
       const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
-      const body = takesBody(operation) ? { eventType: "a.b", payload: {}, name: "x", ...bodies[kind] } : undefined;
+      const body = takesBody(operation) ? { ...job, name: "x", ...bodies[kind] } : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
       assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
@@ -286,8 +314,8 @@ function goodBody(operation) {
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
-  if (path.includes("/endpoint")) return { url: "http://127.0.0.1:9/" };
-  if (path.includes("/msg")) return { eventType: "a.b", payload: {} };
+  if (path.includes("/endpoint")) return { ...job, url: "http://127.0.0.1:9/" };
+  if (path.includes("/msg") || path.endsWith("/replay")) return job;
   return { name: "x.y", description: "x" };
 }
 

@@ -67,6 +67,7 @@ pub(crate) struct Bounds {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) chosen: Vec<Try>,
+    looked: usize,
     /// Would have been chosen, and cannot be sent any more.
     pub(crate) skipped: u64,
     /// `None`: all was looked at.
@@ -169,45 +170,13 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<Found, Problem> {
         let mut found = Found::default();
         let mut place = from;
-        let mut looked = 0;
         while let Some((endpoint, generation)) = selection.endpoints.get(place.endpoint).copied() {
             place.sequence = place.sequence.max(selection.low);
             let known = self.memory()?.endpoints.get(&endpoint);
             let live = known.is_some_and(|e| bounds.even_off || (e.is_on() && e.generation == generation));
-            while live {
-                let rest = bounds.looked - looked;
-                if rest == 0 || found.chosen.len() == bounds.chosen {
-                    found.next = Some(place);
-                    return Ok(found);
-                }
-                let wanted = rest.min(BATCH);
-                let candidates = self.candidates(selection, endpoint, place.sequence, wanted)?;
-                let last = candidates.len() < wanted;
-                for candidate in candidates {
-                    if found.chosen.len() == bounds.chosen {
-                        found.next = Some(place);
-                        return Ok(found);
-                    }
-                    looked += 1;
-                    place.sequence = candidate.sequence + 1;
-                    let Some(stand) = self.chosen(selection, endpoint, &candidate)? else {
-                        continue;
-                    };
-                    if !candidate.open {
-                        found.skipped += 1;
-                        continue;
-                    }
-                    found.chosen.push(Try {
-                        endpoint,
-                        generation,
-                        segment: candidate.segment,
-                        sequence: candidate.sequence,
-                        extra: stand == Stand::NeverOwed,
-                    });
-                }
-                if last {
-                    break;
-                }
+            if live && !self.select_at(selection, (endpoint, generation), &mut place, bounds, &mut found)? {
+                found.next = Some(place);
+                return Ok(found);
             }
             place = Place {
                 endpoint: place.endpoint + 1,
@@ -215,6 +184,49 @@ impl<S: Sql> Ledger<S> {
             };
         }
         Ok(found)
+    }
+
+    /// The same at one endpoint. False: the bounds ended it, and it goes on at the place.
+    fn select_at(
+        &mut self,
+        selection: &Selection,
+        (endpoint, generation): (u32, u64),
+        place: &mut Place,
+        bounds: Bounds,
+        found: &mut Found,
+    ) -> Result<bool, Problem> {
+        loop {
+            let wanted = (bounds.looked - found.looked).min(BATCH);
+            if wanted == 0 {
+                return Ok(false);
+            }
+            let candidates = self.candidates(selection, endpoint, place.sequence, wanted)?;
+            let last = candidates.len() < wanted;
+            for candidate in candidates {
+                if found.chosen.len() == bounds.chosen {
+                    return Ok(false);
+                }
+                found.looked += 1;
+                place.sequence = candidate.sequence + 1;
+                let Some(stand) = self.chosen(selection, endpoint, &candidate)? else {
+                    continue;
+                };
+                if candidate.open {
+                    found.chosen.push(Try {
+                        endpoint,
+                        generation,
+                        segment: candidate.segment,
+                        sequence: candidate.sequence,
+                        extra: stand == Stand::NeverOwed,
+                    });
+                } else {
+                    found.skipped += 1;
+                }
+            }
+            if last {
+                return Ok(true);
+            }
+        }
     }
 
     /// The next deliveries of one endpoint, oldest first; fewer than `most`: there are no more.
@@ -339,7 +351,8 @@ impl<S: Sql> Ledger<S> {
         }
         let stand = self.stand(endpoint, candidate)?;
         let by_state = matches!(stand, Stand::Is(status) if selection.states.contains(&status));
-        if !by_state && !(selection.missing && self.missed_it(endpoint, candidate, stand)?) {
+        let wanted = by_state || (selection.missing && self.missed_it(endpoint, candidate, stand)?);
+        if !wanted {
             return Ok(None);
         }
         if selection.status_code_class.is_some() {

@@ -186,21 +186,18 @@ impl<S: Sql> Ledger<S> {
         progress.shown.done += made;
         progress.shown.skipped += found.skipped;
         let at = now.plus((made * 1000).div_ceil(rate).max(PAUSE_MS));
-        let state = match found.next {
-            Some(place) => {
-                progress.place = place;
-                TaskState::Running
+        let state = if let Some(place) = found.next {
+            progress.place = place;
+            TaskState::Running
+        } else {
+            let shown = &mut progress.shown;
+            if shown.approximated {
+                shown.total = shown.done + shown.skipped;
+                shown.approximated = false;
             }
-            None => {
-                let shown = &mut progress.shown;
-                if shown.approximated {
-                    shown.total = shown.done + shown.skipped;
-                    shown.approximated = false;
-                }
-                // What was counted and could not be chosen any more when its turn came.
-                shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
-                TaskState::Finished
-            }
+            // What was counted and could not be chosen any more when its turn came.
+            shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+            TaskState::Finished
         };
         self.moved(id, &progress, state, &found.chosen, (at, now))
     }

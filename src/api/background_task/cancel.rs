@@ -20,24 +20,21 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     if row.state != TaskState::Running {
         return Answer::ok(&BackgroundTaskOut::new(&row));
     }
-    match row.application {
-        Some(application) => {
-            let object = access.tenant(application).object();
-            let view = match object.call(TaskCancel { id }, &[]).await {
-                Ok((view, _)) => Some(view),
-                Err(problem) if problem.code == Code::NotFound => None,
-                Err(problem) => return Err(problem),
-            };
-            if !live::stand(&mut row, view.as_ref(), ask.now) {
-                let detail = "The task is being started; cancel it after a moment";
-                return Err(Problem::new(Code::Conflict, detail));
-            }
+    if let Some(application) = row.application {
+        let object = access.tenant(application).object();
+        let view = match object.call(TaskCancel { id }, &[]).await {
+            Ok((view, _)) => Some(view),
+            Err(problem) if problem.code == Code::NotFound => None,
+            Err(problem) => return Err(problem),
+        };
+        if !live::stand(&mut row, view.as_ref(), ask.now) {
+            let detail = "The task is being started; cancel it after a moment";
+            return Err(Problem::new(Code::Conflict, detail));
         }
+    } else {
         // Whoever works on it looks at this row before each step.
-        None => {
-            row.state = TaskState::Cancelled;
-            row.updated_at = ask.now;
-        }
+        row.state = TaskState::Cancelled;
+        row.updated_at = ask.now;
     }
     background_task::update_state(&directory, id, row.state, &row.data, row.updated_at).await?;
     Answer::ok(&BackgroundTaskOut::new(&row))
