@@ -280,6 +280,27 @@ fn many_presses_in_one_moment_all_leave_however_often_their_queue_messages_are_l
 }
 
 #[test]
+fn many_presses_that_come_up_in_one_late_run_of_the_alarm_leave_with_a_lease_each() {
+    let mut tenant = Tenant::new();
+    let endpoint = tenant.endpoint();
+    let message = tenant.publish();
+    let out = tenant.out();
+    tenant.report(&out, Answer::Ok);
+    for _ in 0..5 {
+        resend(&mut tenant, message, endpoint).unwrap();
+    }
+    tenant.now = tenant.now.plus(1000);
+    tenant.ring();
+    let outs = tenant.outs();
+    let leases: std::collections::BTreeSet<_> = outs.iter().map(|out| out.handout.until).collect();
+    assert_eq!((outs.len(), leases.len()), (5, 5));
+    for out in &outs {
+        tenant.report(out, Answer::Broken);
+    }
+    assert_eq!((tenant.count("due"), tenant.attempts(message).len()), (0, 6));
+}
+
+#[test]
 fn a_manual_try_survives_a_lost_lease_and_an_eviction() {
     let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, json!({}));
     let lost = pressed(&mut tenant, message, endpoint);
