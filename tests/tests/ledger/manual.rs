@@ -83,7 +83,7 @@ const MOMENTS: [Moment; 5] = [
 ];
 
 /// A tenant at that moment; what is out then, and how many tries of the plan are recorded.
-fn at(moment: Moment, settings: serde_json::Value) -> (Tenant, u32, MessageId, Option<Out>, u32) {
+fn at(moment: Moment, settings: &serde_json::Value) -> (Tenant, u32, MessageId, Option<Out>, u32) {
     let mut tenant = Tenant::new();
     let mut config = json!({"retrySchedule": PLAN});
     config
@@ -122,7 +122,7 @@ fn at(moment: Moment, settings: serde_json::Value) -> (Tenant, u32, MessageId, O
 fn a_failed_manual_try_leaves_the_plan_as_it_is_at_every_moment() {
     for moment in MOMENTS {
         for evicted in [false, true] {
-            let (mut tenant, endpoint, message, out, recorded) = at(moment, json!({}));
+            let (mut tenant, endpoint, message, out, recorded) = at(moment, &json!({}));
             let before = tenant.stand(message, endpoint);
             let manual = pressed(&mut tenant, message, endpoint);
             if evicted {
@@ -148,7 +148,7 @@ fn a_failed_manual_try_leaves_the_plan_as_it_is_at_every_moment() {
 #[test]
 fn a_manual_success_ends_the_delivery_at_every_moment() {
     for moment in MOMENTS {
-        let (mut tenant, endpoint, message, out, recorded) = at(moment, json!({}));
+        let (mut tenant, endpoint, message, out, recorded) = at(moment, &json!({}));
         let manual = pressed(&mut tenant, message, endpoint);
         tenant.report(&manual, Answer::Ok);
         assert_eq!(
@@ -182,7 +182,7 @@ fn a_manual_success_ends_the_delivery_at_every_moment() {
 
 #[test]
 fn a_manual_success_takes_the_waiting_retry_away_at_once() {
-    let (mut tenant, endpoint, message, _, _) = at(Moment::RetryWaits, json!({}));
+    let (mut tenant, endpoint, message, _, _) = at(Moment::RetryWaits, &json!({}));
     let manual = pressed(&mut tenant, message, endpoint);
     tenant.report(&manual, Answer::Ok);
     assert_eq!(tenant.count("due"), 0);
@@ -302,7 +302,7 @@ fn many_presses_that_come_up_in_one_late_run_of_the_alarm_leave_with_a_lease_eac
 
 #[test]
 fn a_manual_try_survives_a_lost_lease_and_an_eviction() {
-    let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, json!({}));
+    let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, &json!({}));
     let lost = pressed(&mut tenant, message, endpoint);
     tenant.evict();
     let again = next(&mut tenant);
@@ -318,7 +318,7 @@ fn a_manual_try_survives_a_lost_lease_and_an_eviction() {
 #[test]
 fn a_doubled_result_of_a_manual_try_is_dropped_unless_it_is_a_success() {
     for moment in MOMENTS {
-        let (mut tenant, endpoint, message, _, recorded) = at(moment, json!({}));
+        let (mut tenant, endpoint, message, _, recorded) = at(moment, &json!({}));
         let before = tenant.attempts(message).len();
         let manual = pressed(&mut tenant, message, endpoint);
         tenant.report(&manual, Answer::Silence);
@@ -337,7 +337,7 @@ fn a_doubled_result_of_a_manual_try_is_dropped_unless_it_is_a_success() {
 #[test]
 fn disable_and_delete_cancel_it_for_good() {
     for delete in [false, true] {
-        let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, json!({}));
+        let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, &json!({}));
         resend(&mut tenant, message, endpoint).unwrap();
         if delete {
             tenant.delete(endpoint);
@@ -352,7 +352,7 @@ fn disable_and_delete_cancel_it_for_good() {
 
 #[test]
 fn what_was_cancelled_can_be_sent_by_hand_and_only_success_changes_it() {
-    let (mut tenant, endpoint, message, _, _) = at(Moment::RetryWaits, json!({}));
+    let (mut tenant, endpoint, message, _, _) = at(Moment::RetryWaits, &json!({}));
     tenant.disable(endpoint, true);
     tenant.disable(endpoint, false);
     let manual = pressed(&mut tenant, message, endpoint);
@@ -433,7 +433,7 @@ fn what_cannot_be_sent_is_refused_with_the_reason() {
 fn where_there_is_a_rate_it_waits_for_the_try_of_the_plan_that_is_out() {
     for moment in [Moment::FirstIsOut, Moment::RetryIsOut] {
         for evicted in [false, true] {
-            let (mut tenant, endpoint, message, out, _) = at(moment, json!({"throttleRate": 10}));
+            let (mut tenant, endpoint, message, out, _) = at(moment, &json!({"throttleRate": 10}));
             let out = out.unwrap();
             resend(&mut tenant, message, endpoint).unwrap();
             if evicted {
@@ -477,7 +477,7 @@ fn the_rate_of_an_endpoint_holds_for_tries_by_hand() {
 fn a_press_that_fails_in_the_storage_leaves_nothing_behind() {
     let mut reached = false;
     for statement in 0..20 {
-        let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, json!({}));
+        let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, &json!({}));
         let name = tenant.endpoint_id(endpoint);
         let call = Resend {
             message: message.to_string(),
