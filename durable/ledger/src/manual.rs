@@ -127,16 +127,18 @@ impl<S: Sql> Ledger<S> {
         self.is_on(endpoint)?;
         let memory = self.memory()?;
         let generation = memory.endpoints.get(&endpoint).map_or(0, |e| e.generation);
-        let Some(segment) = memory.open_segment_of(sequence) else {
-            let detail = "The message cannot be sent again: its content is about to go, or has gone";
-            return Err(Problem::new(Code::BadRequest, detail));
+        let gone = || {
+            let detail = "The message cannot be sent again: its content has gone, or is about to go";
+            Problem::new(Code::BadRequest, detail)
         };
-        let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
-        let owed = self
-            .sql
-            .row(&statement, &[sequence.into()])?
-            .ok_or_else(Problem::not_found)?
-            .text(0)?;
+        let segment = memory.open_segment_of(sequence).ok_or_else(gone)?;
+        let statement = format!("SELECT owed, content_type FROM message_{segment} WHERE sequence = ?");
+        let row = self.sql.row(&statement, &[sequence.into()])?;
+        let row = row.ok_or_else(Problem::not_found)?;
+        let (owed, content_type) = (row.text(0)?, row.text(1)?);
+        if content_type.is_empty() {
+            return Err(gone()); // it was taken away by hand
+        }
         Ok(Try {
             endpoint,
             generation,

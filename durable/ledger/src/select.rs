@@ -78,7 +78,8 @@ pub(crate) struct Found {
 struct Candidate {
     segment: u64,
     sequence: u64,
-    open: bool,
+    /// Its segment stays, and its content has not been taken away.
+    sendable: bool,
     owed: String,
     event_type: String,
     channels: Option<Vec<String>>,
@@ -211,7 +212,7 @@ impl<S: Sql> Ledger<S> {
                 let Some(stand) = self.chosen(selection, endpoint, &candidate)? else {
                     continue;
                 };
-                if candidate.open {
+                if candidate.sendable {
                     found.chosen.push(Try {
                         endpoint,
                         generation,
@@ -291,7 +292,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(), Problem> {
         let rest = (most - found.len()) as u64;
         let statement = format!(
-            "SELECT sequence, owed, type, channels, hop FROM message_{segment} \
+            "SELECT sequence, owed, type, channels, hop, content_type <> '' FROM message_{segment} \
              WHERE sequence >= ? AND sequence <= ? ORDER BY sequence LIMIT ?"
         );
         let messages = self
@@ -319,7 +320,7 @@ impl<S: Sql> Ledger<S> {
             found.push(Candidate {
                 segment,
                 sequence,
-                open,
+                sendable: open && row.int(5)? == 1,
                 owed: row.text(1)?,
                 event_type: row.text(2)?,
                 channels: channels.map_err(Problem::internal)?,

@@ -524,6 +524,28 @@ fn a_plan_that_names_what_is_not_there_is_refused() {
 }
 
 #[test]
+fn a_message_whose_content_was_taken_away_is_left_out_and_cannot_be_sent_by_hand() {
+    use postern_ledger::sql::Sql;
+    let (mut tenant, endpoint) = failed(3);
+    let plan = plan(&mut tenant, &[endpoint]);
+    let sample = count(&mut tenant, &plan).sample;
+    let taken = sample[1].message;
+    let statement = "UPDATE message_1 SET body = x'', content_type = '' WHERE sequence = ?";
+    tenant.storage.run(statement, &[taken.0.sequence.into()]).unwrap();
+    assert_eq!(count(&mut tenant, &plan).count, 2);
+    start(&mut tenant, 1, &plan).unwrap();
+    let sent: Vec<_> = sent_by_hand(&mut tenant, 1000).iter().map(Out::message).collect();
+    assert_eq!(sent, [sample[0].message, sample[2].message]);
+    assert_eq!(task(&mut tenant, 1).progress.skipped, 1);
+    let call = postern_domain::wire::replay::Resend {
+        message: taken.to_string(),
+        endpoint: tenant.endpoint_id(endpoint),
+        idempotency: None,
+    };
+    assert_eq!(code(tenant.call(call)), Code::BadRequest);
+}
+
+#[test]
 fn messages_that_go_while_it_works_end_it_all_the_same() {
     let settings = postern_ledger::Settings {
         retention_ms: 8 * 300_000,
