@@ -173,6 +173,9 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn lanes_of(&mut self, outgoing: Vec<Outgoing>) -> Result<Vec<LaneOut>, Problem> {
+        if outgoing.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut by_line: BTreeMap<(u32, Option<Rc<str>>), Vec<Outgoing>> = BTreeMap::new();
         for out in outgoing {
             by_line

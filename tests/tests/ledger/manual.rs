@@ -440,7 +440,8 @@ fn where_there_is_a_rate_it_waits_for_the_try_of_the_plan_that_is_out() {
                 tenant.evict();
             }
             let left = out.handout.until.since(tenant.now);
-            assert!(tenant.pass_until_out(left - 1).is_empty(), "{moment:?}");
+            let early = tenant.pass_until_out(left - 1);
+            assert!(early.is_empty(), "{moment:?}, evicted {evicted}: {early:?}");
             tenant.report(&out, Answer::Broken);
             let outs = tenant.pass_until_out(2000);
             assert!(
