@@ -12,7 +12,7 @@ import { start } from "./harness.mjs";
 import { startKillable } from "./killable.mjs";
 import { hang, slow, startReceiver, status } from "./receiver.mjs";
 
-const LEASE_SECONDS = 10;
+const LEASE_SECONDS = 14;
 let postern, receiver, api, svix;
 before(async () => {
   const vars = { TEST_HOOKS: "1", DELIVERY_TIMEOUT_SECONDS: "2", LEASE_SECONDS: String(LEASE_SECONDS) };

@@ -458,15 +458,17 @@ impl Memory {
         self.proven.get(&endpoint) != Some(&true)
     }
 
-    /// Whether a look at what waits for this endpoint is worth while: a slot may be free.
-    pub(crate) fn may_have_room(&mut self, endpoint: u32, now: Millis) -> bool {
+    /// When the gate of an endpoint opens that is closed for its health.
+    pub(crate) fn closed_until(&self, endpoint: u32, now: Millis) -> Option<Millis> {
+        let health = self.health.get(&endpoint)?;
+        (health.opens_at > now).then_some(health.opens_at)
+    }
+
+    /// Whether a slot of this endpoint may be free.
+    pub(crate) fn has_room(&mut self, endpoint: u32, now: Millis) -> bool {
         let manner = self.manner(endpoint);
-        let closed = self
-            .health
-            .get(&endpoint)
-            .is_some_and(|health| health.opens_at > now);
         let flight = self.flights.entry(endpoint).or_default();
         flight.expire(now);
-        !closed && flight.has_room(manner)
+        flight.has_room(manner)
     }
 }
