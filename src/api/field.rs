@@ -9,7 +9,7 @@ use postern_domain::id::Uid;
 use postern_domain::schedule::Schedule;
 use postern_domain::signature::SigningKey;
 use postern_domain::time::Millis;
-use postern_domain::wire::{DisableAfter, HeaderNames, Ordering};
+use postern_domain::wire::{DisableAfter, EndpointKind, HeaderNames, Ordering};
 use serde_json::Value;
 
 /// One thing wrong inside of a field.
@@ -78,6 +78,35 @@ pub(crate) fn seconds(value: &Value) -> Read<u32> {
         .and_then(|n| u32::try_from(n).ok())
         .filter(|n| *n <= 7 * 86_400)
         .ok_or_else(|| of_type("a whole number of seconds, 0 to 604800"))
+}
+
+/// A time.
+pub(crate) fn time(value: &Value) -> Read<Millis> {
+    Millis::from_rfc3339(&text(value)?)
+        .ok_or_else(|| wrong("must be a time of RFC 3339, such as 2026-08-01T12:00:00Z"))
+}
+
+/// Seconds after which a new token ends.
+pub(crate) fn poller_token_expiry(value: &Value) -> Read<u32> {
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| (1..=31_536_000).contains(n))
+        .ok_or_else(|| of_type("a whole number of seconds, 1 to 31536000"))
+}
+
+/// Seconds after which the token before ends.
+pub(crate) fn old_token_expiry(value: &Value) -> Read<u32> {
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| *n <= 86_400)
+        .ok_or_else(|| of_type("a whole number of seconds, 0 to 86400"))
+}
+
+/// Whether an endpoint is sent to or polled.
+pub(crate) fn endpoint_kind(value: &Value) -> Read<EndpointKind> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be webhook or polling"))
 }
 
 /// Deliveries per second.
@@ -315,6 +344,39 @@ pub(crate) fn signing_key(value: &Value) -> Read<String> {
     SigningKey::parse(&key)
         .map(|_| key)
         .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
+}
+
+/// Items of a page.
+pub(crate) fn limit(value: &Value) -> Read<u16> {
+    value
+        .as_u64()
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| (1..=250).contains(n))
+        .ok_or_else(|| of_type("a whole number from 1 to 250"))
+}
+
+/// One channel.
+pub(crate) fn channel(value: &Value) -> Read<String> {
+    checked(value, event_type::check_channel)
+}
+
+/// Names of event types, each once.
+pub(crate) fn event_type_names(value: &Value) -> Read<Vec<String>> {
+    set(value, usize::MAX, event_type::check_name)
+}
+
+/// What a tag may be.
+pub(crate) const TAG: &str = "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #";
+
+/// A tag.
+pub(crate) fn tag(value: &Value) -> Read<String> {
+    checked(value, |text| if is_tag(text) { Ok(()) } else { Err(TAG) })
+}
+
+/// Whether a text may be a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./\\#".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(form)
 }
 
 /// Texts, as they are.

@@ -30,7 +30,7 @@ use postern_domain::problem::{Code, Problem};
 use worker::{Env, Request, Response};
 
 use crate::platform::{clock, http, log, random};
-use access::Caller;
+use access::{Caller, PollerAccess};
 use ask::Ask;
 use operations::{Found, Handler};
 use reply::Answer;
@@ -91,7 +91,14 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
         return handle(ask).await;
     }
 
-    let authorization = http::header(request, "authorization");
+    let authorization = http::authorization(request);
+    if let Handler::Poller(handle) = operation.handler {
+        let access =
+            PollerAccess::authenticate(env, authorization.as_deref(), ask.param(0), operation.need, now)
+                .await?;
+        let body = http::body(request, BODY_CAP).await?;
+        return handle(access, ask.with_body(body)).await;
+    }
     let caller = Caller::authenticate(env, authorization.as_deref(), now).await?;
     caller.may(operation.need)?;
     let ask = if operation.takes_body() {
@@ -101,6 +108,7 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
     };
     match operation.handler {
         Handler::Open(handle) => handle(ask).await,
+        Handler::Poller(_) => Err(Problem::internal("answered above")),
         Handler::Caller(handle) => handle(caller, ask).await,
         Handler::Organisation(handle) => handle(caller.organisation()?, ask).await,
         Handler::Tenant(handle) => {

@@ -16,6 +16,8 @@ pub(crate) struct Answer {
     /// The body.
     pub(crate) body: Vec<u8>,
     headers: Vec<(&'static str, String)>,
+    /// A body that is still being made, or a socket, in place of `body`.
+    live: Option<Response>,
 }
 
 impl Answer {
@@ -28,6 +30,15 @@ impl Answer {
     /// 200 with a JSON document.
     pub(crate) fn ok<T: Serialize>(value: &T) -> Result<Self, Problem> {
         Self::json(200, value)
+    }
+
+    /// What goes on after the headers have left: a body that is still being made, or a socket.
+    pub(crate) fn live(response: Response) -> Self {
+        let answer = Self::new(response.status_code(), Vec::new());
+        Self {
+            live: Some(response),
+            ..answer
+        }
     }
 
     /// 204.
@@ -95,6 +106,9 @@ impl Answer {
         for (name, value) in &self.headers {
             headers.set(name, value)?;
         }
+        if let Some(live) = self.live {
+            return Ok(live.with_headers(headers));
+        }
         let body = if self.body.is_empty() {
             ResponseBody::Empty
         } else {
@@ -111,6 +125,7 @@ impl Answer {
             status,
             body,
             headers: Vec::new(),
+            live: None,
         }
     }
 }

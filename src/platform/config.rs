@@ -27,6 +27,8 @@ pub(crate) struct Config {
     pub(crate) jwt: JwtKeys,
     /// How long one delivery may take.
     pub(crate) delivery_timeout_ms: u64,
+    /// How long one stream stays open.
+    pub(crate) stream_ms: u64,
     /// Tests may plant panics and look inside.
     pub(crate) test_hooks: bool,
     allow_private: String,
@@ -75,6 +77,7 @@ impl Config {
             master_keys: MasterKeys::parse(&text("MASTER_KEYS")).map_err(|_| unread("MASTER_KEYS"))?,
             jwt: jwt_keys(&text("JWT_SECRET")).ok_or_else(|| unread("JWT_SECRET"))?,
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
+            stream_ms: 1000 * seconds("STREAM_SECONDS", 600)?,
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,
             allow_private,

@@ -2,13 +2,15 @@
 
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::call::{Caller, Envelope, Reply, TenantCall};
+use postern_domain::wire::call::{Call, Caller, Envelope, Reply, TenantCall};
+use postern_domain::wire::follow::{SEQUENCE_HEADER, WATCH_HEADER, Watch, Watching};
 use postern_domain::wire::{VERSION, frame};
 use wasm_bindgen::JsValue;
-use worker::{Env, Error, Method, Request, RequestInit, Response};
+use worker::{Env, Error, Headers, Method, Request, RequestInit, Response, Stub};
 
 use super::deadline::within;
 use super::http;
+use super::watch::News;
 
 /// How long any call may take. A publish has less: see [`TenantObject::call_within`].
 const DEADLINE_MS: u64 = 20_000;
@@ -64,6 +66,47 @@ impl TenantObject {
         reply.map(|answer| (answer, bodies))
     }
 
+    /// Opens a socket over which the object says that something came.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn watch(&self, watch: Watch) -> Reply<News> {
+        let envelope = Envelope {
+            v: VERSION,
+            tenant: self.tenant,
+            caller: self.caller,
+            call: Call::Watch(watch),
+        };
+        let frame = frame::encode(&envelope, &[] as &[&[u8]]).map_err(Problem::internal)?;
+        let ask = async {
+            let headers = Headers::new();
+            headers.set("upgrade", "websocket")?;
+            headers.set(WATCH_HEADER, &frame::to_header(&frame))?;
+            let mut init = RequestInit::new();
+            init.with_headers(headers);
+            self.stub()?
+                .fetch_with_request(Request::new_with_init("https://tenant/", &init)?)
+                .await
+        };
+        let answer = within(DEADLINE_MS, ask)
+            .await
+            .unwrap_or_else(|| Err("no answer within the deadline".into()));
+        let mut answer = answer.map_err(|error| unanswered(&error))?;
+        if answer.status_code() != 101 {
+            let bytes = answer.bytes().await.map_err(|error| unanswered(&error))?;
+            let (reply, _) = frame::decode::<Reply<Watching>>(&bytes).map_err(Problem::internal)?;
+            return Err(reply.err().unwrap_or_else(|| Problem::internal("no socket came")));
+        }
+        let begin = answer.headers().get(SEQUENCE_HEADER).ok().flatten();
+        let begin = begin.and_then(|begin| begin.parse().ok());
+        match (answer.websocket(), begin) {
+            (Some(socket), Some(begin)) => {
+                News::over(socket, begin).map_err(|error| Problem::internal(http::message(&error)))
+            }
+            _ => Err(Problem::internal("a socket without a beginning")),
+        }
+    }
+
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
     async fn send(&self, frame: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
@@ -81,9 +124,12 @@ impl TenantObject {
         init.with_method(Method::Post)
             .with_body(Some(js_sys::Uint8Array::from(frame).into()));
         let request = Request::new_with_init("https://tenant/", &init)?;
+        self.stub()?.fetch_with_request(request).await
+    }
+
+    fn stub(&self) -> worker::Result<Stub> {
         let namespace = self.env.durable_object("TENANT")?;
-        let stub = namespace.get_by_name(&self.tenant.to_string())?;
-        stub.fetch_with_request(request).await
+        namespace.get_by_name(&self.tenant.to_string())
     }
 }
 

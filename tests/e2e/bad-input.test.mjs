@@ -24,11 +24,12 @@ async function things(name) {
   const app = (await api.ok("POST", "/api/v1/app", { name, uid: name })).id;
   const base = `/api/v1/app/${app}`;
   const endpoint = (await api.ok("POST", `${base}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true })).id;
+  const sink = (await api.ok("POST", `${base}/endpoint`, { type: "polling" })).id;
   const secrets = ["a key that is long enough"];
   const body = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets };
   const source = (await api.ok("POST", `${base}/source`, body)).id;
   const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
-  return { app, endpoint, source, message };
+  return { app, endpoint, sink, source, message };
 }
 
 /** What the directory holds, by table. */
@@ -48,13 +49,16 @@ async function operations() {
   );
 }
 
-const filled = (path, { app, endpoint, source, message }) =>
+const filled = (path, { app, endpoint, sink, source, message }) =>
   path
     .replace("{app_id}", app)
+    .replace(/\/poller\/{(sink|endpoint)_id}/, `/poller/${sink}`)
+    .replace("{consumer_id}", "worker")
     .replace("{endpoint_id}", endpoint)
     .replace("{source_id}", source)
     .replace("{msg_id}", message)
-    .replace("{event_type_name}", "no.such.type");
+    .replace("{event_type_name}", "no.such.type")
+    .replace(/\/stats\/attempts$/, "$&?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
 
 const takesBody = ({ method, body = true }) => body && ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
@@ -88,7 +92,8 @@ for (const [what, body] of [
   ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
-      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email", "expiry"]
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email",
+      "after", "expiry", "oldTokenExpiry", "ids", "limit"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
@@ -248,7 +253,7 @@ test("a body that is too large is 413", async () => {
 
 test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   const flip = (id) => id.slice(0, -1) + (id.endsWith("0") ? "1" : "0");
-  const unknown = { app: flip(own.app), endpoint: flip(own.endpoint), source: flip(own.source), message: flip(own.message) };
+  const unknown = Object.fromEntries(Object.entries(own).map(([noun, id]) => [noun, flip(id)]));
   const bodies = {
     endpoint: { url: "http://127.0.0.1:9/" },
     source: { name: "S", provider: "api_key", config: { header: "x-key" } },
@@ -257,17 +262,18 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   };
   for (const operation of (await operations()).filter(isTenants)) {
     for (const wrong of [
-      { ...own, endpoint: unknown.endpoint, source: unknown.source, message: unknown.message },
-      { ...own, endpoint: other.endpoint, source: other.source, message: other.message },
+      { ...unknown, app: own.app },
+      { ...other, app: own.app },
       unknown,
     ]) {
       const path = filled(operation.path, wrong);
-      const onlyApp = !/\{(endpoint_id|source_id|msg_id)\}/.test(operation.path);
+      const onlyApp = !/\{(endpoint_id|sink_id|source_id|msg_id)\}/.test(operation.path);
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
       const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const message = { eventType: "a.b", payload: {} };
-      const body = takesBody(operation) ? { ...message, messages: [message], name: "x", ...bodies[kind] } : undefined;
+      const given = { ...message, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...bodies[kind] };
+      const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
       assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
@@ -287,6 +293,7 @@ function goodBody(operation) {
   }
   const { path } = operation;
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
+  if (path.endsWith("/seek")) return { after: "2026-08-01T12:00:00Z" };
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
@@ -457,7 +464,7 @@ test("nothing of all this was written", async () => {
   const now = await inspect(postern, own.app);
   assert.deepEqual([now.messages, now.lastSequence], [counted.messages, counted.lastSequence]);
   const { data } = await api.ok("GET", `/api/v1/app/${own.app}/endpoint`);
-  assert.deepEqual(data.map(({ id }) => id), [own.endpoint]);
+  assert.deepEqual(data.map(({ id }) => id), [own.endpoint, own.sink]);
   const sources = (await api.ok("GET", `/api/v1/app/${own.app}/source`)).data;
   assert.deepEqual(sources.map(({ id }) => id), [own.source]);
   const made = (await api.ok("GET", "/api/v1/app")).data.filter(({ name }) => name === "Idem");

@@ -3,8 +3,13 @@
 
 use postern_domain::seal::MasterKeys;
 use postern_domain::wire::call::{
-    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
-    PageOf, SourceList, TenantSettings,
+    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
+    MessageList, PageOf, SourceList, TenantSettings,
+};
+use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
+use postern_domain::wire::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
+    EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
 };
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
@@ -202,7 +207,7 @@ fn busy_life() -> Tenant {
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
-        endpoint,
+        endpoint: endpoint.clone(),
         page: page(None),
         filter: AttemptFilter::default(),
     };
@@ -213,10 +218,154 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
+    read_everything(&mut tenant, &endpoint, &page);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
+    poll(&mut tenant);
     tenant.pass(600_000);
     tenant
+}
+
+/// Everything that an endpoint which is polled is asked.
+fn poll(tenant: &mut Tenant) {
+    let settings = json!({"url": "postern:poller", "kind": "polling"});
+    let sink = tenant.make_endpoint(settings).unwrap().id.to_string();
+    tenant.publish();
+    let call = Poll {
+        sink: sink.clone(),
+        limit: 5,
+        iterator: None,
+        event_type: None,
+        channel: None,
+        after: Some(START),
+    };
+    tenant.call(call).unwrap();
+    let call = ConsumerPoll {
+        sink: sink.clone(),
+        consumer: "a".to_owned(),
+        limit: 5,
+        iterator: None,
+    };
+    let iterator = Some(tenant.call(call.clone()).unwrap().iterator);
+    tenant.call(ConsumerPoll { iterator, ..call }).unwrap();
+    tenant
+        .call(ConsumerSeek {
+            sink: sink.clone(),
+            consumer: "a".to_owned(),
+            after: START,
+        })
+        .unwrap();
+    for old_expiry_seconds in [60, 0] {
+        let call = PollerTokenRotate {
+            endpoint: sink.clone(),
+            expiry_seconds: None,
+            old_expiry_seconds,
+        };
+        tenant.call(call).unwrap();
+    }
+    tenant.call(EndpointDelete { endpoint: sink }).unwrap();
+}
+
+/// Lists of deliveries, both ways, statistics, and taking contents away.
+fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<String>) -> PageOf) {
+    let endpoint = endpoint.to_owned();
+    let newest = MessageList {
+        page: page(None),
+        filter: MessageFilter::default(),
+        with_content: false,
+    };
+    let message = tenant.call(newest).unwrap().data[0].id.to_string();
+    let messages = MessagesOfEndpoint {
+        endpoint: endpoint.clone(),
+        page: page(None),
+        filter: DeliveryFilter::default(),
+        with_content: true,
+    };
+    let list = tenant.call(messages.clone()).unwrap();
+    let back = MessagesOfEndpoint {
+        page: page(list.prev_iterator),
+        ..messages
+    };
+    tenant.call(back).unwrap();
+    let endpoints = EndpointsOfMessage {
+        message: message.clone(),
+        page: page(None),
+    };
+    tenant.call(endpoints).unwrap();
+    let dead = tenant.endpoint_with(json!({"retrySchedule": []}));
+    tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    let dead = tenant.endpoint_id(dead);
+    for of in [None, Some(dead)] {
+        let failed = FailedList {
+            endpoint: of,
+            page: page(None),
+            filter: MessageFilter::default(),
+            with_content: false,
+        };
+        let list = tenant.call(failed.clone()).unwrap();
+        assert!(!list.data.is_empty(), "something failed for good");
+        let back = FailedList {
+            page: page(list.prev_iterator),
+            ..failed
+        };
+        tenant.call(back).unwrap();
+    }
+    let (since, until) = (START, tenant.now);
+    tenant
+        .call(EndpointStats {
+            endpoint: endpoint.clone(),
+            since: Some(since),
+            until: Some(until),
+        })
+        .unwrap();
+    tenant
+        .call(AttemptStats {
+            since,
+            until,
+            event_types: None,
+        })
+        .unwrap();
+    tenant
+        .call(RateLimitStatus {
+            endpoint: endpoint.clone(),
+        })
+        .unwrap();
+    let attempts = AttemptCount {
+        endpoint,
+        filter: AttemptFilter::default(),
+    };
+    tenant.call(attempts).unwrap();
+    // As if all were counted already, so that what is counted of a change is written, too.
+    let counted = [Value::from(1_000_u64)];
+    tenant
+        .storage
+        .run("INSERT OR REPLACE INTO meta VALUES ('counted', ?)", &counted)
+        .unwrap();
+    tenant.evict();
+    let late = tenant.endpoint_with(json!({"retrySchedule": [5]}));
+    let id = tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    for attempt in tenant.attempts(id) {
+        let get = AttemptGet {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(get).unwrap();
+        let expunge = AttemptExpunge {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(expunge).unwrap();
+    }
+    let messages = vec![id.to_string(), message];
+    tenant.call(MessageExpunge { messages }).unwrap();
+    tenant.disable(late, true);
+    assert!(tenant.count("stat") > 0);
 }
 
 #[test]
@@ -244,7 +393,18 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due", "payload_end"];
+            let growing = [
+                "message",
+                "delivery",
+                "attempt",
+                "ordered",
+                "key_",
+                "due",
+                "payload_end",
+                "stat",
+                "consumer",
+                "poller_token",
+            ];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -279,6 +439,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         .collect();
     let fixed = [
         "backlog",
+        "consumer",
         "due",
         "endpoint",
         "health",
@@ -287,9 +448,11 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "meta",
         "outbox",
         "payload_end",
+        "poller_token",
         "rejected",
         "segment",
         "source",
+        "stat",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));

@@ -201,13 +201,17 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         memory.last_sequence = first + kept.len() as u64 - 1;
         memory.last_time = time;
-        let mut outgoing = Vec::new();
+        let (mut outgoing, mut owed_lists) = (Vec::new(), Vec::new());
         for (_, _, owing, to_send) in kept {
+            owed_lists.push(owing.owed);
             for (endpoint, line) in owing.free {
                 outgoing.push(memory.hand_out(endpoint, line, &to_send, until, Trigger::Scheduled, now));
             }
         }
         self.outbox.extend(outgoing);
+        for (view, owed) in views.iter().zip(&owed_lists) {
+            self.note(view, owed.clone());
+        }
         Ok(views)
     }
 
@@ -390,7 +394,8 @@ impl Memory {
             ..Owing::default()
         };
         for endpoint in owing.owed.clone() {
-            let Some(known) = self.endpoints.get(&endpoint) else {
+            // What is polled fetches for itself.
+            let Some(known) = self.endpoints.get(&endpoint).filter(|known| !known.is_polled()) else {
                 continue;
             };
             let in_order = known.keeps_order_of(to_send.id.0.sequence);
@@ -503,6 +508,7 @@ impl Memory {
             skipped_more: decided.more,
             deliver_at: decided.at,
             tags: decided.tags.clone(),
+            expunged: false,
         }
     }
 }

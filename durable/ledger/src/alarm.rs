@@ -28,13 +28,15 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 6] = [
+        let tasks: [(&'static str, Task<S>); 7] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
             ("payloads", Self::expunge_payloads),
+            // Nothing wakes it by itself: there is more to count only where the sweep has moved on.
+            ("count", |ledger, _| ledger.count()),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),

@@ -51,7 +51,7 @@ impl<S: Sql> Ledger<S> {
         if let Call::SetUp(call) = &envelope.call {
             return head(self.set_up(envelope.tenant, call, now));
         }
-        self.authorise(&envelope)?;
+        self.authorise(&envelope, now)?;
         match envelope.call {
             Call::SetUp(_) => Err(Problem::internal("answered above")),
             Call::Configure(call) => head(self.configure(call, now)),
@@ -88,13 +88,32 @@ impl<S: Sql> Ledger<S> {
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
             Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),
             Call::Tell(call) => head(self.hear(&call, bodies, now, random)),
+            Call::Poll(call) => with_bodies(self.poll(&call)),
+            Call::ConsumerPoll(call) => with_bodies(self.consumer_poll(&call, now)),
+            Call::ConsumerSeek(call) => head(self.consumer_seek(&call, now)),
+            Call::PollerTokenGet(call) => head(self.poller_token_get(&call)),
+            Call::PollerTokenRotate(call) => head(self.poller_token_rotate(&call, now, random)),
+            Call::Follow(call) => with_bodies(self.follow(&call)),
+            Call::Watch(call) => head(self.watch(&call)),
+            Call::AttemptGet(call) => with_bodies(self.attempt_get(&call)),
+            Call::AttemptExpunge(call) => head(self.attempt_expunge(&call)),
+            Call::AttemptCount(call) => head(self.attempt_count(&call)),
+            Call::MessageExpunge(call) => head(self.message_expunge(&call, now)),
+            Call::MessagesOfEndpoint(call) => with_bodies(self.messages_of_endpoint(&call, now)),
+            Call::EndpointsOfMessage(call) => head(self.endpoints_of_message(&call, now)),
+            Call::FailedList(call) => with_bodies(self.failed_list(&call)),
+            Call::EndpointStats(call) => head(self.endpoint_stats(&call)),
+            Call::AttemptStats(call) => head(self.attempt_stats(&call)),
+            Call::Usage(call) => head(self.usage(&call)),
+            Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
+            Call::Precheck(call) => head(self.precheck(&call)),
             Call::Inspect(_) => head(self.inspect()),
         }
     }
 
     /// The object knows its tenant and its organisation, and compares: another's is 404, as if it were not there. What
     /// comes by an ingest token or from the queue may do what those need, and nothing else.
-    fn authorise(&mut self, envelope: &Envelope) -> Result<(), Problem> {
+    fn authorise(&mut self, envelope: &Envelope, now: Millis) -> Result<(), Problem> {
         if matches!((&envelope.call, envelope.caller), (Call::Wipe(_), Caller::System)) {
             return Ok(()); // a wipe that was cut off is finished by the cron
         }
@@ -104,6 +123,7 @@ impl<S: Sql> Ledger<S> {
         }
         let may = match envelope.caller {
             Caller::Organisation(organisation) => memory.organisation == organisation,
+            Caller::Poller(key) => return self.authorise_poller(key, &envelope.call, now),
             Caller::Ingest => {
                 matches!(
                     envelope.call,

@@ -84,7 +84,12 @@ impl Endpoint {
     }
 
     /// Whether anything is sent to it.
-    pub(crate) const fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
+        self.takes_messages() && !self.is_polled()
+    }
+
+    /// Whether new messages are matched with it.
+    pub(crate) const fn takes_messages(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
     }
 }
@@ -143,6 +148,7 @@ impl<S: Sql> Ledger<S> {
             ));
         }
         self.uid_is_free(call.config.uid.as_ref(), None)?;
+        crate::poller::check_kind(&call.config, None)?;
         let number: u32 = self
             .next_config_number("endpoint_number")?
             .try_into()
@@ -182,11 +188,17 @@ impl<S: Sql> Ledger<S> {
             headers,
         };
         let row = row_of(&endpoint)?;
+        let token = if endpoint.is_polled() {
+            Some(self.new_poller_token(number, 1, now, random)?)
+        } else {
+            None
+        };
         let armed = self.sql.atomic(|sql| {
             let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
                              cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
             store_number(sql, "endpoint_number", number.into())?;
+            token.iter().try_for_each(|token| token.insert(sql))?;
             crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)?;
             self.tell_all(sql, &[Operational::EndpointCreated(Which::of(&endpoint))], now)
         });
@@ -289,6 +301,7 @@ impl<S: Sql> Ledger<S> {
             ordered: config.ordered,
             disable_after: disable_after.unwrap_or(config.disable_after),
             disabled_reason: config.disabled_reason,
+            kind: config.kind,
         })
     }
 
@@ -296,6 +309,9 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn endpoint_delete(&mut self, call: &EndpointDelete, now: Millis) -> Result<(), Problem> {
         let number = self.endpoint_number(&call.endpoint)?;
         let last = self.memory()?.last_sequence;
+        if self.memory()?.is_polled(number) {
+            self.end_poller(number)?;
+        }
         self.write_endpoint(number, |endpoint| {
             endpoint.deleted_at = Some(now);
             endpoint.updated_at = now;
@@ -394,8 +410,9 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(Problem::not_found)?
             .config
             .clone();
-        let was_off = before.disabled;
+        let (was_off, kind) = (before.disabled, before.kind);
         let mut config = to(before.clone());
+        crate::poller::check_kind(&config, Some(kind))?;
         config.ordered = self.span_after(number, &before, &config)?;
         // Why it was disabled stands until it is enabled.
         config.disabled_reason = before.disabled_reason.filter(|_| config.disabled && was_off);
@@ -405,7 +422,9 @@ impl<S: Sql> Ledger<S> {
             endpoint.config = config;
             if endpoint.config.disabled && !was_off {
                 endpoint.generation += 1;
-                endpoint.cancelled_through = last;
+                if !endpoint.is_polled() {
+                    endpoint.cancelled_through = last;
+                }
             }
         })?;
         self.endpoint_view(number)
@@ -446,6 +465,7 @@ impl<S: Sql> Ledger<S> {
         let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         let mut endpoint = before.clone();
         change(&mut endpoint);
+        let cancels = endpoint.cancelled_through > before.cancelled_through;
         let events = operational::of_change(before, &endpoint);
         let now = self.clock;
         let memory = self.memory()?;
@@ -455,6 +475,9 @@ impl<S: Sql> Ledger<S> {
         let wake = (waits || held).then(|| now.plus(1));
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
+            if cancels {
+                crate::stat::cancel(sql, number)?;
+            }
             endpoint.write(sql)?;
             if held {
                 Health::delete(sql, number)?;

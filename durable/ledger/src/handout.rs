@@ -83,7 +83,8 @@ impl MessageToSend {
         bytes_of(&self.event_type, &self.content_type, self.body.as_deref())
     }
 
-    /// Reads it again, for a hand-out that is not the first. One whose payload is gone is not sent any more.
+    /// Reads it again, for a hand-out that is not the first. One whose content is gone is
+    /// never sent ([`crate::expunge`]).
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
             "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type \

@@ -27,11 +27,16 @@ mod alarm;
 mod attempts;
 mod batch;
 mod call;
+mod consumer;
 mod decided;
+mod deliveries;
 mod delivery;
 mod due;
 mod endpoint;
+mod expunge;
+mod failed;
 mod flight;
+mod follow;
 mod gate;
 mod handout;
 mod idempotency;
@@ -48,6 +53,9 @@ mod ordered;
 mod outbox;
 mod page;
 mod payload;
+mod poller;
+mod poller_token;
+mod reason;
 mod recall;
 mod report;
 mod schema;
@@ -56,15 +64,18 @@ mod setup;
 mod size;
 mod source;
 pub mod sql;
+mod stat;
 mod sweep;
 mod tell;
 mod throttle;
+mod watch;
 
 pub use call::Replied;
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
 pub use outbox::OutboxOut;
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
+pub use watch::News;
 
 use memory::Memory;
 use sql::Sql;
@@ -185,6 +196,8 @@ pub struct Ledger<S> {
     armed: Armed,
     /// Consecutive failures of each task of the alarm.
     failures: BTreeMap<&'static str, u32>,
+    /// What those who watch have not been told yet.
+    desk: watch::Desk,
     log: Vec<Notice>,
 }
 
@@ -220,6 +233,7 @@ impl<S: Sql> Ledger<S> {
             outbox: Vec::new(),
             armed: Armed::Unknown,
             failures: BTreeMap::new(),
+            desk: watch::Desk::default(),
             log: Vec::new(),
         }
     }

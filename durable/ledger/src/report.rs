@@ -20,6 +20,7 @@ use crate::memory::Memory;
 use crate::operational::{self, DisableReason, LastAttempt, Operational, Which};
 use crate::ordered::NEVER;
 use crate::sql::{Row, Sql, Value};
+use crate::stat::{self, Moves};
 use crate::sweep::owes;
 use crate::{Ledger, Random, Rules};
 
@@ -150,6 +151,7 @@ impl<S: Sql> Ledger<S> {
         let mut disabled: BTreeMap<u32, Endpoint> = BTreeMap::new();
         let mut heads: BTreeMap<LineKey, Line> = BTreeMap::new();
         let mut told = Vec::new();
+        let mut moves = Moves::default();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
             for placed in results {
@@ -170,7 +172,10 @@ impl<S: Sql> Ledger<S> {
                     cancelled: rules.cancel && memory.cancelled(endpoint, result.message.0.sequence),
                     rules,
                 };
+                let delivery = (endpoint, result.message.0.sequence);
+                let before = Moves::before(sql, memory, delivery, Some(result.number))?;
                 let recorded = entry.record(&next)?;
+                moves.after(sql, memory, before)?;
                 if recorded == Recording::KnownAlready {
                     continue;
                 }
@@ -222,8 +227,10 @@ impl<S: Sql> Ledger<S> {
             for line in heads.values() {
                 line.insert(sql)?;
             }
+            moves.write(sql)?;
             observed.write(sql, memory)?;
             for endpoint in disabled.values() {
+                stat::cancel(sql, endpoint.number)?;
                 endpoint.write(sql)?;
             }
             if !disabled.is_empty() {

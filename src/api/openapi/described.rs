@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
-    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn, MessageIn,
-    OneTimeTokenIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut,
+    EnvironmentIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn,
+    MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn, SecretRotateIn,
+    SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
-use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::app::{attempt, endpoint, failed, msg, poller, shape, source, stats};
 use crate::api::auth;
 use crate::api::broadcast::BroadcastOut;
 use crate::api::environment::export::EnvironmentOut;
@@ -37,7 +38,28 @@ const MESSAGES: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
+];
+const DELIVERIES: &[&str] = &[
+    "limit",
+    "iterator",
+    "before",
+    "after",
+    "channel",
+    "event_types",
+    "tag",
+    "with_content",
+    "status",
+];
+const ATTEMPT_FILTERS: &[&str] = &[
+    "before",
+    "after",
+    "channel",
+    "event_types",
+    "tag",
+    "status",
+    "status_code_class",
 ];
 const ATTEMPTS: &[&str] = &[
     "limit",
@@ -47,6 +69,7 @@ const ATTEMPTS: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
     "status",
     "status_code_class",
@@ -59,6 +82,7 @@ const ATTEMPTS_OF_MESSAGE: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
     "status",
     "status_code_class",
@@ -235,6 +259,93 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             let answers = list::<attempt::shape::MessageAttemptOut>(s);
             make("Attempts at an endpoint, newest first", ATTEMPTS, None, answers)
         }
+        ("GET", "/app/{app_id}/msg/{msg_id}/raw") => make(
+            "A message's bytes as a text",
+            &[],
+            None,
+            ok::<msg::raw::MessageRawPayloadOut>(s),
+        ),
+        ("DELETE", "/app/{app_id}/msg/{msg_id}/content") => make(
+            "Takes a message's body away; what is not delivered yet is cancelled",
+            &[],
+            None,
+            empty(),
+        ),
+        ("POST", "/app/{app_id}/msg/bulk-expunge") => make(
+            "Takes the bodies of up to 250 messages away",
+            &[],
+            Some(of::<BulkExpungeIn>(s)),
+            ok::<msg::bulk_expunge::BulkExpungeOut>(s),
+        ),
+        ("POST", "/app/{app_id}/msg/search") => make(
+            "Lists messages, newest first, with the filters in the body",
+            &[],
+            Some(of::<MessageSearchIn>(s)),
+            list::<msg::shape::MessageOut>(s),
+        ),
+        ("POST", "/app/{app_id}/msg/precheck/active") => make(
+            "Whether a message of this type would go to any endpoint now",
+            &[],
+            Some(of::<MessagePrecheckIn>(s)),
+            ok::<msg::precheck::MessagePrecheckOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/endpoint") => make(
+            "Endpoints that a message was decided for, with where it stands",
+            &["limit", "iterator"],
+            None,
+            list::<msg::endpoints::MessageEndpointOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}") => make(
+            "One attempt of a message",
+            &[],
+            None,
+            ok::<attempt::shape::MessageAttemptOut>(s),
+        ),
+        ("DELETE", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content") => {
+            make("Takes an attempt's response away", &[], None, empty())
+        }
+        ("GET", "/app/{app_id}/attempt/endpoint/{endpoint_id}/count") => make(
+            "How many attempts at an endpoint there are",
+            ATTEMPT_FILTERS,
+            None,
+            ok::<attempt::count::CountOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/msg") => make(
+            "Messages that were decided for an endpoint, newest first, with where each stands",
+            DELIVERIES,
+            None,
+            list::<endpoint::messages::EndpointMessageOut>(s),
+        ),
+        ("GET", "/app/{app_id}/failed") => make(
+            "What failed for good at any endpoint, newest message first",
+            MESSAGES,
+            None,
+            list::<failed::FailedDeliveryOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/failed") => make(
+            "What failed for good at one endpoint, newest message first",
+            MESSAGES,
+            None,
+            list::<failed::FailedDeliveryOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/stats") => make(
+            "Deliveries to an endpoint by where they stand, of messages in whole hours",
+            &["since", "until"],
+            None,
+            ok::<endpoint::stats::EndpointStatsOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status") => make(
+            "Whether a rate holds anything back",
+            &[],
+            None,
+            ok::<endpoint::rate_limit_status::EndpointThrottleRateStatusOut>(s),
+        ),
+        ("GET", "/app/{app_id}/stats/attempts") => make(
+            "Attempts by event type, in whole hours",
+            &["since", "until", "event_types"],
+            None,
+            ok::<stats::AppAttemptStatsOut>(s),
+        ),
         ("GET", "/app/{app_id}/attempt/msg/{msg_id}") => {
             let answers = list::<attempt::shape::MessageAttemptOut>(s);
             make(
@@ -286,6 +397,49 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 answers,
             )
         }
+
+        ("GET", "/app/{app_id}/poller/{sink_id}") => {
+            let query = &["limit", "iterator", "event_type", "channel", "after", "wait"];
+            make(
+                "What an endpoint that is polled has behind the iterator",
+                query,
+                None,
+                ok::<poller::shape::PollOut>(s),
+            )
+        }
+        ("GET", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}") => make(
+            "What a consumer has next",
+            &["limit", "iterator", "wait"],
+            None,
+            ok::<poller::shape::PollOut>(s),
+        ),
+        ("POST", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek") => make(
+            "Puts a consumer somewhere else",
+            &[],
+            Some(of::<ConsumerSeekIn>(s)),
+            ok::<poller::shape::SeekOut>(s),
+        ),
+        ("GET", "/auth/app/{app_id}/poller/{endpoint_id}/token") => make(
+            "A poller's own token",
+            &[],
+            None,
+            ok::<poller::shape::TokenOut>(s),
+        ),
+        ("POST", "/auth/app/{app_id}/poller/{endpoint_id}/token/rotate") => {
+            let answers = vec![(201, Some(of::<poller::shape::TokenOut>(s)))];
+            make(
+                "Puts a new token beside the old one",
+                &[],
+                Some(of::<PollerTokenRotateIn>(s)),
+                answers,
+            )
+        }
+        ("GET", "/app/{app_id}/stream") => make(
+            "Messages as they come: server-sent events, or a WebSocket",
+            &["event_types", "channels", "after"],
+            None,
+            vec![(101, None), (200, None)],
+        ),
 
         ("GET", "/event-type") => {
             let query = &["limit", "iterator", "order", "include_archived", "with_content"];

@@ -41,8 +41,11 @@ pub(super) struct ApplicationPatch {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointIn {
-    /// A public http or https address.
-    url: String,
+    /// `webhook` (messages are sent to it) or `polling` (they are fetched); the first if nobody says. Never changes.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// A public http or https address. One that is polled has none; `postern:poller` says the same as its type.
+    url: Option<String>,
     description: Option<String>,
     uid: Option<String>,
     /// Names and patterns (`*`, `invoice.*`); null: all. Also read as `filterTypes`.
@@ -121,6 +124,36 @@ pub(super) struct MessageIn {
 pub(super) struct MessageBatchIn {
     /// 1 to 100.
     messages: Vec<MessageIn>,
+}
+
+/// Messages whose bodies are to go.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkExpungeIn {
+    /// Up to 250, each by its id or the publisher's.
+    ids: Vec<String>,
+}
+
+/// What a list of messages is narrowed to.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct MessageSearchIn {
+    /// 1 to 250; 50 if nobody says.
+    limit: Option<u16>,
+    iterator: Option<String>,
+    channel: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    with_content: Option<bool>,
+    tag: Option<String>,
+    event_types: Option<Vec<String>>,
+}
+
+/// A message that might be published.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessagePrecheckIn {
+    event_type: String,
+    channels: Option<Vec<String>>,
 }
 
 /// A body that is no JSON object.
@@ -206,6 +239,24 @@ pub(super) struct SecretRotateIn {
 pub(super) struct TokenRotateIn {
     /// The old one ends then: 0 to 604800, a day if nobody says.
     overlap_seconds: Option<u32>,
+}
+
+/// Puts a consumer somewhere else.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerSeekIn {
+    /// It goes on with what is later: a time of RFC 3339.
+    after: String,
+}
+
+/// A new token of a poller.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PollerTokenRotateIn {
+    /// Seconds after which it ends, 1 to 31536000; none: when it is replaced.
+    expiry: Option<u32>,
+    /// Seconds after which the one before ends, 0 to 86400; 300 if nobody says.
+    old_token_expiry: Option<u32>,
 }
 
 /// Makes an event type.

@@ -98,9 +98,10 @@ fn operation_item(method: &str, path: &str, described: &Described, open: bool, e
 fn query_parameter(name: &str) -> Value {
     let schema = match name {
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 250, "default": 50 }),
+        "wait" => json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 }),
         "order" => json!({ "type": "string", "enum": ["ascending", "descending"] }),
-        "before" | "after" => json!({ "type": "string", "format": "date-time" }),
-        "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
+        "before" | "after" | "since" | "until" => json!({ "type": "string", "format": "date-time" }),
+        "channels" | "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),
         "with_content" | "get_if_exists" | "include_archived" | "expunge" => json!({ "type": "boolean" }),

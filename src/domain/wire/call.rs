@@ -15,9 +15,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::operational::{Tell, Told};
+use super::poll::{
+    ConsumerPoll, ConsumerSeek, Poll, Polled, PollerKey, PollerTokenGet, PollerTokenRotate, PollerTokenView,
+    Sought,
+};
 use super::publish::{AcceptBatch, BatchAccepted};
+use super::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, AttemptsCounted, Counted, DeliveryCounts,
+    EndpointMessageView, EndpointStats, EndpointsOfMessage, Expunged, FailedList, FailedView,
+    MessageEndpointView, MessageExpunge, MessagesOfEndpoint, Precheck, Prechecked, RateLimitStatus,
+    RateLimited, Usage, Used,
+};
 use super::report::LaneReport;
 use super::source::{SourceForIngest, SourceView};
 use crate::filter::Filter;
@@ -36,6 +47,8 @@ pub enum Caller {
     Ingest,
     /// The queues' consumer and the cron.
     System,
+    /// A request with the token of one poller, which may do nothing else.
+    Poller(PollerKey),
 }
 
 /// A call on its way.
@@ -140,6 +153,44 @@ calls! {
     AttemptsOfEndpoint -> Page<AttemptView>;
     /// Takes what another object of the organisation has to tell: the operational tenant's only.
     Tell -> Told;
+    /// What an endpoint that is polled has next; bodies beside it.
+    Poll -> Polled;
+    /// The same from where a consumer stands, which the object keeps.
+    ConsumerPoll -> Polled;
+    /// Puts a consumer somewhere else.
+    ConsumerSeek -> Sought;
+    /// The token of a poller, in clear.
+    PollerTokenGet -> PollerTokenView;
+    /// A new token beside the old one, which ends later.
+    PollerTokenRotate -> PollerTokenView;
+    /// The log of the tenant from a place on; bodies beside it.
+    Follow -> LogPage;
+    /// Asks to be told of what comes, over a socket.
+    Watch -> Watching;
+    /// One attempt; its response's body beside it.
+    AttemptGet -> AttemptView;
+    /// Takes an attempt's response away.
+    AttemptExpunge -> ();
+    /// How many attempts at one endpoint there are.
+    AttemptCount -> Counted;
+    /// Takes messages' bodies away; what of them is not settled is cancelled.
+    MessageExpunge -> Expunged;
+    /// Messages of one endpoint with where they stand, newest first; their bodies beside it if asked for.
+    MessagesOfEndpoint -> Page<EndpointMessageView>;
+    /// Endpoints that a message was decided for, with where it stands.
+    EndpointsOfMessage -> Page<MessageEndpointView>;
+    /// What failed for good, newest message first; bodies beside it if asked for.
+    FailedList -> Page<FailedView>;
+    /// Deliveries to one endpoint by where they stand.
+    EndpointStats -> DeliveryCounts;
+    /// Attempts of the tenant by type and how they ended.
+    AttemptStats -> AttemptsCounted;
+    /// What the tenant used.
+    Usage -> Used;
+    /// Whether an endpoint's rate holds anything back.
+    RateLimitStatus -> RateLimited;
+    /// Whether a message of this type would go anywhere.
+    Precheck -> Prechecked;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
 }

@@ -112,6 +112,20 @@ impl DisabledReason {
         }
     }
 }
+/// How messages reach an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// They are sent to its URL.
+    #[default]
+    Webhook,
+    /// Whoever wants them fetches them: nothing is ever handed out, and it has no deliveries.
+    Polling,
+}
+
+/// What stands as the URL of an endpoint that is polled: Svix's clients want one there. No rule for addresses lets it
+/// pass, so that a release which does not know the kind sends nothing to it.
+pub const POLLED_URL: &str = "postern:poller";
 
 /// What an endpoint's owner decides. Stored as JSON: a later release adds fields with defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +178,9 @@ pub struct EndpointConfig {
     /// Why Postern disabled it; none: it is on, or its owner did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<DisabledReason>,
+    /// Whether it is sent to or polled. Never changes.
+    #[serde(default)]
+    pub kind: EndpointKind,
 }
 
 /// An endpoint as the API shows it.

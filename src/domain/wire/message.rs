@@ -42,6 +42,9 @@ pub struct MessageView {
     /// The publisher's labels.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
+    /// Its body was taken away.
+    #[serde(default)]
+    pub expunged: bool,
 }
 
 /// Where a delivery stands.

@@ -5,10 +5,13 @@
 //! never inside it.
 
 pub mod call;
+pub mod follow;
 pub mod frame;
 pub mod lane;
 pub mod operational;
+pub mod poll;
 pub mod publish;
+pub mod reads;
 pub mod report;
 
 mod endpoint;
@@ -16,7 +19,8 @@ mod message;
 mod source;
 
 pub use endpoint::{
-    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, OnFailure, OrderedSpan, Ordering,
+    DisableAfter, DisabledReason, EndpointConfig, EndpointKind, EndpointView, HeaderNames, OnFailure,
+    OrderedSpan, Ordering, POLLED_URL,
 };
 pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};

@@ -2,5 +2,6 @@
 
 pub(crate) mod by_endpoint;
 pub(crate) mod by_msg;
+pub(crate) mod count;
 
 pub(crate) mod shape;

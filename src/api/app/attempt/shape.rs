@@ -36,7 +36,8 @@ pub(crate) struct MessageAttemptOut {
 }
 
 impl MessageAttemptOut {
-    fn new(attempt: &AttemptView, response: &[u8]) -> Self {
+    /// Of what the object says, with as much of the response as is shown.
+    pub(crate) fn new(attempt: &AttemptView, response: &[u8]) -> Self {
         let (status, status_text) = match attempt.status {
             AttemptStatus::Success => (0, "success"),
             AttemptStatus::Failure => (2, "fail"),

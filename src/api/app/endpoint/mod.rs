@@ -4,8 +4,11 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod messages;
 pub(crate) mod patch;
+pub(crate) mod rate_limit_status;
 pub(crate) mod secret;
+pub(crate) mod stats;
 pub(crate) mod update;
 
 pub(crate) mod shape;

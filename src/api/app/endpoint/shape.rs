@@ -6,7 +6,8 @@ use postern_domain::address::Policy;
 use postern_domain::filter::Filter;
 use postern_domain::id::Uid;
 use postern_domain::wire::{
-    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, Ordering,
+    DisableAfter, DisabledReason, EndpointConfig, EndpointKind, EndpointView, HeaderNames, Ordering,
+    POLLED_URL,
 };
 use serde::Serialize;
 
@@ -15,8 +16,16 @@ use crate::api::form::Form;
 
 /// Reads a whole endpoint; `None`: the form knows why.
 pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
-    let url = form.required("url", field::url);
-    let url = url.and_then(|url| judged(form, policy, &url));
+    let kind = kind(form);
+    let url = match kind {
+        // It has no URL: the word that stands for one says the same as the type.
+        Some(EndpointKind::Polling) => form
+            .optional("url", field::url)
+            .or_else(|| Some(POLLED_URL.to_owned())),
+        _ => form
+            .required("url", field::url)
+            .and_then(|url| judged(form, policy, &url)),
+    };
     let config = EndpointConfig {
         url: url.clone().unwrap_or_default(),
         description: form
@@ -38,8 +47,26 @@ pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfi
         ordered: None,
         disable_after: form.optional("disableAfter", field::disable_after),
         disabled_reason: None,
+        kind: kind.unwrap_or_default(),
     };
     url.map(|_| config)
+}
+
+/// Whether it is polled: by its type, or by the URL that Svix's clients can write.
+fn kind(form: &mut Form<'_>) -> Option<EndpointKind> {
+    let polled = form
+        .raw("url")
+        .is_some_and(|url| serde_json::from_str(url.get()).is_ok_and(|url: String| url == POLLED_URL));
+    let default = if polled {
+        EndpointKind::Polling
+    } else {
+        EndpointKind::Webhook
+    };
+    if form.has("type") {
+        form.optional("type", field::endpoint_kind)
+    } else {
+        Some(default)
+    }
 }
 
 /// The URL as the rule for addresses writes it; `None`: refused, with the rule's sentence.
@@ -78,6 +105,10 @@ pub(super) fn rate_name(form: &Form<'_>) -> &'static str {
 pub(crate) struct EndpointOut {
     id: String,
     uid: Option<String>,
+    /// `webhook` or `polling`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Of one that is polled `postern:poller`.
     url: String,
     /// Always 1: Svix's older clients want it.
     version: u8,
@@ -114,11 +145,15 @@ pub(crate) struct EndpointOut {
 
 impl EndpointOut {
     /// Of what the object says.
-    pub(super) fn new(endpoint: EndpointView) -> Self {
+    pub(crate) fn new(endpoint: EndpointView) -> Self {
         let config = endpoint.config;
         Self {
             id: endpoint.id.to_string(),
             uid: config.uid.map(Uid::into),
+            kind: match config.kind {
+                EndpointKind::Webhook => "webhook",
+                EndpointKind::Polling => "polling",
+            },
             url: config.url,
             version: 1,
             description: config.description,
