@@ -15,7 +15,7 @@ use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Reply;
 use postern_domain::wire::follow::{WATCH_HEADER, Watching};
-use postern_domain::wire::frame;
+use postern_domain::wire::{OBJECT_HEADER, frame};
 use postern_ledger::{Ledger, OutboxOut, QueueKind, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
@@ -127,7 +127,9 @@ impl DurableObject for Tenant {
         let frame = self.inner.call(&body);
         self.send_later();
         self.tell_later();
-        Response::from_bytes(frame)
+        let mut response = Response::from_bytes(frame)?;
+        response.headers_mut().set(OBJECT_HEADER, "1")?;
+        Ok(response)
     }
 
     async fn alarm(&self) -> Result<Response> {

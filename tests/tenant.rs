@@ -310,6 +310,7 @@ impl Tenant {
         self.call(EndpointCreate {
             config: endpoint_config(settings),
             secret: None,
+            signing: wire::signing::SigningChange::default(),
             idempotency: None,
         })
     }
@@ -670,6 +671,8 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
             None
         },
         schedule: None,
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 

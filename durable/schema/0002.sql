@@ -67,3 +67,10 @@ CREATE TABLE stat (
   attempts_failed INTEGER NOT NULL,
   PRIMARY KEY (endpoint, hour, type)
 ) STRICT, WITHOUT ROWID;
+
+-- Asymmetric signing keys, sealed, newest first: [{sealed, generation, public, notAfter?}]. Beside `keys`, which the
+-- release before reads as symmetric ones.
+ALTER TABLE endpoint ADD COLUMN asymmetric TEXT;
+
+-- A signature of an older kind beside the standard ones: {header, algorithm, …, sealed, generation, hint}.
+ALTER TABLE endpoint ADD COLUMN legacy TEXT;

@@ -8,3 +8,8 @@ CREATE TABLE ordered_{s} (
   sequence INTEGER NOT NULL,
   PRIMARY KEY (endpoint, line, sequence)
 ) STRICT, WITHOUT ROWID;
+-- Headers of an attempt, up to 2 KiB each: sent as [[name, value or null for a secret]], answered as [[name, value]].
+ALTER TABLE delivery_{s} ADD COLUMN sent_headers TEXT;
+ALTER TABLE delivery_{s} ADD COLUMN response_headers TEXT;
+ALTER TABLE attempt_{s} ADD COLUMN sent_headers TEXT;
+ALTER TABLE attempt_{s} ADD COLUMN response_headers TEXT;

@@ -6,11 +6,13 @@ use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
     MessageList, PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
 use postern_domain::wire::reads::{
     AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
     EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
 };
+use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -120,6 +122,18 @@ fn an_object_reads_what_it_sealed_and_refuses_to_seal_without_keys() {
     );
 }
 
+fn export_all(tenant: &mut Tenant) {
+    let mut from = Some(ExportFrom::START);
+    while let Some(place) = from {
+        let call = ExportPage {
+            from: place,
+            through: None,
+            secrets: true,
+        };
+        from = tenant.call(call).unwrap().next;
+    }
+}
+
 /// A life that runs every statement which stands on anybody's way.
 fn busy_life() -> Tenant {
     let settings = Settings {
@@ -203,7 +217,11 @@ fn busy_life() -> Tenant {
         tenant.call(back).unwrap();
         let message = list.data[0].id;
         tenant.message(message).unwrap();
-        tenant.attempts(message);
+        for attempt in tenant.attempts(message) {
+            let attempt = attempt.id.to_string();
+            let message = message.to_string();
+            tenant.call(AttemptHeaders { message, attempt }).unwrap();
+        }
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
@@ -219,6 +237,7 @@ fn busy_life() -> Tenant {
         })
         .unwrap();
     read_everything(&mut tenant, &endpoint, &page);
+    export_all(&mut tenant);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     poll(&mut tenant);

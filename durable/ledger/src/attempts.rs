@@ -35,7 +35,7 @@ struct Position {
 }
 
 /// An attempt with what a list needs to decide on it.
-struct Found {
+pub(crate) struct Found {
     sequence: u64,
     /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
     /// Each grows within its stream, so that the merge is the same in both directions.
@@ -64,12 +64,6 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn attempt_count(&mut self, call: &AttemptCount) -> Result<Counted, Problem> {
         let endpoint = self.endpoint_number(&call.endpoint)?;
         let filter = &call.filter;
-        if filter.message.tag.is_some() {
-            return Ok(Counted {
-                count: 0,
-                approximated: false,
-            });
-        }
         let mut stream = Merge::new(endpoint, Position::NEWEST, false);
         let (mut looked, mut count) = (0_u64, 0_u64);
         while let Some(found) = stream.peek(self)? {
@@ -250,7 +244,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn attempts_of_delivery(
+    pub(crate) fn attempts_of_delivery(
         &self,
         segment: u64,
         endpoint: u32,
@@ -293,7 +287,7 @@ impl<S: Sql> Ledger<S> {
         Ok(found)
     }
 
-    fn view(
+    pub(crate) fn view(
         &mut self,
         message: &MessageView,
         number: u32,
@@ -310,6 +304,13 @@ impl<S: Sql> Ledger<S> {
             let first = row.first.map(|(number, _)| number);
             row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
+        let delivery = row.as_ref().map(|row| match row.state {
+            State::Delivered => DeliveryStatus::Delivered,
+            State::Waiting if cancelled => DeliveryStatus::Cancelled,
+            State::Waiting => DeliveryStatus::Waiting,
+            State::Failed => DeliveryStatus::Failed,
+            State::Cancelled => DeliveryStatus::Cancelled,
+        });
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
             .filter(is_latest);
@@ -330,6 +331,8 @@ impl<S: Sql> Ledger<S> {
             timestamp: recorded.time,
             next_attempt: waits.and_then(|row| row.next_at),
             event_type: Some(message.event_type.clone()),
+            delivery,
+            header_names: endpoint.config.header_names,
         };
         Ok((view, recorded.response))
     }

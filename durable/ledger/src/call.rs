@@ -2,7 +2,7 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{Call, Caller, Envelope};
+use postern_domain::wire::call::{Call, Caller, Envelope, UnknownEnvelope, not_known};
 use postern_domain::wire::frame;
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ impl<S: Sql> Ledger<S> {
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
-            Err(error) => Err(Problem::internal(error)),
+            Err(error) => Err(unread(request, error)),
         };
         match done {
             Ok(frame) => Replied { frame, cause: None },
@@ -71,9 +71,15 @@ impl<S: Sql> Ledger<S> {
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),
             Call::EndpointList(call) => head(self.endpoint_list(&call)),
             Call::EndpointUpdate(call) => head(self.endpoint_update(&call, now, random)),
-            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now)),
+            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now, random)),
             Call::EndpointDelete(call) => head(self.endpoint_delete(&call, now)),
             Call::EndpointSecret(call) => head(self.endpoint_secret(&call)),
+            Call::EndpointSecretRotate(call) => head(self.endpoint_secret_rotate(&call, now, random)),
+            Call::PublicKeys(call) => head(self.public_keys(&call, now)),
+            Call::EndpointHeadersGet(call) => head(self.endpoint_headers_get(&call)),
+            Call::EndpointHeadersPut(call) => head(self.endpoint_headers_put(&call, now, random)),
+            Call::EndpointHeadersPatch(call) => head(self.endpoint_headers_patch(&call, now, random)),
+            Call::AttemptHeaders(call) => head(self.attempt_headers(&call)),
             Call::SourceCreate(call) => head(self.source_create(call, now, random)),
             Call::SourceGet(call) => head(self.source_get(&call)),
             Call::SourceList(call) => head(self.source_list(&call)),
@@ -108,6 +114,9 @@ impl<S: Sql> Ledger<S> {
             Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
             Call::Precheck(call) => head(self.precheck(&call)),
             Call::Inspect(_) => head(self.inspect()),
+            Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
+            Call::ExportPage(call) => with_bodies(self.export_page(&call)),
+            Call::Erase(_) => head(self.erase()),
         }
     }
 
@@ -132,10 +141,23 @@ impl<S: Sql> Ledger<S> {
             }
             Caller::System => matches!(
                 envelope.call,
-                Call::Report(_) | Call::Bodies(_) | Call::Accept(_) | Call::Configure(_) | Call::Inspect(_)
+                Call::Report(_)
+                    | Call::Bodies(_)
+                    | Call::Accept(_)
+                    | Call::Configure(_)
+                    | Call::PublicKeys(_)
+                    | Call::Inspect(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }
+    }
+}
+
+/// Why an envelope could not be read: a later release asks for what this one does not know, or it is none.
+fn unread(request: &[u8], error: frame::InvalidFrame) -> Problem {
+    match frame::decode::<UnknownEnvelope>(request) {
+        Ok(_) => not_known(),
+        Err(_) => Problem::internal(error),
     }
 }
 

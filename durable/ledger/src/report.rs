@@ -11,7 +11,7 @@ use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
 use postern_domain::wire::{DisabledReason, Trigger};
 
-use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
+use crate::delivery::{self, DeliveryRow, Recorded, State, WRITTEN_COLUMNS, WRITTEN_SET, numbers_text};
 use crate::endpoint::Endpoint;
 use crate::gate::{self, Hold, Observed, Reason, Verdict};
 use crate::handout::is_quick;
@@ -500,8 +500,8 @@ impl<S: Sql> Entry<'_, S> {
             (false, false, None) => State::Failed,
         };
         let statement = format!(
-            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.placed.segment
         );
         let sequence = self.placed.result.message.0.sequence;
@@ -512,7 +512,7 @@ impl<S: Sql> Entry<'_, S> {
             self.now.into(),
             next_at.into(),
         ];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         self.tell(None, 1, state)?;
         if !self.keeps_order() {
@@ -544,11 +544,11 @@ impl<S: Sql> Entry<'_, S> {
         ];
         if row.first.is_none() && counts {
             let statement = format!(
-                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, number = ?, time = ?, \
-                 ok = ?, status = ?, duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, {WRITTEN_SET} \
+                 WHERE endpoint = ? AND sequence = ?",
                 self.placed.segment
             );
-            values.extend(self.recorded().values());
+            values.extend(self.written());
             values.extend([self.placed.endpoint.into(), sequence.into()]);
             self.sql.run(&statement, &values)?;
             return Ok(());
@@ -576,12 +576,12 @@ impl<S: Sql> Entry<'_, S> {
             (Trigger::Scheduled, false) => LATE,
         };
         let statement = format!(
-            "INSERT INTO attempt_{} (endpoint, sequence, kind, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt_{} (endpoint, sequence, kind, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.placed.segment
         );
         let mut values = vec![self.placed.endpoint.into(), sequence.into(), Value::Int(kind)];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         Ok(())
     }
@@ -592,12 +592,12 @@ impl<S: Sql> Entry<'_, S> {
             return Ok(Recording::KnownAlready);
         }
         let statement = format!(
-            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, number = ?, time = ?, ok = ?, status = ?, \
-             duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, {WRITTEN_SET} \
+             WHERE endpoint = ? AND sequence = ?",
             self.placed.segment
         );
         let mut values = vec![self.now.into()];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         values.extend([
             self.placed.endpoint.into(),
             self.placed.result.message.0.sequence.into(),
@@ -613,11 +613,10 @@ impl<S: Sql> Entry<'_, S> {
         }
         let sequence = self.placed.result.message.0.sequence;
         let statement = format!(
-            "UPDATE attempt_{} SET number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
-             response = ? WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
+            "UPDATE attempt_{} SET {WRITTEN_SET} WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
             self.placed.segment
         );
-        let mut values = self.recorded().values().to_vec();
+        let mut values = self.written();
         values.extend([
             self.placed.endpoint.into(),
             self.placed.result.number.into(),
@@ -710,6 +709,12 @@ impl<S: Sql> Entry<'_, S> {
 
     fn succeeded(&self) -> bool {
         self.placed.result.cause.is_none()
+    }
+
+    /// Values of [`WRITTEN_COLUMNS`].
+    fn written(&self) -> Vec<Value> {
+        let headers = crate::sent::header_values(self.placed.result);
+        self.recorded().values().into_iter().chain(headers).collect()
     }
 
     fn recorded(&self) -> Recorded {

@@ -6,20 +6,23 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut,
-    EnvironmentIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn,
-    MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn, SecretRotateIn,
-    SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    BroadcastIn, BulkExpungeIn, ConsumerSeekIn, CreateTokenIn, EndpointHeadersIn, EndpointHeadersOut,
+    EndpointHeadersPatchIn, EndpointIn, EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn,
+    EnvironmentIn, EraseIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn,
+    KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn,
+    PollerTokenRotateIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, failed, msg, poller, shape, source, stats};
 use crate::api::auth;
 use crate::api::broadcast::BroadcastOut;
 use crate::api::environment::export::EnvironmentOut;
+use crate::api::erasure::shape::ErasureOut;
 use crate::api::event_type::export_openapi::ExportEventTypeOut;
 use crate::api::event_type::import_openapi::EventTypeImportOpenApiOut;
 use crate::api::event_type::retry_schedule::RetryScheduleInOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
+use crate::api::import::shape::ImportOut;
 
 /// What the document says of one operation beside its path.
 pub(super) struct Described {
@@ -183,6 +186,28 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             None,
             ok::<EndpointSecretOut>(s),
         ),
+        ("POST", "/app/{app_id}/erase") => make(
+            "Erases an application and tells what there was",
+            &[],
+            Some(of::<EraseIn>(s)),
+            ok::<ErasureOut>(s),
+        ),
+        ("GET", "/app/{app_id}/export") => make(
+            "Everything that an application has, as lines of JSON",
+            &["after", "secrets"],
+            None,
+            vec![(200, None)],
+        ),
+        ("POST", "/app/{app_id}/import" | "/import") => make(
+            "Imports endpoints with the secrets that they have; without dryRun: false it only plans",
+            &[],
+            Some(of::<ImportIn>(s)),
+            ok::<ImportOut>(s),
+        ),
+        ("GET", "/erasure") => {
+            let query = &["limit", "iterator", "order", "application"];
+            make("Lists what was erased", query, None, list::<ErasureOut>(s))
+        }
 
         ("GET", "/app/{app_id}/endpoint") => make(
             "Lists endpoints",
@@ -217,6 +242,43 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<EndpointSecretOut>(s),
+        ),
+
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate") => make(
+            "Puts a new signing key before the current one, which signs on for a while",
+            &[],
+            Some(of::<EndpointSecretRotateIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "The endpoint's own headers; of credentials the names only",
+            &[],
+            None,
+            ok::<EndpointHeadersOut>(s),
+        ),
+        ("PUT", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Replaces the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersIn>(s)),
+            empty(),
+        ),
+        ("PATCH", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Changes the given ones of the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersPatchIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/jwks.json") => make(
+            "The public keys of the application's v1a signatures, for anybody (RFC 7517, RFC 8037)",
+            &[],
+            None,
+            ok::<KeySetOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers") => make(
+            "Headers of an attempt, sent and answered",
+            &[],
+            None,
+            ok::<attempt::headers::MessageAttemptHeadersOut>(s),
         ),
 
         ("GET", "/app/{app_id}/msg") => make(

@@ -16,9 +16,6 @@ const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
 pub(super) static UNBUILT: &[Operation] = &[
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
     unbuilt(
         "POST",
         "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt",
@@ -32,15 +29,7 @@ pub(super) static UNBUILT: &[Operation] = &[
         "POST",
         "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
     ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
-    ),
     unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
-    ),
     unbuilt(
         "POST",
         "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",

@@ -3,11 +3,15 @@
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod get;
+pub(crate) mod headers_get;
+pub(crate) mod headers_patch;
+pub(crate) mod headers_update;
 pub(crate) mod list;
 pub(crate) mod messages;
 pub(crate) mod patch;
 pub(crate) mod rate_limit_status;
 pub(crate) mod secret;
+pub(crate) mod secret_rotate;
 pub(crate) mod stats;
 pub(crate) mod update;
 
