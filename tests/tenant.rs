@@ -652,7 +652,7 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         Answer::Broken => (Some(500), Some(Cause::ServerError)),
         Answer::RetryAfter(_) => (Some(503), Some(Cause::ServerError)),
         Answer::Silence => (None, Some(Cause::Timeout)),
-        Answer::Status(status) => (Some(status), Cause::of_status(status, false)),
+        Answer::Status(status) => (Some(status), Cause::of_status(status)),
     };
     SendResult {
         message: out.handout.message,
