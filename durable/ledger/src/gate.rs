@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_domain::outcome::Cause;
+use postern_domain::outcome::{Cause, WhoActs};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::report::SendResult;
@@ -204,7 +204,8 @@ impl Health {
     }
 
     fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
-        if result.status == Some(410) {
+        // The release before has one cause for all of 4xx. What a firewall says is not the endpoint's word.
+        if result.status == Some(410) && matches!(result.cause, Some(Cause::Gone | Cause::ClientError)) {
             return Verdict::Disable(DisabledReason::Gone);
         }
         let DisableAfter { failed, days } = config.disable_after.unwrap_or_default();
@@ -322,6 +323,12 @@ impl Observed {
         result: &SendResult,
         for_good: bool,
     ) -> Verdict {
+        if result
+            .cause
+            .is_some_and(|cause| cause.who_acts() == WhoActs::Operator)
+        {
+            return Verdict::Nothing; // our own fault says nothing about an endpoint
+        }
         let failed = result.cause.is_some();
         let known = memory.samples.get(&endpoint).copied().unwrap_or_default();
         let samples = self.samples.entry(endpoint).or_insert(known);
