@@ -18,7 +18,7 @@ use postern_domain::wire::call::{
 };
 use postern_domain::wire::lane::{Handout, Lane};
 use postern_domain::wire::report::{LaneReport, SendResult};
-use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, Trigger, frame};
+use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, frame};
 use postern_ledger::{Ledger, QueueKind, Random, Settings};
 use serde_json::{Value, json};
 
@@ -276,6 +276,7 @@ impl Tenant {
             hop: 0,
             idempotency: None,
             payload_hours: None,
+            only_endpoint: None,
         }
     }
 
@@ -658,7 +659,7 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         message: out.handout.message,
         number: out.handout.number,
         until: out.handout.until,
-        trigger: Trigger::Scheduled,
+        trigger: out.handout.trigger,
         started_at: now,
         duration_ms: 20,
         waited_ms: 0,

@@ -13,3 +13,12 @@ ALTER TABLE delivery_{s} ADD COLUMN sent_headers TEXT;
 ALTER TABLE delivery_{s} ADD COLUMN response_headers TEXT;
 ALTER TABLE attempt_{s} ADD COLUMN sent_headers TEXT;
 ALTER TABLE attempt_{s} ADD COLUMN response_headers TEXT;
+
+-- Manual tries where no delivery row says so: of an endpoint that the message was not owed to, and those that ended before
+-- the first try of the plan did. endpoint 0: the message is for the endpoints that are named alone, and nobody missed it.
+CREATE TABLE extra_{s} (
+  sequence INTEGER NOT NULL,
+  endpoint INTEGER NOT NULL,
+  numbers TEXT,                        -- of attempts in attempt_{s} that no delivery row names
+  PRIMARY KEY (sequence, endpoint)
+) STRICT, WITHOUT ROWID;

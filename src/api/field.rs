@@ -73,6 +73,14 @@ pub(crate) fn uid(value: &Value) -> Read<Uid> {
     Uid::try_from(text(value)?).map_err(|error| wrong(error.to_string()))
 }
 
+/// A place in a list.
+pub(crate) fn index(value: &Value) -> Read<usize> {
+    value
+        .as_u64()
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(|| of_type("a whole number from 0 on"))
+}
+
 /// A number of seconds.
 pub(crate) fn seconds(value: &Value) -> Read<u32> {
     value

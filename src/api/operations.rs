@@ -8,8 +8,8 @@ use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
 use super::{
-    app, auth, broadcast, environment, erasure, event_type, health, import, operational, portal, testing,
-    version,
+    app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
+    portal, testing, version,
 };
 use app::{attempt, endpoint, msg, poller, source, stream};
 
@@ -86,6 +86,8 @@ operations! {
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle) needs ViewBase;
 
+    POST "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend" tenant(msg::resend::handle) needs CreateAttempts;
+
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle) needs ViewBase;
 
@@ -126,6 +128,16 @@ operations! {
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_get::handle) needs ManageEndpoint;
     PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_update::handle) needs ManageEndpoint;
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_patch::handle) needs ManageEndpoint;
+
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover" tenant(endpoint::recover::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing" tenant(endpoint::replay_missing::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay" tenant(endpoint::bulk_replay::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive" tenant(endpoint::failed_redrive::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs" tenant(endpoint::cancel_msgs::handle) needs ManageEndpoint;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/missed" tenant(endpoint::missed::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example" tenant(endpoint::send_example::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt" tenant(endpoint::test_attempt::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/replay" tenant(app::replay::handle) needs CreateAttempts;
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
@@ -182,6 +194,10 @@ operations! {
     POST "/api/v1/auth/app/{app_id}/expire-all" organisation(auth::expire_all::handle);
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
     GET "/portal" open(portal::handle);
+
+    GET "/api/v1/background-task" organisation(background_task::list::handle);
+    GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);
+    POST "/api/v1/background-task/{task_id}/cancel" organisation(background_task::cancel::handle);
 
     GET "/api/v1/health" open(health::alive);
     GET "/api/v1/health/ping" open(health::alive);

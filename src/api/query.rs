@@ -217,7 +217,7 @@ impl Query {
         pair.map(|(_, value)| value.clone())
     }
 
-    /// A parameter of a form of its own.
+    /// A parameter of a form of its own; `msg` says what would be right.
     pub(crate) fn read<T>(&mut self, name: &str, msg: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = read(&text);

@@ -3,6 +3,7 @@
 //! No message needs anything here on its way.
 
 pub(crate) mod application;
+pub(crate) mod background_task;
 pub(crate) mod broadcast;
 pub(crate) mod erasure;
 pub(crate) mod event_type;

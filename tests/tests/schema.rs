@@ -1,7 +1,9 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
     MessageList, PageOf, SourceList, TenantSettings,
@@ -11,6 +13,9 @@ use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRo
 use postern_domain::wire::reads::{
     AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
     EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
+};
+use postern_domain::wire::replay::{
+    CancelMessages, Missed, Resend, TaskCancel, TaskCount, TaskGet, TaskKind, TaskPlan, TaskStart,
 };
 use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
@@ -185,6 +190,7 @@ fn busy_life() -> Tenant {
         }
         tenant.pass(45_000);
     }
+    by_hand(&mut tenant, endpoint, slow);
     tenant.delete(gone);
     tenant.patch(
         slow,
@@ -387,6 +393,67 @@ fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<Str
     assert!(tenant.count("stat") > 0);
 }
 
+/// Tries by hand, and jobs of every kind.
+fn by_hand(tenant: &mut Tenant, endpoint: u32, slow: u32) {
+    let names = [endpoint, slow].map(|number| tenant.endpoint_id(number));
+    let message = tenant.publish();
+    for name in &names {
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: name.clone(),
+            idempotency: Some(idempotency(name, "b")),
+        };
+        tenant.call(call).unwrap();
+    }
+    let plan = TaskPlan {
+        kind: TaskKind::Recover,
+        endpoints: names.to_vec(),
+        since: Some(START),
+        until: None,
+        states: vec![DeliveryStatus::Failed],
+        missing: false,
+        event_types: None,
+        channel: None,
+        status_code_class: None,
+        messages: None,
+        rate: 10,
+    };
+    let plans = [
+        plan.clone(),
+        TaskPlan {
+            states: vec![DeliveryStatus::Delivered, DeliveryStatus::Cancelled],
+            missing: true,
+            status_code_class: Some(200),
+            ..plan.clone()
+        },
+        TaskPlan {
+            messages: Some(vec![message.to_string()]),
+            ..plan
+        },
+    ];
+    for (at, plan) in (0..).zip(plans) {
+        tenant.call(TaskCount { plan: plan.clone() }).unwrap();
+        let id = TaskId([at; 20]);
+        tenant.call(TaskStart { id, plan }).unwrap();
+    }
+    for _ in 0..5 {
+        for (at, out) in tenant.pass_until_out(5000).iter().enumerate() {
+            tenant.report(out, if at % 2 == 0 { Answer::Broken } else { Answer::Ok });
+        }
+    }
+    let id = TaskId([0; 20]);
+    tenant.call(TaskGet { ids: vec![id] }).unwrap();
+    tenant.call(TaskCancel { id }).unwrap();
+    let [endpoint, _] = names;
+    let before = tenant.now;
+    let call = CancelMessages {
+        endpoint: endpoint.clone(),
+        before,
+    };
+    tenant.call(call).unwrap();
+    tenant.call(Missed { endpoint }).unwrap();
+}
+
 #[test]
 fn no_statement_reads_a_growing_table_from_end_to_end() {
     let tenant = busy_life();
@@ -417,6 +484,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
                 "delivery",
                 "attempt",
                 "ordered",
+                "extra_",
                 "key_",
                 "due",
                 "payload_end",
@@ -472,10 +540,11 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "segment",
         "source",
         "stat",
+        "task",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));
-        let numbered = ["message", "delivery", "attempt", "ordered", "key"].contains(&kind)
+        let numbered = ["message", "delivery", "attempt", "ordered", "extra", "key"].contains(&kind)
             && number.parse::<u64>().is_ok();
         assert!(numbered || fixed.contains(&name.as_str()), "{name}");
     }

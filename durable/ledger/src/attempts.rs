@@ -12,11 +12,11 @@ use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, MessageVi
 
 use crate::Ledger;
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_from};
+use crate::manual::extra_numbers;
 use crate::memory::Memory;
 use crate::messages::matches;
 use crate::page::{Base36, MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
 
 /// Rows read at a time.
 const BATCH: usize = 64;
@@ -147,7 +147,11 @@ impl<S: Sql> Ledger<S> {
             .text(0)?;
 
         let mut all = Vec::new();
-        for endpoint in owed_to(&owed).filter(|endpoint| only.is_none_or(|only| only == *endpoint)) {
+        let endpoints = self.endpoints_of(segment, id.0.sequence, &owed)?;
+        for endpoint in endpoints
+            .into_iter()
+            .filter(|endpoint| only.is_none_or(|only| only == *endpoint))
+        {
             for found in self.attempts_of_delivery(segment, endpoint, id.0.sequence)? {
                 let (view, response) = self.view(&message, endpoint, segment, found)?;
                 if wanted(&call.filter, &message, &view) {
@@ -253,20 +257,22 @@ impl<S: Sql> Ledger<S> {
         let statement = format!(
             "SELECT {ATTEMPT_COLUMNS}, numbers FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?"
         );
-        let Some(row) = self.sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
-            return Ok(Vec::new());
-        };
+        let row = self.sql.row(&statement, &[endpoint.into(), sequence.into()])?;
+        let mut numbers = extra_numbers(&self.sql, segment, sequence, endpoint)?;
         let mut found = Vec::new();
-        if row.maybe(0, Row::number)?.is_some() {
-            let recorded = Recorded::read(&row, 0)?;
-            found.push(Found {
-                sequence,
-                place: recorded.number,
-                trigger: Trigger::Scheduled,
-                recorded,
-            });
+        if let Some(row) = row {
+            if row.maybe(0, Row::number)?.is_some() {
+                let recorded = Recorded::read(&row, 0)?;
+                found.push(Found {
+                    sequence,
+                    place: recorded.number,
+                    trigger: Trigger::Scheduled,
+                    recorded,
+                });
+            }
+            numbers.extend(numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()));
         }
-        for number in numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()) {
+        for number in numbers {
             let statement = format!(
                 "SELECT {ATTEMPT_COLUMNS}, kind FROM attempt_{segment} \
                  WHERE endpoint = ? AND number = ? AND sequence = ?"
@@ -285,6 +291,22 @@ impl<S: Sql> Ledger<S> {
             }
         }
         Ok(found)
+    }
+
+    /// The first attempt of a delivery that there is, with its response.
+    pub(crate) fn first_attempt(
+        &mut self,
+        message: &MessageView,
+        endpoint: u32,
+    ) -> Result<Option<(AttemptView, Vec<u8>)>, Problem> {
+        let sequence = message.id.0.sequence;
+        let segment = self.memory()?.segment_of(sequence).map(|s| s.number);
+        let segment = segment.ok_or_else(Problem::not_found)?;
+        let found = self.attempts_of_delivery(segment, endpoint, sequence)?;
+        let first = found.into_iter().min_by_key(|found| found.recorded.number);
+        first
+            .map(|found| self.view(message, endpoint, segment, found))
+            .transpose()
     }
 
     pub(crate) fn view(

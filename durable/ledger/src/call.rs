@@ -16,19 +16,36 @@ pub struct Replied {
     pub frame: Vec<u8>,
     /// The inside of a 5xx. The frame does not carry it.
     pub cause: Option<String>,
+    /// For the shell.
+    pub later: Later,
+}
+
+/// What an answer means for callers that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Later {
+    /// What was asked for is not there yet: ask again when something was recorded.
+    pub waits: bool,
+    /// Something was recorded: whoever waits asks again.
+    pub recorded: bool,
 }
 
 impl<S: Sql> Ledger<S> {
     /// Does what was asked. Never fails: a problem is an answer.
     pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
         self.clock = now;
+        self.later = Later::default();
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
             Err(error) => Err(unread(request, error)),
         };
+        let later = self.later;
         match done {
-            Ok(frame) => Replied { frame, cause: None },
+            Ok(frame) => Replied {
+                frame,
+                cause: None,
+                later,
+            },
             Err(mut problem) => {
                 let cause = problem.cause.take();
                 if cause.is_some() {
@@ -36,7 +53,7 @@ impl<S: Sql> Ledger<S> {
                     self.forget();
                 }
                 let frame = frame::encode(&Err::<(), Problem>(problem), &[] as &[&[u8]]).unwrap_or_default();
-                Replied { frame, cause }
+                Replied { frame, cause, later }
             }
         }
     }
@@ -65,7 +82,10 @@ impl<S: Sql> Ledger<S> {
                 head(accepted)
             }
             Call::AcceptBatch(call) => head(self.accept_batch(&call, bodies, now, random)),
-            Call::Report(call) => with_bodies(self.report(&call, &bodies, now, random)),
+            Call::Report(call) => {
+                self.later.recorded = true;
+                with_bodies(self.report(&call, &bodies, now, random))
+            }
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),
@@ -113,6 +133,17 @@ impl<S: Sql> Ledger<S> {
             Call::Usage(call) => head(self.usage(&call)),
             Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
             Call::Precheck(call) => head(self.precheck(&call)),
+            Call::Resend(call) => head(self.resend(&call, now)),
+            Call::TestAttempt(call) => {
+                head(self.test_attempt(&call, bodies.pop().unwrap_or_default(), now, random))
+            }
+            Call::AttemptAwait(call) => with_bodies(self.attempt_await(call)),
+            Call::CancelMessages(call) => head(self.cancel_messages(&call, now)),
+            Call::Missed(call) => head(self.missed(&call, now)),
+            Call::TaskCount(call) => head(self.task_count(&call)),
+            Call::TaskStart(call) => head(self.task_start(&call, now)),
+            Call::TaskGet(call) => head(self.task_get(&call)),
+            Call::TaskCancel(call) => head(self.task_cancel(call, now)),
             Call::Inspect(_) => head(self.inspect()),
             Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
             Call::ExportPage(call) => with_bodies(self.export_page(&call)),

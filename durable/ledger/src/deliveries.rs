@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::messages::matches;
 use crate::page::{self, MOST_BYTES, MOST_ROWS, Place, Turn, check_of};
 use crate::sql::Sql;
-use crate::sweep::{owed_to, owes};
+use crate::sweep::owes;
 
 /// Delivery rows read at a time.
 const ROWS: u64 = 64;
@@ -148,8 +148,10 @@ impl<S: Sql> Ledger<S> {
             .row(&statement, &[sequence.into()])?
             .ok_or_else(Problem::not_found)?
             .text(0)?;
+        let endpoints = self.endpoints_of(segment, sequence, &owed)?;
         let memory = self.memory()?;
-        let numbers: Vec<u64> = owed_to(&owed)
+        let numbers: Vec<u64> = endpoints
+            .into_iter()
             .filter(|number| memory.endpoints.contains_key(number) && !memory.is_polled(*number))
             .map(u64::from)
             .collect();

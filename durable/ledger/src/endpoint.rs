@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::event_type;
 use postern_domain::id::{EndpointId, Uid};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal;
@@ -74,6 +75,12 @@ impl Endpoint {
     /// Whether new messages are matched with it.
     pub(crate) const fn takes_messages(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
+    }
+
+    /// Whether its filters let a message through.
+    pub(crate) fn matches(&self, event_type: &str, channels: Option<&[String]>) -> bool {
+        event_type::wants(self.config.event_types.as_deref(), event_type)
+            && event_type::hears(self.config.channels.as_deref(), channels)
     }
 }
 
@@ -377,6 +384,9 @@ impl<S: Sql> Ledger<S> {
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
         let before = self.endpoint_at(number)?.signing;
         let signing = self.changed_signing(number, before, signing, now, random)?;
+        if config.disabled != was_off {
+            self.note_turned(number, config.disabled, now)?;
+        }
         self.write_endpoint(number, |endpoint| {
             endpoint.signing = signing;
             endpoint.updated_at = now;
@@ -440,7 +450,7 @@ impl<S: Sql> Ledger<S> {
         let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         let mut endpoint = before.clone();
         change(&mut endpoint);
-        let cancels = endpoint.cancelled_through > before.cancelled_through;
+        let raised = endpoint.cancelled_through > before.cancelled_through;
         let events = operational::of_change(before, &endpoint);
         let now = self.clock;
         let memory = self.memory()?;
@@ -449,9 +459,14 @@ impl<S: Sql> Ledger<S> {
         let waits = memory.rouse(number, now);
         let wake = (waits || held).then(|| now.plus(1));
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        let all = endpoint.cancelled_through >= memory.last_sequence;
+        let oldest = memory.segments.first().map_or(1, |segment| segment.first);
+        let before_all = oldest.saturating_sub(1);
         let armed = self.sql.atomic(|sql| {
-            if cancels {
+            if raised && all {
                 crate::stat::cancel(sql, number)?;
+            } else if raised {
+                crate::stat::recount(sql, before_all)?;
             }
             endpoint.write(sql)?;
             beside(sql)?;
@@ -470,6 +485,9 @@ impl<S: Sql> Ledger<S> {
         memory.health.remove(&number);
         memory.samples.remove(&number);
         memory.endpoints.insert(number, endpoint);
+        if raised && !all {
+            memory.counted = before_all;
+        }
         Ok(())
     }
 

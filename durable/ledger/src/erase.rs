@@ -32,12 +32,12 @@ impl<S: Sql> Ledger<S> {
                 "SELECT count(*), count(number) FROM \
                  (SELECT number FROM delivery_{segment} WHERE endpoint >= 0 LIMIT ?)"
             );
-            let [rows, first] = self.counted(&rows, left)?;
+            let [rows, first] = self.rows_within(&rows, left)?;
             left = left.saturating_sub(rows);
             let later = format!(
                 "SELECT count(*), 0 FROM (SELECT 1 FROM attempt_{segment} WHERE endpoint >= 0 LIMIT ?)"
             );
-            let [later, _] = self.counted(&later, left)?;
+            let [later, _] = self.rows_within(&later, left)?;
             left = left.saturating_sub(later);
             deliveries += rows;
             attempts += first + later;
@@ -53,7 +53,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn counted(&self, statement: &str, most: u64) -> Result<[u64; 2], Problem> {
+    fn rows_within(&self, statement: &str, most: u64) -> Result<[u64; 2], Problem> {
         let row = self.sql.row(statement, &[Value::from(most)])?;
         let row = row.ok_or_else(|| Problem::internal("a count without a row"))?;
         Ok([row.number(0)?, row.number(1)?])

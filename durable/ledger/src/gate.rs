@@ -327,7 +327,7 @@ impl Observed {
             .cause
             .is_some_and(|cause| cause.who_acts() == WhoActs::Operator)
         {
-            return Verdict::Nothing; // our own fault says nothing about an endpoint
+            return Verdict::Nothing; // no endpoint's fault
         }
         let failed = result.cause.is_some();
         let known = memory.samples.get(&endpoint).copied().unwrap_or_default();

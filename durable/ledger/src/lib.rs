@@ -47,9 +47,11 @@ mod import;
 mod inspect;
 mod key;
 mod line;
+mod manual;
 mod matching;
 mod memory;
 mod messages;
+mod missed;
 #[cfg(feature = "native")]
 pub mod native;
 mod operational;
@@ -64,6 +66,7 @@ mod recall;
 mod report;
 mod schema;
 mod segment;
+mod select;
 mod sent;
 mod setup;
 mod signing;
@@ -72,11 +75,12 @@ mod source;
 pub mod sql;
 mod stat;
 mod sweep;
+mod task;
 mod tell;
 mod throttle;
 mod watch;
 
-pub use call::Replied;
+pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
 pub use outbox::OutboxOut;
@@ -205,6 +209,8 @@ pub struct Ledger<S> {
     /// What those who watch have not been told yet.
     desk: watch::Desk,
     log: Vec<Notice>,
+    /// What the shell has to know of the call that was just answered.
+    later: call::Later,
 }
 
 /// What is known about the alarm.
@@ -241,6 +247,7 @@ impl<S: Sql> Ledger<S> {
             failures: BTreeMap::new(),
             desk: watch::Desk::default(),
             log: Vec::new(),
+            later: call::Later::default(),
         }
     }
 

@@ -16,10 +16,12 @@ pub(crate) mod export;
 pub(crate) mod failed;
 pub(crate) mod get;
 pub(crate) mod import;
+pub(crate) mod job;
 pub(crate) mod jwks;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod replay;
 pub(crate) mod stats;
 pub(crate) mod update;
 

@@ -466,6 +466,105 @@ pub(super) struct EnvironmentIn {
     connectors: Option<Vec<Value>>,
 }
 
+/// Once more what failed for good.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecoverIn {
+    /// At most 14 days ago.
+    since: String,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// What an endpoint never got.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplayMissingIn {
+    since: String,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// What filters choose of what one endpoint was owed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkReplayIn {
+    since: String,
+    until: Option<String>,
+    event_types: Option<Vec<String>>,
+    channel: Option<String>,
+    /// 0 success, 1 pending, 2 fail (cancelled, too), 3 sending; none: whatever is settled.
+    status: Option<u8>,
+    /// Of the latest attempt: 0 (no answer), 100 … 500.
+    status_code_class: Option<u16>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// A bulk replay over several endpoints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplayIn {
+    /// Up to 250 ids or uids; none: all that are on.
+    endpoints: Option<Vec<String>>,
+    since: String,
+    until: Option<String>,
+    event_types: Option<Vec<String>>,
+    channel: Option<String>,
+    /// `failed`, `cancelled`, `delivered` or `any`; may be left out with `missing`.
+    status: Option<String>,
+    /// Of the latest attempt: 0 (no answer), 100 … 500.
+    status_code_class: Option<u16>,
+    /// Also what matches an endpoint now and it never got.
+    missing: Option<bool>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// Of what failed for good one, a selection, or all.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RedriveIn {
+    /// Up to 250 messages (ids or event ids); none: all.
+    ids: Option<Vec<String>>,
+    since: Option<String>,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// Cancels what is owed of old messages.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CancelMsgsIn {
+    created_before: String,
+}
+
+/// An example of an event type.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventExampleIn {
+    event_type: String,
+    /// Which of the schema's examples; the first if nobody says.
+    example_index: Option<u32>,
+}
+
+/// Nothing.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EmptyResponse {}
+
 /// The key that receivers check signatures with.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -106,11 +106,14 @@ fn query_parameter(path: &str, name: &str) -> Value {
         "channels" | "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),
-        "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" => {
+        "task_status" => json!({ "type": "string", "enum": ["running", "finished", "failed"] }),
+        "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" | "dry_run" => {
             json!({ "type": "boolean" })
         }
         _ => json!({ "type": "string" }),
     };
+    // Two lists have a `status`, and mean other things by it.
+    let name = name.strip_prefix("task_").unwrap_or(name);
     json!({ "in": "query", "name": name, "schema": schema })
 }
 

@@ -30,6 +30,10 @@ use super::reads::{
     MessageEndpointView, MessageExpunge, MessagesOfEndpoint, Precheck, Prechecked, RateLimitStatus,
     RateLimited, Usage, Used,
 };
+use super::replay::{
+    AttemptAwait, CancelMessages, Counted as TaskCounted, Missed, MissedView, Resend, TaskCancel, TaskCount,
+    TaskGet, TaskStart, TaskView, TestAttempt, Tested,
+};
 use super::report::LaneReport;
 use super::signing::{
     AttemptHeaders, AttemptHeadersView, EndpointHeadersGet, EndpointHeadersPatch, EndpointHeadersPut,
@@ -238,6 +242,24 @@ calls! {
     RateLimitStatus -> RateLimited;
     /// Whether a message of this type would go anywhere.
     Precheck -> Prechecked;
+    /// One manual try.
+    Resend -> ();
+    /// Takes a message for one manual try and nothing else.
+    TestAttempt -> Tested;
+    /// The first attempt of a delivery, as soon as there is one; the object answers late, or `None` at its deadline.
+    AttemptAwait -> Option<AttemptView>;
+    /// Cancels what an endpoint is owed of old messages.
+    CancelMessages -> ();
+    /// What an endpoint did not get because it was off.
+    Missed -> MissedView;
+    /// What a job would do.
+    TaskCount -> TaskCounted;
+    /// Starts a job.
+    TaskStart -> TaskView;
+    /// Jobs, by id.
+    TaskGet -> Vec<TaskView>;
+    /// Stops a job. What it has made due goes out.
+    TaskCancel -> TaskView;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
     /// Takes endpoints with the secrets that they have.
@@ -356,6 +378,9 @@ pub struct Accept {
     /// How long its payload may be kept; none: as long as the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_hours: Option<u16>,
+    /// Owed to the endpoint of this number alone, whatever its filters say; no endpoint has the number 0.
+    #[serde(default)]
+    pub only_endpoint: Option<u32>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.

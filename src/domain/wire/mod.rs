@@ -13,6 +13,7 @@ pub mod operational;
 pub mod poll;
 pub mod publish;
 pub mod reads;
+pub mod replay;
 pub mod report;
 pub mod signing;
 
