@@ -101,7 +101,7 @@ impl Memory {
 impl<S: Sql> Ledger<S> {
     pub(crate) fn advance_ordered(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
         let before = line.clone();
-        let one_lane = self.settings.rules.one_lane_a_line;
+        let (one_lane, lease) = (self.settings.rules.one_lane_a_line, self.settings.lease_ms);
         self.is_proven(line.endpoint)?;
         let memory = self.memory()?;
         let flight = memory.flight(line.endpoint);
@@ -121,6 +121,8 @@ impl<S: Sql> Ledger<S> {
                 Head::Blocked => (NEVER, Reason::Ordering),
                 Head::Ready(_) if !on => (NEVER, Reason::Ordering),
                 Head::Ready(head) => match self.lane(&mut line, head, now)? {
+                    // Its payload went a moment ago: it is settled soon, and nothing is to spin until then.
+                    Ok(messages) if messages.is_empty() => (now.plus(lease), Reason::Ordering),
                     Ok(messages) => {
                         lane = messages;
                         (line.until, Reason::Ordering)
