@@ -362,13 +362,13 @@ mod tests {
 
     #[test]
     fn what_was_admitted_and_has_not_left_yet_counts_as_about_to_leave() {
-        let mut flight = Flight::default();
+        let mut flight = flight();
         assert!(flight.is_empty());
         assert!(flight.admit(Manner::Unproven, 500, 300));
         assert_eq!((flight.is_empty(), flight.deliveries()), (false, 1));
         flight.gathers(1, UNTIL);
         assert_eq!(flight.deliveries(), 1);
-        flight.leaves(Manner::Unproven, None, &[1], UNTIL);
+        flight.leaves(Manner::Unproven, &given(&[1]));
         flight.formed();
         assert_eq!(flight.deliveries(), 1);
         flight.came(1, UNTIL);
