@@ -18,7 +18,7 @@ use postern_domain::wire::call::{
 };
 use postern_domain::wire::lane::{Handout, Lane};
 use postern_domain::wire::report::{LaneReport, SendResult};
-use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, Trigger, frame};
+use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, frame};
 use postern_ledger::{Ledger, QueueKind, Random, Settings};
 use serde_json::{Value, json};
 
@@ -154,6 +154,10 @@ pub enum Answer {
     Broken,
     /// 503 with `Retry-After`, in milliseconds.
     RetryAfter(u64),
+    /// 429 that does not say how long.
+    TooMany,
+    /// 410: it does not want anything any more.
+    Gone,
     /// No answer in time.
     Silence,
 }
@@ -389,10 +393,20 @@ impl Tenant {
 
     /// Sends a report, and keeps the lanes that come with its answer.
     fn send_report(&mut self, lanes: Vec<LaneReport>, bodies: &[Vec<u8>]) -> Result<(), Problem> {
-        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
-        assert_eq!(usize::from(reported.lanes), frames.len());
+        let frames = self.report_lanes(lanes, bodies)?;
         self.answered.extend(frames);
         Ok(())
+    }
+
+    /// Sends a report as a consumer does; answers the frames of the lanes that come back.
+    pub fn report_lanes(
+        &mut self,
+        lanes: Vec<LaneReport>,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, Problem> {
+        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
+        assert_eq!(usize::from(reported.lanes), frames.len());
+        Ok(frames)
     }
 
     /// What leaves now, delivery by delivery.
@@ -630,13 +644,15 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         Answer::Ok => (Some(200), None),
         Answer::Broken => (Some(500), Some(Cause::ServerError)),
         Answer::RetryAfter(_) => (Some(503), Some(Cause::ServerError)),
+        Answer::TooMany => (Some(429), Some(Cause::ClientError)),
+        Answer::Gone => (Some(410), Some(Cause::ClientError)),
         Answer::Silence => (None, Some(Cause::Timeout)),
     };
     SendResult {
         message: out.handout.message,
         number: out.handout.number,
         until: out.handout.until,
-        trigger: Trigger::Scheduled,
+        trigger: out.handout.trigger,
         started_at: now,
         duration_ms: 20,
         waited_ms: 0,
