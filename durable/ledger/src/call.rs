@@ -22,6 +22,7 @@ impl<S: Sql> Ledger<S> {
     /// Does what was asked. Never fails: a problem is an answer.
     pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
         self.clock = now;
+        self.mind_the_alarm(now);
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),

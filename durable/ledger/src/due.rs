@@ -158,11 +158,8 @@ impl<S: Sql> Ledger<S> {
                 } else {
                     Trigger::Scheduled
                 };
-                if memory.manner(due.endpoint) == crate::flight::Manner::Ordered {
-                    // Beside its line: of what keeps an order only manual tries, and what was owed before.
-                    let flight = memory.flights.entry(due.endpoint).or_default();
-                    flight.goes_on(None, 1, &[due.sequence], until);
-                }
+                let flight = memory.flights.entry(due.endpoint).or_default();
+                flight.gathers(due.sequence, until);
                 let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
                 let number = out.handout.number;
                 outgoing.push(out);

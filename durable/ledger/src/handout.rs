@@ -194,7 +194,10 @@ impl<S: Sql> Ledger<S> {
                 continue; // cancelled by derivation
             }
             let queue = if proven { QueueKind::Fast } else { QueueKind::Slow };
-            let most = if line.is_some() || manner == Manner::Proven {
+            // What does not go alone any more since it was admitted goes together: a lane takes one slot at least.
+            let flight = memory.flights.entry(number).or_default();
+            let crowded = manner == Manner::Unproven && handouts.len() > flight.free_unproven();
+            let most = if line.is_some() || manner == Manner::Proven || crowded {
                 MAX_DELIVERIES
             } else {
                 1
@@ -206,8 +209,8 @@ impl<S: Sql> Ledger<S> {
             for part in parts {
                 let until = part.iter().map(|out| out.handout.until).max().unwrap_or_default();
                 let messages: Vec<u64> = part.iter().map(|out| out.handout.message.0.sequence).collect();
-                let counted = manner == Manner::Ordered;
                 let flight = memory.flights.entry(number).or_default();
+                let counted = messages.iter().all(|message| flight.counts(*message));
                 let concurrency = if counted {
                     1 // since it was handed out
                 } else {

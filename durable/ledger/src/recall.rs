@@ -60,10 +60,15 @@ impl<S: Sql> Ledger<S> {
                     messages.push(row.sequence);
                 }
             }
-            let ordered = (!line.key.is_empty()).then(|| line.key.as_str().into());
-            let sends = if ordered.is_some() { 1 } else { usize::MAX };
             let flight = self.memory()?.flights.entry(line.endpoint).or_default();
-            flight.goes_on(ordered, sends, &messages, line.until);
+            if line.key.is_empty() {
+                // Which of them left together is forgotten: the end of one lane must not free the places of others.
+                for message in messages {
+                    flight.goes_on(None, 1, &[message], line.until);
+                }
+            } else {
+                flight.goes_on(Some(line.key.as_str().into()), 1, &messages, line.until);
+            }
         }
         Ok(())
     }

@@ -193,7 +193,10 @@ impl World {
         let unproven = queue == QueueKind::Slow && endpoint.order.is_none();
         let most = if unproven { 4 } else { (16 + endpoint.successes).min(256) };
         if used > most && self.lanes.all[lane].slots(now) > 0 && !self.jumpy {
-            return Err(format!("{used} sends at a time to {number}, of which {most} may be"));
+            let lanes = self.lanes.live_of(number, now);
+            return Err(format!(
+                "{used} sends at a time to {number}, of which {most} may be: lanes {lanes:?}"
+            ));
         }
         Ok(())
     }
