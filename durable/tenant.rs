@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 use js_sys::Uint8Array;
 use postern_domain::problem::{Code, Problem};
@@ -15,8 +16,8 @@ use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Reply;
 use postern_domain::wire::follow::{WATCH_HEADER, Watching};
-use postern_domain::wire::frame;
-use postern_ledger::{Ledger, OutboxOut, QueueKind, Settings};
+use postern_domain::wire::{OBJECT_HEADER, frame};
+use postern_ledger::{Ledger, OutboxOut, QueueKind, Replied, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
     RawMessageBuilder, Request, RequestInit, Response, Result, State, WebSocket, WebSocketIncomingMessage,
@@ -33,6 +34,8 @@ const GATHER: Duration = Duration::from_millis(8);
 
 /// The operational tenant's object may take so long; the outbox's lease is longer.
 const TELL: Duration = Duration::from_secs(20);
+/// The longest that a call may wait for a result.
+const LATEST: Duration = Duration::from_secs(20);
 
 /// Bytes of one `sendBatch` at the most, with room for its own envelope.
 const BATCH_BYTES: usize = 240_000;
@@ -62,6 +65,8 @@ struct Inner {
     /// The next call waits so many milliseconds before it is done; tests only.
     stalled: Cell<u64>,
     counted: Counted,
+    /// Calls that wait until something is recorded.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// What the platform bills beside rows, since the object woke; tests and the bench read it.
@@ -103,6 +108,7 @@ impl DurableObject for Tenant {
             planted: Cell::new(false),
             stalled: Cell::new(0),
             counted: Counted::default(),
+            waiting: RefCell::default(),
         };
         Self {
             inner: Rc::new(inner),
@@ -124,10 +130,19 @@ impl DurableObject for Tenant {
         if stalled > 0 {
             Delay::from(Duration::from_millis(stalled)).await;
         }
-        let frame = self.inner.call(&body);
+        let mut replied = self.inner.call(&body);
+        if replied.later.recorded {
+            self.inner.tell_waiting();
+        }
+        if replied.later.waits {
+            replied = self.inner.answer_late(&body, replied).await;
+        }
+        let frame = replied.frame;
         self.send_later();
         self.tell_later();
-        Response::from_bytes(frame)
+        let mut response = Response::from_bytes(frame)?;
+        response.headers_mut().set(OBJECT_HEADER, "1")?;
+        Ok(response)
     }
 
     async fn alarm(&self) -> Result<Response> {
@@ -211,7 +226,7 @@ impl Tenant {
 
 impl Inner {
     /// Brings a call to the ledger, and its answer back as a frame.
-    fn call(&self, body: &[u8]) -> Vec<u8> {
+    fn call(&self, body: &[u8]) -> Replied {
         let watched = self.watchers.any();
         let mut ledger = self.ledger.borrow_mut();
         ledger.watched(watched);
@@ -221,7 +236,7 @@ impl Inner {
             console_error!("{}", notice("error", "tenant_call", cause));
         }
         self.log_notices();
-        replied.frame
+        replied
     }
 
     /// Takes a socket of somebody who wants to be told of new messages; the ledger judges whether it may be. A refusal is
@@ -229,7 +244,7 @@ impl Inner {
     fn watch(&self, header: &str) -> Result<Response> {
         add(&self.counted.requests, 1);
         let call = frame::from_header(header).unwrap_or_default();
-        let frame = self.call(&call);
+        let frame = self.call(&call).frame;
         let reply = frame::decode::<Reply<Watching>>(&frame).map_err(|error| error.to_string())?;
         match reply {
             (Ok(watching), _) if self.watchers.has_room() => self.watchers.take(&watching),
@@ -254,6 +269,28 @@ impl Inner {
         if over {
             self.watchers.send_home();
         }
+    }
+
+    /// Whoever waits asks again.
+    fn tell_waiting(&self) {
+        for waiting in self.waiting.take() {
+            let _ = waiting.send(()); // one that has given up is not there any more
+        }
+    }
+
+    /// Asks again whenever something was recorded, until what is asked for is there or the time is over. Nothing polls,
+    /// and the request that waits keeps the object in memory for that time.
+    async fn answer_late(&self, body: &[u8], mut replied: Replied) -> Replied {
+        let mut over = pin!(Delay::from(LATEST));
+        while replied.later.waits {
+            let (tell, told) = oneshot::channel();
+            self.waiting.borrow_mut().push(tell);
+            match select(told, over.as_mut()).await {
+                Either::Left(_) => replied = self.call(body),
+                Either::Right(_) => break,
+            }
+        }
+        replied
     }
 
     /// Asks the platform once when the alarm rings, so that an accept knows whether it must set it.

@@ -278,6 +278,7 @@ impl Tenant {
             hop: 0,
             idempotency: None,
             payload_hours: None,
+            only_endpoint: None,
         }
     }
 
@@ -312,6 +313,7 @@ impl Tenant {
         self.call(EndpointCreate {
             config: endpoint_config(settings),
             secret: None,
+            signing: wire::signing::SigningChange::default(),
             idempotency: None,
         })
     }
@@ -665,6 +667,8 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
             None
         },
         schedule: None,
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 

@@ -67,3 +67,29 @@ CREATE TABLE stat (
   attempts_failed INTEGER NOT NULL,
   PRIMARY KEY (endpoint, hour, type)
 ) STRICT, WITHOUT ROWID;
+
+-- Asymmetric signing keys, sealed, newest first: [{sealed, generation, public, notAfter?}]. Beside `keys`, which the
+-- release before reads as symmetric ones.
+ALTER TABLE endpoint ADD COLUMN asymmetric TEXT;
+
+-- A signature of an older kind beside the standard ones: {header, algorithm, …, sealed, generation, hint}.
+ALTER TABLE endpoint ADD COLUMN legacy TEXT;
+
+-- Long jobs: many manual tries, made due slice by slice. What a job did and where it stands move in one transaction.
+CREATE TABLE task (
+  id TEXT NOT NULL PRIMARY KEY,        -- chosen by the edge
+  kind TEXT NOT NULL,
+  state TEXT NOT NULL,                 -- running, finished, failed, cancelled
+  work TEXT NOT NULL,                  -- JSON: what is chosen, resolved when it was started
+  progress TEXT NOT NULL,              -- JSON: where it stands, and its counts
+  error TEXT,
+  next_at INTEGER NOT NULL,            -- of the next slice
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- serves: the alarm
+CREATE INDEX task_running ON task (next_at) WHERE state = 'running';
+
+-- serves: how many manual tries wait. Retries do not pay for it.
+CREATE INDEX due_manual ON due (endpoint, sequence) WHERE kind = 1;

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use postern_domain::access::Capability;
 use postern_domain::event_type;
 use postern_domain::filter::Filter;
+use postern_domain::header;
 use postern_domain::id::Uid;
+use postern_domain::legacy_signature::{Algorithm, Encoding, Secret};
 use postern_domain::schedule::Schedule;
-use postern_domain::signature::SigningKey;
+use postern_domain::signature::{SigningKey, Version};
 use postern_domain::time::Millis;
 use postern_domain::wire::{DisableAfter, EndpointKind, HeaderNames, Ordering};
 use serde_json::Value;
@@ -69,6 +71,14 @@ pub(crate) fn flag(value: &Value) -> Read<bool> {
 /// The caller's own name for a thing.
 pub(crate) fn uid(value: &Value) -> Read<Uid> {
     Uid::try_from(text(value)?).map_err(|error| wrong(error.to_string()))
+}
+
+/// A place in a list.
+pub(crate) fn index(value: &Value) -> Read<usize> {
+    value
+        .as_u64()
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(|| of_type("a whole number from 0 on"))
 }
 
 /// A number of seconds.
@@ -174,18 +184,72 @@ pub(crate) fn metadata(value: &Value) -> Read<BTreeMap<String, String>> {
 
 /// Headers that an endpoint wants with every request.
 pub(crate) fn headers(value: &Value) -> Read<BTreeMap<String, String>> {
-    map(value, |name, value| {
-        let value = text(value)?;
-        header_name(name).map_err(wrong)?;
-        if value.len() > 4096
-            || !value
-                .bytes()
-                .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
-        {
-            return Err(wrong("must be up to 4096 visible ASCII characters"));
+    let headers = map(value, |name, value| {
+        header::check_name(name).map_err(wrong)?;
+        header_value(value)
+    })?;
+    once_in_any_case(headers.keys())?;
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > header::MAX_ALL {
+        return Err(wrong("are larger than 16 KiB together"));
+    }
+    Ok(headers)
+}
+
+/// Headers that change; null takes one away.
+pub(crate) fn header_changes(value: &Value) -> Read<BTreeMap<String, Option<String>>> {
+    let changes = map(value, |name, value| {
+        header::check_name(name).map_err(wrong)?;
+        if value.is_null() {
+            Ok(None)
+        } else {
+            header_value(value).map(Some)
         }
-        Ok(value)
-    })
+    })?;
+    once_in_any_case(changes.keys())?;
+    Ok(changes)
+}
+
+fn header_value(value: &Value) -> Read<String> {
+    let value = text(value)?;
+    header::check_value(&value).map_err(wrong)?;
+    Ok(value)
+}
+
+fn once_in_any_case<'a>(names: impl Iterator<Item = &'a String>) -> Read<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.to_ascii_lowercase()) {
+            return Err(wrong(format!("name {name} twice, in another case")));
+        }
+    }
+    Ok(())
+}
+
+/// Kinds of signature.
+pub(crate) fn signatures(value: &Value) -> Read<Vec<Version>> {
+    let kinds = list(value, |kind| {
+        serde_json::from_value::<Version>(kind.clone()).map_err(|_| wrong("must be v1 or v1a"))
+    })?;
+    if kinds.is_empty() {
+        return Err(wrong("must name v1, v1a or both"));
+    }
+    Ok(kinds)
+}
+
+/// The code of a signature of an older kind.
+pub(crate) fn legacy_algorithm(value: &Value) -> Read<Algorithm> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be hmac-sha256, hmac-sha1 or hmac-sha512"))
+}
+
+/// How it is written.
+pub(crate) fn legacy_encoding(value: &Value) -> Read<Encoding> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be hex, base64 or base64url"))
+}
+
+/// Its secret.
+pub(crate) fn legacy_secret(value: &Value) -> Read<Secret> {
+    Secret::parse(&text(value)?).map_err(wrong)
 }
 
 /// The name of an event type.
@@ -341,9 +405,9 @@ pub(crate) fn filter(value: &Value) -> Read<Filter> {
 pub(crate) fn signing_key(value: &Value) -> Read<String> {
     let key = text(value)?;
     // The error's own text stays out: it stands too near to a secret.
-    SigningKey::parse(&key)
-        .map(|_| key)
-        .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
+    SigningKey::parse(&key).map(|_| key).map_err(|_| {
+        wrong("must be whsec_ and the base64 of 24 to 75 bytes, or whsk_ and the base64 of an Ed25519 key")
+    })
 }
 
 /// Items of a page.
@@ -379,6 +443,17 @@ pub(crate) fn is_tag(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(form)
 }
 
+/// The token of another server, as a header can carry it.
+pub(crate) fn bearer_token(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        if (1..=4096).contains(&text.len()) && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+            Ok(())
+        } else {
+            Err("must be 1 to 4096 visible ASCII characters")
+        }
+    })
+}
+
 /// Texts, as they are.
 pub(crate) fn texts(value: &Value) -> Read<Vec<String>> {
     list(value, text)
@@ -408,35 +483,6 @@ pub(crate) fn check_word(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("must be 1 to 256 of A-Z a-z 0-9 - _ .")
-    }
-}
-
-/// Whether an endpoint may choose this header: none that frames the request, names its sender or carries its signature.
-fn header_name(name: &str) -> Result<(), &'static str> {
-    const OURS: [&str; 13] = [
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-    ];
-    const FAMILIES: [&str; 5] = ["cf-", "postern-", "proxy-", "svix-", "webhook-"];
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
-        Err("is not the name of a header")
-    } else if OURS.contains(&lower.as_str()) || FAMILIES.iter().any(|family| lower.starts_with(family)) {
-        Err("is a header that the sender sets")
-    } else {
-        Ok(())
     }
 }
 

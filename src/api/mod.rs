@@ -14,10 +14,13 @@ mod reply;
 
 mod app;
 mod auth;
+mod background_task;
 mod broadcast;
 mod environment;
+mod erasure;
 mod event_type;
 mod health;
+mod import;
 mod operational;
 mod portal;
 mod testing;
@@ -58,11 +61,17 @@ pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Res
 }
 
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
-/// and drops what has expired.
+/// drops what has expired, and writes down how background tasks ended.
 pub(crate) async fn tidy(env: &Env) {
-    if let Err(problem) = app::lifecycle::tidy(env, clock::now()).await {
-        let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
-        log::error("tidy_failed", fields);
+    let now = clock::now();
+    for done in [
+        app::lifecycle::tidy(env, now).await,
+        background_task::live::tidy(env, now).await,
+    ] {
+        if let Err(problem) = done {
+            let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+            log::error("tidy_failed", fields);
+        }
     }
     if let Err(problem) = broadcast::go_on(env, clock::now()).await {
         let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });

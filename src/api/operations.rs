@@ -7,7 +7,10 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, auth, broadcast, environment, event_type, health, operational, portal, testing, version};
+use super::{
+    app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
+    portal, testing, version,
+};
 use app::{attempt, endpoint, msg, poller, source, stream};
 
 mod unbuilt;
@@ -83,6 +86,8 @@ operations! {
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle) needs ViewBase;
 
+    POST "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend" tenant(msg::resend::handle) needs CreateAttempts;
+
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle) needs ViewBase;
 
@@ -118,6 +123,22 @@ operations! {
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats" tenant(endpoint::stats::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status" tenant(endpoint::rate_limit_status::handle) needs ViewBase;
 
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers" tenant(attempt::headers::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate" tenant(endpoint::secret_rotate::handle) needs ManageEndpointSecret;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_get::handle) needs ManageEndpoint;
+    PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_update::handle) needs ManageEndpoint;
+    PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_patch::handle) needs ManageEndpoint;
+
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover" tenant(endpoint::recover::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing" tenant(endpoint::replay_missing::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay" tenant(endpoint::bulk_replay::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive" tenant(endpoint::failed_redrive::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs" tenant(endpoint::cancel_msgs::handle) needs ManageEndpoint;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/missed" tenant(endpoint::missed::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example" tenant(endpoint::send_example::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt" tenant(endpoint::test_attempt::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/replay" tenant(app::replay::handle) needs CreateAttempts;
+
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}" tenant(source::get::handle);
@@ -134,6 +155,12 @@ operations! {
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
     PATCH "/api/v1/app/{app_id}/alert-email" organisation(app::alert_email::handle);
+    POST "/api/v1/app/{app_id}/erase" organisation(app::erase::handle);
+    GET "/api/v1/app/{app_id}/export" caller(app::export::handle);
+    POST "/api/v1/app/{app_id}/import" organisation(app::import::handle);
+
+    GET "/api/v1/erasure" organisation(erasure::list::handle);
+    POST "/api/v1/import" organisation(import::create::handle);
 
     POST "/api/v1/msg/broadcast" organisation(broadcast::handle);
 
@@ -145,6 +172,8 @@ operations! {
     GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret" operational(endpoint::secret::handle);
 
     GET "/api/v1/event-type" caller(event_type::list::handle) needs ViewBase;
+
+    GET "/api/v1/app/{app_id}/jwks.json" open(app::jwks::handle);
     POST "/api/v1/event-type" organisation(event_type::create::handle);
     GET "/api/v1/event-type/{event_type_name}" caller(event_type::get::handle) needs ViewBase;
     PUT "/api/v1/event-type/{event_type_name}" organisation(event_type::update::handle);
@@ -165,6 +194,10 @@ operations! {
     POST "/api/v1/auth/app/{app_id}/expire-all" organisation(auth::expire_all::handle);
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
     GET "/portal" open(portal::handle);
+
+    GET "/api/v1/background-task" organisation(background_task::list::handle);
+    GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);
+    POST "/api/v1/background-task/{task_id}/cancel" organisation(background_task::cancel::handle);
 
     GET "/api/v1/health" open(health::alive);
     GET "/api/v1/health/ping" open(health::alive);

@@ -208,7 +208,8 @@ impl Query {
         Some(word)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    /// A text, as it is.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         let pair = self
             .pairs
             .iter()
@@ -216,7 +217,8 @@ impl Query {
         pair.map(|(_, value)| value.clone())
     }
 
-    fn read<T>(&mut self, name: &str, msg: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// A parameter of a form of its own; `msg` says what would be right.
+    pub(crate) fn read<T>(&mut self, name: &str, msg: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = read(&text);
         if value.is_none() {

@@ -1,5 +1,6 @@
 //! Answers, and the one place that writes errors.
 
+use futures::stream::LocalBoxStream;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Page;
 use serde::Serialize;
@@ -18,7 +19,11 @@ pub(crate) struct Answer {
     headers: Vec<(&'static str, String)>,
     /// A body that is still being made, or a socket, in place of `body`.
     live: Option<Response>,
+    stream: Option<Chunks>,
 }
+
+/// A body that is made while it is read: nobody asks for the next part before the reader has taken the last.
+pub(crate) type Chunks = LocalBoxStream<'static, worker::Result<Vec<u8>>>;
 
 impl Answer {
     /// A JSON document.
@@ -44,6 +49,13 @@ impl Answer {
     /// 204.
     pub(crate) fn empty() -> Self {
         Self::new(204, Vec::new())
+    }
+
+    /// 200 with a body that comes part by part.
+    pub(crate) fn stream(content_type: &str, chunks: Chunks) -> Self {
+        let mut answer = Self::new(200, Vec::new()).with("content-type", content_type);
+        answer.stream = Some(chunks);
+        answer
     }
 
     /// An answer that was given before.
@@ -109,6 +121,12 @@ impl Answer {
         if let Some(live) = self.live {
             return Ok(live.with_headers(headers));
         }
+        if let Some(chunks) = self.stream {
+            return Response::builder()
+                .with_status(self.status)
+                .with_headers(headers)
+                .from_stream(chunks);
+        }
         let body = if self.body.is_empty() {
             ResponseBody::Empty
         } else {
@@ -126,6 +144,7 @@ impl Answer {
             body,
             headers: Vec::new(),
             live: None,
+            stream: None,
         }
     }
 }

@@ -1,16 +1,23 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
     Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
     MessageList, PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
 use postern_domain::wire::reads::{
     AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
     EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
 };
+use postern_domain::wire::replay::{
+    CancelMessages, Missed, Resend, TaskCancel, TaskCount, TaskGet, TaskKind, TaskPlan, TaskStart,
+};
+use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -120,6 +127,18 @@ fn an_object_reads_what_it_sealed_and_refuses_to_seal_without_keys() {
     );
 }
 
+fn export_all(tenant: &mut Tenant) {
+    let mut from = Some(ExportFrom::START);
+    while let Some(place) = from {
+        let call = ExportPage {
+            from: place,
+            through: None,
+            secrets: true,
+        };
+        from = tenant.call(call).unwrap().next;
+    }
+}
+
 /// A life that runs every statement which stands on anybody's way.
 fn busy_life() -> Tenant {
     let settings = Settings {
@@ -171,6 +190,7 @@ fn busy_life() -> Tenant {
         }
         tenant.pass(45_000);
     }
+    by_hand(&mut tenant, endpoint, slow);
     tenant.delete(gone);
     tenant.patch(
         slow,
@@ -203,7 +223,11 @@ fn busy_life() -> Tenant {
         tenant.call(back).unwrap();
         let message = list.data[0].id;
         tenant.message(message).unwrap();
-        tenant.attempts(message);
+        for attempt in tenant.attempts(message) {
+            let attempt = attempt.id.to_string();
+            let message = message.to_string();
+            tenant.call(AttemptHeaders { message, attempt }).unwrap();
+        }
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
@@ -219,6 +243,7 @@ fn busy_life() -> Tenant {
         })
         .unwrap();
     read_everything(&mut tenant, &endpoint, &page);
+    export_all(&mut tenant);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
     poll(&mut tenant);
@@ -368,6 +393,67 @@ fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<Str
     assert!(tenant.count("stat") > 0);
 }
 
+/// Tries by hand, and jobs of every kind.
+fn by_hand(tenant: &mut Tenant, endpoint: u32, slow: u32) {
+    let names = [endpoint, slow].map(|number| tenant.endpoint_id(number));
+    let message = tenant.publish();
+    for name in &names {
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: name.clone(),
+            idempotency: Some(idempotency(name, "b")),
+        };
+        tenant.call(call).unwrap();
+    }
+    let plan = TaskPlan {
+        kind: TaskKind::Recover,
+        endpoints: names.to_vec(),
+        since: Some(START),
+        until: None,
+        states: vec![DeliveryStatus::Failed],
+        missing: false,
+        event_types: None,
+        channel: None,
+        status_code_class: None,
+        messages: None,
+        rate: 10,
+    };
+    let plans = [
+        plan.clone(),
+        TaskPlan {
+            states: vec![DeliveryStatus::Delivered, DeliveryStatus::Cancelled],
+            missing: true,
+            status_code_class: Some(200),
+            ..plan.clone()
+        },
+        TaskPlan {
+            messages: Some(vec![message.to_string()]),
+            ..plan
+        },
+    ];
+    for (at, plan) in (0..).zip(plans) {
+        tenant.call(TaskCount { plan: plan.clone() }).unwrap();
+        let id = TaskId([at; 20]);
+        tenant.call(TaskStart { id, plan }).unwrap();
+    }
+    for _ in 0..5 {
+        for (at, out) in tenant.pass_until_out(5000).iter().enumerate() {
+            tenant.report(out, if at % 2 == 0 { Answer::Broken } else { Answer::Ok });
+        }
+    }
+    let id = TaskId([0; 20]);
+    tenant.call(TaskGet { ids: vec![id] }).unwrap();
+    tenant.call(TaskCancel { id }).unwrap();
+    let [endpoint, _] = names;
+    let before = tenant.now;
+    let call = CancelMessages {
+        endpoint: endpoint.clone(),
+        before,
+    };
+    tenant.call(call).unwrap();
+    tenant.call(Missed { endpoint }).unwrap();
+}
+
 #[test]
 fn no_statement_reads_a_growing_table_from_end_to_end() {
     let tenant = busy_life();
@@ -398,6 +484,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
                 "delivery",
                 "attempt",
                 "ordered",
+                "extra_",
                 "key_",
                 "due",
                 "payload_end",
@@ -453,10 +540,11 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "segment",
         "source",
         "stat",
+        "task",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));
-        let numbered = ["message", "delivery", "attempt", "ordered", "key"].contains(&kind)
+        let numbered = ["message", "delivery", "attempt", "ordered", "extra", "key"].contains(&kind)
             && number.parse::<u64>().is_ok();
         assert!(numbered || fixed.contains(&name.as_str()), "{name}");
     }

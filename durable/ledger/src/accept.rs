@@ -14,6 +14,7 @@ use crate::gate::Wish;
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
 use crate::line::{Line, LineKey, insert_due};
+use crate::manual::put_extra;
 use crate::memory::{Memory, message_id};
 use crate::ordered::{is_keyed, line_key};
 use crate::sql::{Sql, Value};
@@ -137,6 +138,7 @@ impl<S: Sql> Ledger<S> {
             let memory = self.memory()?;
             let mut owing = memory.leaves(owed, decided, &message, &to_send, until, now);
             owing.payload_end = payload::ends_at(call.payload_hours, time);
+            owing.named_alone = call.only_endpoint.is_some();
             stored_lines.append(&mut owing.lines);
             views.push(memory.new_view(id, message.call, &owing.decided));
             rows.push(row_of(
@@ -180,6 +182,9 @@ impl<S: Sql> Ledger<S> {
                 sql.run(&insert, row)?;
                 owing.insert_waiting(sql, segment, id.0.sequence, now)?;
                 owing.insert_keyed(sql, segment, id.0.sequence)?;
+                if owing.named_alone {
+                    put_extra(sql, segment, id.0.sequence, 0, &[])?;
+                }
                 if let Some(at) = owing.payload_end {
                     payload::insert(sql, at, id.0.sequence)?;
                 }
@@ -346,6 +351,8 @@ struct Owing {
     keyed: Vec<(u32, String)>,
     /// Those that get it at the message's own time.
     waiting: Vec<u32>,
+    /// It is for the endpoints that were named, and nobody else missed it.
+    named_alone: bool,
     /// When its payload goes, if before the message does.
     payload_end: Option<Millis>,
     /// Why the others do not get it, and what else was decided.

@@ -12,11 +12,11 @@ use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, MessageVi
 
 use crate::Ledger;
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_from};
+use crate::manual::extra_numbers;
 use crate::memory::Memory;
 use crate::messages::matches;
 use crate::page::{Base36, MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
 
 /// Rows read at a time.
 const BATCH: usize = 64;
@@ -35,7 +35,7 @@ struct Position {
 }
 
 /// An attempt with what a list needs to decide on it.
-struct Found {
+pub(crate) struct Found {
     sequence: u64,
     /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
     /// Each grows within its stream, so that the merge is the same in both directions.
@@ -64,12 +64,6 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn attempt_count(&mut self, call: &AttemptCount) -> Result<Counted, Problem> {
         let endpoint = self.endpoint_number(&call.endpoint)?;
         let filter = &call.filter;
-        if filter.message.tag.is_some() {
-            return Ok(Counted {
-                count: 0,
-                approximated: false,
-            });
-        }
         let mut stream = Merge::new(endpoint, Position::NEWEST, false);
         let (mut looked, mut count) = (0_u64, 0_u64);
         while let Some(found) = stream.peek(self)? {
@@ -153,7 +147,11 @@ impl<S: Sql> Ledger<S> {
             .text(0)?;
 
         let mut all = Vec::new();
-        for endpoint in owed_to(&owed).filter(|endpoint| only.is_none_or(|only| only == *endpoint)) {
+        let endpoints = self.endpoints_of(segment, id.0.sequence, &owed)?;
+        for endpoint in endpoints
+            .into_iter()
+            .filter(|endpoint| only.is_none_or(|only| only == *endpoint))
+        {
             for found in self.attempts_of_delivery(segment, endpoint, id.0.sequence)? {
                 let (view, response) = self.view(&message, endpoint, segment, found)?;
                 if wanted(&call.filter, &message, &view) {
@@ -250,7 +248,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn attempts_of_delivery(
+    pub(crate) fn attempts_of_delivery(
         &self,
         segment: u64,
         endpoint: u32,
@@ -259,20 +257,22 @@ impl<S: Sql> Ledger<S> {
         let statement = format!(
             "SELECT {ATTEMPT_COLUMNS}, numbers FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?"
         );
-        let Some(row) = self.sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
-            return Ok(Vec::new());
-        };
+        let row = self.sql.row(&statement, &[endpoint.into(), sequence.into()])?;
+        let mut numbers = extra_numbers(&self.sql, segment, sequence, endpoint)?;
         let mut found = Vec::new();
-        if row.maybe(0, Row::number)?.is_some() {
-            let recorded = Recorded::read(&row, 0)?;
-            found.push(Found {
-                sequence,
-                place: recorded.number,
-                trigger: Trigger::Scheduled,
-                recorded,
-            });
+        if let Some(row) = row {
+            if row.maybe(0, Row::number)?.is_some() {
+                let recorded = Recorded::read(&row, 0)?;
+                found.push(Found {
+                    sequence,
+                    place: recorded.number,
+                    trigger: Trigger::Scheduled,
+                    recorded,
+                });
+            }
+            numbers.extend(numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()));
         }
-        for number in numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()) {
+        for number in numbers {
             let statement = format!(
                 "SELECT {ATTEMPT_COLUMNS}, kind FROM attempt_{segment} \
                  WHERE endpoint = ? AND number = ? AND sequence = ?"
@@ -293,7 +293,23 @@ impl<S: Sql> Ledger<S> {
         Ok(found)
     }
 
-    fn view(
+    /// The first attempt of a delivery that there is, with its response.
+    pub(crate) fn first_attempt(
+        &mut self,
+        message: &MessageView,
+        endpoint: u32,
+    ) -> Result<Option<(AttemptView, Vec<u8>)>, Problem> {
+        let sequence = message.id.0.sequence;
+        let segment = self.memory()?.segment_of(sequence).map(|s| s.number);
+        let segment = segment.ok_or_else(Problem::not_found)?;
+        let found = self.attempts_of_delivery(segment, endpoint, sequence)?;
+        let first = found.into_iter().min_by_key(|found| found.recorded.number);
+        first
+            .map(|found| self.view(message, endpoint, segment, found))
+            .transpose()
+    }
+
+    pub(crate) fn view(
         &mut self,
         message: &MessageView,
         number: u32,
@@ -310,6 +326,13 @@ impl<S: Sql> Ledger<S> {
             let first = row.first.map(|(number, _)| number);
             row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
+        let delivery = row.as_ref().map(|row| match row.state {
+            State::Delivered => DeliveryStatus::Delivered,
+            State::Waiting if cancelled => DeliveryStatus::Cancelled,
+            State::Waiting => DeliveryStatus::Waiting,
+            State::Failed => DeliveryStatus::Failed,
+            State::Cancelled => DeliveryStatus::Cancelled,
+        });
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
             .filter(is_latest);
@@ -330,6 +353,8 @@ impl<S: Sql> Ledger<S> {
             timestamp: recorded.time,
             next_attempt: waits.and_then(|row| row.next_at),
             event_type: Some(message.event_type.clone()),
+            delivery,
+            header_names: endpoint.config.header_names,
         };
         Ok((view, recorded.response))
     }

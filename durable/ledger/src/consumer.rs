@@ -46,7 +46,7 @@ impl<S: Sql> Ledger<S> {
                 ));
             }
             if cursor != Some(brought.sequence) {
-                self.stand(
+                self.keep_stand(
                     sink,
                     &call.consumer,
                     stands.as_ref(),
@@ -67,7 +67,7 @@ impl<S: Sql> Ledger<S> {
         let seeks = stands.as_ref().map_or(0, |stands| stands.seeks) + 1;
         let later = self.sequence_at(call.after.plus(1))?;
         let cursor = later.saturating_sub(1).max(self.beginning(sink)?);
-        self.stand(sink, &call.consumer, stands.as_ref(), cursor, seeks, now)?;
+        self.keep_stand(sink, &call.consumer, stands.as_ref(), cursor, seeks, now)?;
         let reader = Reader {
             sink,
             consumer: Some((&call.consumer, seeks)),
@@ -89,7 +89,7 @@ impl<S: Sql> Ledger<S> {
         .transpose()
     }
 
-    fn stand(
+    fn keep_stand(
         &self,
         sink: u32,
         name: &str,

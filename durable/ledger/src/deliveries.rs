@@ -10,11 +10,11 @@ use postern_domain::event_type;
 use postern_domain::id::EndpointId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::Page;
 use postern_domain::wire::reads::{
     EndpointMessageView, EndpointsOfMessage, MessageEndpointView, MessagesOfEndpoint, Precheck, Prechecked,
 };
-use postern_domain::wire::{DeliveryStatus, EndpointView};
 
 use crate::Ledger;
 use crate::delivery::{self, DeliveryRow, ROW_COLUMNS, standing};
@@ -22,7 +22,7 @@ use crate::memory::Memory;
 use crate::messages::matches;
 use crate::page::{self, MOST_BYTES, MOST_ROWS, Place, Turn, check_of};
 use crate::sql::Sql;
-use crate::sweep::{owed_to, owes};
+use crate::sweep::owes;
 
 /// Delivery rows read at a time.
 const ROWS: u64 = 64;
@@ -148,8 +148,10 @@ impl<S: Sql> Ledger<S> {
             .row(&statement, &[sequence.into()])?
             .ok_or_else(Problem::not_found)?
             .text(0)?;
+        let endpoints = self.endpoints_of(segment, sequence, &owed)?;
         let memory = self.memory()?;
-        let numbers: Vec<u64> = owed_to(&owed)
+        let numbers: Vec<u64> = endpoints
+            .into_iter()
             .filter(|number| memory.endpoints.contains_key(number) && !memory.is_polled(*number))
             .map(u64::from)
             .collect();
@@ -160,19 +162,11 @@ impl<S: Sql> Ledger<S> {
             let row = delivery::read(&self.sql, segment, number, sequence)?;
             let status = self.status_of(number, sequence, row.as_ref())?;
             let waits_for = self.waiting_reason(number, sequence, now)?;
-            let endpoint = self
-                .memory()?
-                .endpoints
-                .get(&number)
-                .ok_or_else(Problem::not_found)?;
+            let endpoint = self.memory()?.endpoints.get(&number);
+            let deleted = endpoint.is_some_and(|endpoint| endpoint.deleted_at.is_some());
             data.push(MessageEndpointView {
-                endpoint: EndpointView {
-                    id: Memory::endpoint_id(endpoint),
-                    config: endpoint.config.clone(),
-                    created_at: endpoint.created_at,
-                    updated_at: endpoint.updated_at,
-                },
-                deleted: endpoint.deleted_at.is_some(),
+                endpoint: self.endpoint_view(number)?,
+                deleted,
                 status,
                 next_attempt: next_attempt(row.as_ref(), status),
                 waits_for,
@@ -184,7 +178,7 @@ impl<S: Sql> Ledger<S> {
     /// Whether a message of this type, to these channels, would go to any endpoint now.
     pub(crate) fn precheck(&mut self, call: &Precheck) -> Result<Prechecked, Problem> {
         let active = self.memory()?.endpoints.values().any(|endpoint| {
-            endpoint.is_on()
+            endpoint.takes_messages()
                 && event_type::wants(endpoint.config.event_types.as_deref(), &call.event_type)
                 && event_type::hears(endpoint.config.channels.as_deref(), call.channels.as_deref())
         });

@@ -53,6 +53,14 @@ pub(crate) struct Recorded {
 /// Columns of an attempt, as they stand in both tables: number, time, ok, status, duration, cause, url, response.
 pub(crate) const ATTEMPT_COLUMNS: &str = "number, time, ok, status, duration, cause, url, response";
 
+/// The same with the headers, which are written with them and read apart.
+pub(crate) const WRITTEN_COLUMNS: &str =
+    "number, time, ok, status, duration, cause, url, response, sent_headers, response_headers";
+
+/// The same for an update.
+pub(crate) const WRITTEN_SET: &str = "number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
+                                      response = ?, sent_headers = ?, response_headers = ?";
+
 impl Recorded {
     pub(crate) fn read(row: &Row, from: usize) -> Result<Self, SqlError> {
         Ok(Self {

@@ -269,7 +269,7 @@ pub(crate) const fn is_quick(duration_ms: u32) -> bool {
 
 /// What a lane's head takes before its hand-outs.
 pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
-    let keys: usize = endpoint.keys.iter().map(|key| key.sealed.len() + 48).sum();
+    let keys = endpoint.signing.bytes();
     let headers = endpoint
         .headers
         .as_ref()
@@ -318,6 +318,9 @@ fn frame_of(
         }
         deliveries.push(out.handout);
     }
+    // A hand-out's number is a time, and not before now.
+    let now = deliveries.iter().map(|handout| Millis(handout.number)).max();
+    let now = now.unwrap_or_default();
     let lane = Lane {
         v: wire::VERSION,
         tenant: memory.tenant,
@@ -325,7 +328,9 @@ fn frame_of(
         endpoint: Memory::endpoint_id(endpoint),
         url: endpoint.config.url.clone(),
         headers: endpoint.headers.clone(),
-        keys: endpoint.keys.iter().map(crate::endpoint::Key::to_part).collect(),
+        keys: endpoint.signing.parts(now),
+        asymmetric_keys: endpoint.signing.asymmetric_parts(now),
+        legacy: endpoint.signing.legacy_part(),
         header_names: endpoint.config.header_names,
         concurrency,
         ordered,

@@ -33,6 +33,9 @@ mod deliveries;
 mod delivery;
 mod due;
 mod endpoint;
+mod endpoint_headers;
+mod erase;
+mod export;
 mod expunge;
 mod failed;
 mod flight;
@@ -40,12 +43,15 @@ mod follow;
 mod gate;
 mod handout;
 mod idempotency;
+mod import;
 mod inspect;
 mod key;
 mod line;
+mod manual;
 mod matching;
 mod memory;
 mod messages;
+mod missed;
 #[cfg(feature = "native")]
 pub mod native;
 mod operational;
@@ -60,17 +66,21 @@ mod recall;
 mod report;
 mod schema;
 mod segment;
+mod select;
+mod sent;
 mod setup;
+mod signing;
 mod size;
 mod source;
 pub mod sql;
 mod stat;
 mod sweep;
+mod task;
 mod tell;
 mod throttle;
 mod watch;
 
-pub use call::Replied;
+pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
 pub use outbox::OutboxOut;
@@ -199,6 +209,8 @@ pub struct Ledger<S> {
     /// What those who watch have not been told yet.
     desk: watch::Desk,
     log: Vec<Notice>,
+    /// What the shell has to know of the call that was just answered.
+    later: call::Later,
 }
 
 /// What is known about the alarm.
@@ -237,6 +249,7 @@ impl<S: Sql> Ledger<S> {
             failures: BTreeMap::new(),
             desk: watch::Desk::default(),
             log: Vec::new(),
+            later: call::Later::default(),
         }
     }
 

@@ -122,9 +122,6 @@ impl<S: Sql> Ledger<S> {
 
     /// Numbers of the messages that a filter's times leave; none: the second is smaller than the first.
     pub(crate) fn bounds(&mut self, filter: &MessageFilter) -> Result<(u64, u64), Problem> {
-        if filter.tag.is_some() {
-            return Ok((1, 0)); // no message has one
-        }
         let memory = self.memory()?;
         let mut low = memory.segments.first().map_or(1, |segment| segment.first);
         let mut high = memory.last_sequence;

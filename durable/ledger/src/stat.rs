@@ -274,10 +274,19 @@ pub(crate) fn cancel<S: Sql>(sql: &S, endpoint: u32) -> Result<(), Problem> {
     table.write(sql)
 }
 
+/// Forgets all counters, so that they are counted anew from the messages that are there: for what cancels part of an
+/// endpoint's deliveries, which counters by the hour cannot tell apart. Part of the caller's transaction.
+pub(crate) fn recount<S: Sql>(sql: &S, counted: u64) -> Result<(), Problem> {
+    sql.run("DELETE FROM stat", &[])?;
+    let statement = "INSERT INTO meta VALUES ('counted', ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+    sql.run(statement, &[counted.into()])?;
+    Ok(())
+}
+
 impl<S: Sql> Ledger<S> {
     /// Adds a slice of messages to the counters, if there is one behind the low-water mark. Answers whether more is
     /// ready.
-    pub(crate) fn count(&mut self) -> Result<bool, Problem> {
+    pub(crate) fn count_messages(&mut self) -> Result<bool, Problem> {
         let memory = self.memory()?;
         let (counted, mark) = (memory.counted, memory.mark);
         self.forget_old_counts()?;
@@ -371,7 +380,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(), Problem> {
         while self.memory()?.last_sequence > self.memory()?.counted + TAIL {
             let before = self.memory()?.counted;
-            self.count()?;
+            self.count_messages()?;
             if self.memory()?.counted == before {
                 return Err(Problem::new(
                     Code::Overloaded,

@@ -11,11 +11,17 @@ pub(crate) mod alert_email;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod delivery;
+pub(crate) mod erase;
+pub(crate) mod export;
 pub(crate) mod failed;
 pub(crate) mod get;
+pub(crate) mod import;
+pub(crate) mod job;
+pub(crate) mod jwks;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod replay;
 pub(crate) mod stats;
 pub(crate) mod update;
 

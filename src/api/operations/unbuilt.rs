@@ -14,39 +14,10 @@ const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
 
 /// The table; literal parts stand before those that vary.
 pub(super) static UNBUILT: &[Operation] = &[
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt",
-    ),
     unbuilt("DELETE", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth-config"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
-    ),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
-    ),
-    unbuilt("GET", "/api/v1/background-task"),
-    unbuilt("GET", "/api/v1/background-task/{task_id}"),
     unbuilt("GET", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt("POST", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt(

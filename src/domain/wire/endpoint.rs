@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::signing::LegacyView;
 use crate::filter::Filter;
 use crate::id::{EndpointId, Uid};
 use crate::schedule::Schedule;
+use crate::signature::Version;
 use crate::time::Millis;
 
 /// Under which names the signature's headers are sent.
@@ -194,4 +196,10 @@ pub struct EndpointView {
     pub created_at: Millis,
     /// When it was last changed.
     pub updated_at: Millis,
+    /// Which kinds of signature it has.
+    #[serde(default)]
+    pub signatures: Vec<Version>,
+    /// The signature of an older kind beside them.
+    #[serde(default)]
+    pub legacy: Option<LegacyView>,
 }

@@ -8,11 +8,14 @@ pub mod call;
 pub mod follow;
 pub mod frame;
 pub mod lane;
+pub mod moving;
 pub mod operational;
 pub mod poll;
 pub mod publish;
 pub mod reads;
+pub mod replay;
 pub mod report;
+pub mod signing;
 
 mod endpoint;
 mod message;
@@ -24,6 +27,10 @@ pub use endpoint::{
 };
 pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
+
+/// The header by which an object's answer says that it comes from an object that knows which calls it does not know.
+/// Those of the first release do not send it.
+pub const OBJECT_HEADER: &str = "postern-object";
 
 /// The version that this release writes. It reads this one and the one before.
 pub const VERSION: u8 = 1;

@@ -496,11 +496,13 @@ fn an_endpoint_stays_what_it_was_made_as_and_one_that_is_polled_has_no_sending_o
         endpoint_config(config)
     };
     let becomes = EndpointUpdate {
+        signing: postern_domain::wire::signing::SigningChange::default(),
         endpoint: webhook.clone(),
         config: polled(json!({})),
     };
     assert_eq!(code(tenant.call(becomes)), Code::Validation);
     let becomes = EndpointUpdate {
+        signing: postern_domain::wire::signing::SigningChange::default(),
         endpoint: sink.clone(),
         config: endpoint_config(json!({})),
     };
@@ -513,6 +515,7 @@ fn an_endpoint_stays_what_it_was_made_as_and_one_that_is_polled_has_no_sending_o
         json!({"headerNames": "svix"}),
     ] {
         let create = EndpointCreate {
+            signing: postern_domain::wire::signing::SigningChange::default(),
             config: polled(settings.clone()),
             secret: None,
             idempotency: None,

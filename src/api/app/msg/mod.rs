@@ -11,6 +11,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod precheck;
 pub(crate) mod raw;
+pub(crate) mod resend;
 pub(crate) mod search;
 
 mod payload;
