@@ -160,6 +160,8 @@ pub enum Answer {
     Gone,
     /// No answer in time.
     Silence,
+    /// A failure's status, and nothing beside it.
+    Status(u16),
 }
 
 /// A tenant's object with its clock.
@@ -453,6 +455,24 @@ impl Tenant {
             .expect("a report is taken");
     }
 
+    /// The consumer's word on sends of one lane; `last`: it sends nothing more of it.
+    pub fn report_lane(&mut self, sends: &[(&Out, Answer)], last: bool) {
+        let results = sends
+            .iter()
+            .map(|(out, answer)| result_of(out, *answer, self.now));
+        self.report_results(LaneReport {
+            endpoint: sends.first().map_or(0, |(out, _)| out.endpoint),
+            results: results.collect(),
+            last,
+        });
+    }
+
+    /// The same, result by result.
+    pub fn report_results(&mut self, lane: LaneReport) {
+        let bodies: Vec<Vec<u8>> = lane.results.iter().map(|_| b"thanks".to_vec()).collect();
+        self.send_report(vec![lane], &bodies).expect("a report is taken");
+    }
+
     /// The consumer's word on sends.
     pub fn try_report(&mut self, sends: &[(&Out, Answer)]) -> Result<(), Problem> {
         let lanes = sends
@@ -649,6 +669,7 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         Answer::TooMany => (Some(429), Some(Cause::ClientError)),
         Answer::Gone => (Some(410), Some(Cause::ClientError)),
         Answer::Silence => (None, Some(Cause::Timeout)),
+        Answer::Status(status) => (Some(status), Cause::of_status(status)),
     };
     SendResult {
         message: out.handout.message,

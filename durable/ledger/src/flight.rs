@@ -59,6 +59,8 @@ struct LaneOut {
 /// Lanes that have not left yet.
 #[derive(Debug, Default)]
 struct Forming {
+    /// Deliveries of all of them.
+    admitted: usize,
     /// Slots of those that are full.
     slots: usize,
     /// Deliveries of the last one.
@@ -104,7 +106,13 @@ impl Flight {
             return false;
         }
         let bytes = if fits { forming.bytes + own } else { fixed + own };
-        self.forming = Forming { slots, count, bytes };
+        let admitted = forming.admitted + 1;
+        self.forming = Forming {
+            admitted,
+            slots,
+            count,
+            bytes,
+        };
         true
     }
 
@@ -255,12 +263,17 @@ impl Flight {
 
     /// Nothing is out, and nothing about to leave.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.gathered.is_empty()
+        self.lanes.is_empty() && self.about_to_leave() == 0
     }
 
     /// Deliveries that are out or about to leave.
     pub(crate) fn deliveries(&self) -> usize {
-        self.of.len() + self.gathered.len()
+        self.of.len() + self.about_to_leave()
+    }
+
+    /// What one call admits is gathered at its end: until then it counts as admitted.
+    fn about_to_leave(&self) -> usize {
+        self.gathered.len().max(self.forming.admitted)
     }
 
     /// An answer came in time.
@@ -323,6 +336,21 @@ mod tests {
             ordered.goes_on(Some("k".into()), 1, &[line], UNTIL);
         }
         assert!(!ordered.admit(Manner::Ordered, 500, 300));
+    }
+
+    #[test]
+    fn what_was_admitted_and_has_not_left_yet_counts_as_about_to_leave() {
+        let mut flight = Flight::default();
+        assert!(flight.is_empty());
+        assert!(flight.admit(Manner::Unproven, 500, 300));
+        assert_eq!((flight.is_empty(), flight.deliveries()), (false, 1));
+        flight.gathers(1, UNTIL);
+        assert_eq!(flight.deliveries(), 1);
+        flight.leaves(Manner::Unproven, None, &[1], UNTIL);
+        flight.formed();
+        assert_eq!(flight.deliveries(), 1);
+        flight.came(1, UNTIL);
+        assert!(flight.is_empty());
     }
 
     #[test]

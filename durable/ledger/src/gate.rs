@@ -90,7 +90,7 @@ pub(crate) struct Hold {
     pub(crate) reason: Reason,
 }
 
-/// How an endpoint is doing since its last success. One that does well has none.
+/// How an endpoint is doing since its last success. One that does well has none, unless it asked for time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Health {
     pub(crate) failing_since: Millis,
@@ -168,6 +168,9 @@ impl Health {
         config: &EndpointConfig,
         now: Millis,
     ) -> Verdict {
+        if self.attempts == 0 {
+            self.failing_since = now;
+        }
         self.attempts = self.attempts.saturating_add(1);
         self.failed = self.failed.saturating_add(u32::from(for_good));
         if let Some(ms) = asked_to_wait(result) {
@@ -180,6 +183,16 @@ impl Health {
             self.close(now.plus(wait.min(PROBE_AFTER_MOST_MS)), Reason::BreakerOpen);
         }
         self.verdict(result, config, now)
+    }
+
+    /// What a success leaves: nothing, or the rest of a pause. What succeeds while one lasts was sent before it.
+    fn after_success(self, now: Millis) -> Option<Self> {
+        let pauses = self.reason == Reason::Paused && self.opens_at > now;
+        pauses.then(|| Self {
+            opens_at: self.opens_at,
+            reason: Reason::Paused,
+            ..Self::new(now)
+        })
     }
 
     /// The later of two closings counts.
@@ -215,7 +228,8 @@ impl Health {
     /// Whether the stored row must follow. Attempts are counted exactly as far as they decide something.
     fn differs(&self, stored: Option<&Self>) -> bool {
         stored.is_none_or(|stored| {
-            (self.attempts != stored.attempts && stored.attempts < NO_SUCCESS_ATTEMPTS)
+            self.attempts < stored.attempts
+                || (self.attempts > stored.attempts && stored.attempts < NO_SUCCESS_ATTEMPTS)
                 || self.failed != stored.failed
                 || self.warned != stored.warned
                 || self.opened != stored.opened
@@ -326,8 +340,8 @@ impl Observed {
             .copied()
             .unwrap_or_else(|| stored.copied());
         if !failed {
-            if health.is_some() {
-                self.changed.insert(endpoint, None);
+            if let Some(health) = health {
+                self.changed.insert(endpoint, health.after_success(self.now));
                 self.samples.insert(endpoint, Samples::default());
             }
             return Verdict::Nothing;
@@ -464,15 +478,17 @@ impl Memory {
         self.proven.get(&endpoint) != Some(&true)
     }
 
-    /// Whether a look at what waits for this endpoint is worth while: a slot may be free.
-    pub(crate) fn may_have_room(&mut self, endpoint: u32, now: Millis) -> bool {
+    /// When the gate of an endpoint opens that is closed for its health.
+    pub(crate) fn closed_until(&self, endpoint: u32, now: Millis) -> Option<Millis> {
+        let health = self.health.get(&endpoint)?;
+        (health.opens_at > now).then_some(health.opens_at)
+    }
+
+    /// Whether a slot of this endpoint may be free.
+    pub(crate) fn has_room(&mut self, endpoint: u32, now: Millis) -> bool {
         let manner = self.manner(endpoint);
-        let closed = self
-            .health
-            .get(&endpoint)
-            .is_some_and(|health| health.opens_at > now);
         let flight = self.flights.entry(endpoint).or_default();
         flight.expire(now);
-        !closed && flight.has_room(manner)
+        flight.has_room(manner)
     }
 }

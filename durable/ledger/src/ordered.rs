@@ -100,7 +100,7 @@ impl Memory {
 impl<S: Sql> Ledger<S> {
     pub(crate) fn advance_ordered(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
         let before = line.clone();
-        let one_lane = self.settings.rules.one_lane_a_line;
+        let (one_lane, lease) = (self.settings.rules.one_lane_a_line, self.settings.lease_ms);
         self.is_proven(line.endpoint)?;
         let memory = self.memory()?;
         let flight = memory.flights.entry(line.endpoint).or_default();
@@ -120,6 +120,8 @@ impl<S: Sql> Ledger<S> {
                 Head::Blocked => (NEVER, Reason::Ordering),
                 Head::Ready(_) if !on => (NEVER, Reason::Ordering),
                 Head::Ready(head) => match self.lane(&mut line, head, now)? {
+                    // Its payload went a moment ago: it is settled soon, and nothing is to spin until then.
+                    Ok(messages) if messages.is_empty() => (now.plus(lease), Reason::Ordering),
                     Ok(messages) => {
                         lane = messages;
                         (line.until, Reason::Ordering)
@@ -263,7 +265,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Messages of a line from a number on, oldest first: a slice.
-    fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
+    pub(crate) fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
         let last = self.memory()?.last_sequence;
         if !is_keyed(&line.key) {
             let mut from = from;

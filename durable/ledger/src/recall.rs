@@ -8,7 +8,7 @@ use postern_domain::time::Millis;
 
 use crate::line::Line;
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
+use crate::sweep::{owed_to, owes};
 use crate::{Ledger, delivery};
 
 /// Messages of one slice.
@@ -49,25 +49,36 @@ impl<S: Sql> Ledger<S> {
             .cloned()
             .collect();
         for line in lines {
+            let in_order = !line.key.is_empty();
+            let rows = if in_order {
+                // Of its own key alone: what another line of this endpoint has out is no business of this one.
+                self.messages_of(&line, line.cursor)?
+            } else {
+                self.owed_between(line.cursor, line.handed - 1, LOOKED)?
+            };
+            let all = in_order || rows.len() < LOOKED;
             let mut messages = Vec::new();
-            for row in self.owed_between(line.cursor, line.handed - 1, LOOKED)? {
-                let settled = if line.key.is_empty() {
-                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
-                } else {
+            for row in rows.iter().filter(|row| row.sequence < line.handed) {
+                let settled = if in_order {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
+                } else {
+                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
-                if !settled && owed_to(&row.owed).any(|endpoint| endpoint == line.endpoint) {
+                if !settled && owes(&row.owed, line.endpoint) {
                     messages.push(row.sequence);
                 }
             }
+            if messages.is_empty() && all {
+                continue; // all of it has its results: its lease says nothing any more
+            }
             let flight = self.memory()?.flights.entry(line.endpoint).or_default();
-            if line.key.is_empty() {
+            if in_order {
+                flight.goes_on(Some(line.key.as_str().into()), 1, &messages, line.until);
+            } else {
                 // Which of them left together is forgotten: the end of one lane must not free the places of others.
                 for message in messages {
                     flight.goes_on(None, 1, &[message], line.until);
                 }
-            } else {
-                flight.goes_on(Some(line.key.as_str().into()), 1, &messages, line.until);
             }
         }
         Ok(())
