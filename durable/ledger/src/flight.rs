@@ -163,6 +163,14 @@ impl Flight {
         self.lanes.insert(lane, out);
     }
 
+    /// The same of what is read back, with the lease that each of these has.
+    pub(crate) fn comes_back(&mut self, line: Option<Rc<str>>, messages: &[u64], until: Millis) {
+        for message in messages {
+            self.gathers(*message, until);
+        }
+        self.goes_on(line, 1, messages, until);
+    }
+
     /// Nothing of what was gathered is on its way any more: it has left as lanes, or was dropped.
     pub(crate) fn formed(&mut self) {
         self.forming = Forming::default();

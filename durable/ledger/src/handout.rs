@@ -146,7 +146,11 @@ impl<S: Sql> Ledger<S> {
     /// nothing, because their leases run.
     pub fn take_lanes(&mut self) -> Result<Vec<LaneOut>, Problem> {
         let outgoing = std::mem::take(&mut self.outbox);
-        self.lanes_of(outgoing)
+        let lanes = self.lanes_of(outgoing);
+        if lanes.is_err() {
+            self.forget(); // what was to leave counts as about to; it is found again by its leases
+        }
+        lanes
     }
 
     /// The lanes of these endpoints that may go back with the answer to a report, without a hop through the queue: those

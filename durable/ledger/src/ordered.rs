@@ -224,6 +224,10 @@ impl<S: Sql> Ledger<S> {
         let Some(first) = MessageToSend::read(&self.sql, head.segment, from)? else {
             return Ok(Ok(Vec::new()));
         };
+        if let Some(until) = self.out_by_hand(line.endpoint, from, now)? {
+            let reason = Reason::Capacity;
+            return Ok(Err(Hold { until, reason }));
+        }
         let memory = self.memory()?;
         if let Err(hold) = memory.admit(line.endpoint, Wish::Scheduled, first.bytes(), now) {
             return Ok(Err(hold));
@@ -241,6 +245,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 match self.step(line, &row)? {
                     Step::Settled => {}
+                    Step::Unsent if self.out_by_hand(line.endpoint, row.sequence, now)?.is_some() => break,
                     Step::Unsent => {
                         let Some(message) = MessageToSend::read(&self.sql, row.segment, row.sequence)? else {
                             break;
@@ -262,6 +267,15 @@ impl<S: Sql> Ledger<S> {
         // Two lanes of a line never have the same lease: a result says by it which of them it is of.
         line.until = now.plus(self.settings.lease_ms).max(line.until.plus(1));
         Ok(Ok(lane))
+    }
+
+    /// Until when a message of a line of which no lane is out is on its way all the same: somebody had it sent by hand.
+    /// One hand-out of it at a time.
+    fn out_by_hand(&mut self, endpoint: u32, sequence: u64, now: Millis) -> Result<Option<Millis>, Problem> {
+        let waits = self.settings.rules.manual_waits;
+        let flight = self.memory()?.flights.get(&endpoint);
+        let until = flight.and_then(|flight| flight.lease_of(sequence, now));
+        Ok(until.filter(|_| waits))
     }
 
     /// Messages of a line from a number on, oldest first: a slice.

@@ -35,7 +35,7 @@ impl<S: Sql> Ledger<S> {
         for row in self.sql.rows(statement, &[now.into(), end.into()])? {
             let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
             let flight = self.memory()?.flights.entry(endpoint).or_default();
-            flight.goes_on(None, 1, &[sequence], until);
+            flight.comes_back(None, &[sequence], until);
         }
         self.recall_parked()
     }
@@ -73,9 +73,10 @@ impl<S: Sql> Ledger<S> {
             }
             let flight = self.memory()?.flights.entry(line.endpoint).or_default();
             if in_order {
-                flight.goes_on(Some(line.key.as_str().into()), 1, &messages, line.until);
+                flight.comes_back(Some(line.key.as_str().into()), &messages, line.until);
             } else {
-                // Which of them left together is forgotten: the end of one lane must not free the places of others.
+                // Which of them left together is forgotten: the end of one lane must not free the places of others. Nor
+                // is it known when the lease of each ends; there was no hand-out before, of which a result could come.
                 for message in messages {
                     flight.goes_on(None, 1, &[message], line.until);
                 }
@@ -115,7 +116,7 @@ impl<S: Sql> Ledger<S> {
                     if looked >= LOOKED && !ordered {
                         // Too many to look at each: until its lease is over each counts as out.
                         let flight = memory.flights.entry(endpoint).or_default();
-                        flight.goes_on(None, 1, &[row.sequence], until);
+                        flight.comes_back(None, &[row.sequence], until);
                         continue;
                     }
                     looked += 1;
@@ -127,7 +128,7 @@ impl<S: Sql> Ledger<S> {
                     } else {
                         let flight = self.memory()?.flights.entry(endpoint).or_default();
                         if flight.lease_of(row.sequence, now).is_none() {
-                            flight.goes_on(None, 1, &[row.sequence], until);
+                            flight.comes_back(None, &[row.sequence], until);
                         }
                     }
                 }
@@ -155,7 +156,7 @@ impl<S: Sql> Ledger<S> {
         memory.lines.insert(line.id(), line);
         if until > now {
             let flight = memory.flights.entry(endpoint).or_default();
-            flight.goes_on(Some(key.as_str().into()), 1, &[sequence], until);
+            flight.comes_back(Some(key.as_str().into()), &[sequence], until);
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl World {
             head,
         });
         self.lanes.live.entry(endpoint).or_default().push(at);
-        self.slots_are_kept(at, endpoint, queue)?;
+        self.slots_are_kept(at, endpoint, queue, at_once)?;
         Ok(at)
     }
 
@@ -90,6 +90,9 @@ impl World {
             return Err(format!("{what} was handed out and is not owed"));
         };
         let ended = known.success.is_some_and(|at| at < handed_at);
+        if !manual && known.extra {
+            return Err(format!("{what} was handed out and is not owed"));
+        }
         if !manual && (ended || (at_once && stand != Stand::Open)) {
             return Err(format!("{what} is {stand:?} and was handed out"));
         }
@@ -186,11 +189,11 @@ impl World {
     }
 
     /// No more sends at a time than the endpoint's window has, and few where it has shown nothing yet.
-    fn slots_are_kept(&mut self, lane: usize, number: u32, queue: QueueKind) -> Held {
+    fn slots_are_kept(&mut self, lane: usize, number: u32, queue: QueueKind, at_once: bool) -> Held {
         let now = self.tenant.now;
         let used = self.lanes.slots(number, now);
         let endpoint = self.endpoint(number).ok_or("an endpoint of ours")?;
-        let unproven = queue == QueueKind::Slow && endpoint.order.is_none();
+        let unproven = at_once && queue == QueueKind::Slow && endpoint.order.is_none();
         let most = if unproven { 4 } else { (16 + endpoint.successes).min(256) };
         if used > most && self.lanes.all[lane].slots(now) > 0 && !self.jumpy {
             let lanes = self.lanes.live_of(number, now);
@@ -297,7 +300,8 @@ impl World {
     /// Whether something is owed.
     pub(crate) fn is_open(&self) -> bool {
         let stands = self.tenant.stands();
-        self.owed.keys().any(|(message, endpoint)| stands.of(*message, *endpoint).0 == Stand::Open)
+        let mut owed = self.owed.iter().filter(|(_, known)| !known.extra);
+        owed.any(|((message, endpoint), _)| stands.of(*message, *endpoint).0 == Stand::Open)
     }
 
     /// What holds after every step.
@@ -367,6 +371,9 @@ impl World {
             let (stand, _) = stands.of(*message, *endpoint);
             if known.success.is_some() && !matches!(stand, Stand::Delivered | Stand::Gone) {
                 return Err(format!("{message} to {endpoint} had a success and is {stand:?}"));
+            }
+            if known.extra {
+                continue;
             }
             if known.cancelled_at.is_some() && stand == Stand::Open {
                 return Err(format!("{message} to {endpoint} was Cancelled and is open"));

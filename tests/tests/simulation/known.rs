@@ -142,6 +142,8 @@ pub(crate) struct Known {
     /// Seen to have failed for good where nobody waits for that.
     pub(crate) skipped: bool,
     pub(crate) deliver_at: Option<Millis>,
+    /// It was never owed: somebody had it sent by hand.
+    pub(crate) extra: bool,
     /// The line that it keeps its place in.
     pub(crate) line: Option<LineId>,
     /// Sends under way, of queue messages that came once.

@@ -10,6 +10,7 @@ use postern_domain::wire::call::{
     TenantSettings,
 };
 use postern_domain::wire::publish::{AcceptBatch, NewMessage};
+use postern_domain::wire::replay::Resend;
 use postern_domain::wire::{self, OnFailure};
 use postern_ledger::Settings;
 use postern_ledger::sql::Sql;
@@ -252,6 +253,8 @@ impl World {
             let plan = self.plan_of(endpoint);
             let what = format!("{message} ({}) to {endpoint}", message.0.sequence);
             match stand {
+                // Never owed: it has only what somebody did by hand.
+                Stand::Open | Stand::Failed | Stand::Cancelled if known.extra => {}
                 Stand::Open => return Err(format!("{what} is open for ever")),
                 Stand::Delivered if !known.received => {
                     return Err(format!("{what} is delivered and was never received"));
@@ -273,7 +276,7 @@ impl World {
                 && stand != Stand::Gone
                 && off.is_none()
                 && known.cancelled_at.is_none_or(|at| at < asked)
-                && known.tried.is_none_or(|tried| tried < asked)
+                && known.tried.is_none()
             {
                 return Err(format!("{what} was to be tried by hand and never was"));
             }
@@ -593,7 +596,12 @@ impl World {
         let recent = all.len().saturating_sub(20);
         let at = recent + usize::try_from(self.chance.below((all.len() - recent) as u64)).unwrap_or(0);
         let heads = self.blocking();
-        let some = all.get(at).copied();
+        let mut some = all.get(at).copied();
+        if self.chance.percent(15)
+            && let (Some((message, _)), Some(endpoint)) = (some, self.some_endpoint())
+        {
+            some = Some((message, self.endpoints[endpoint].number)); // perhaps one that it was never owed to
+        }
         let head = heads.first().copied().filter(|_| self.chance.percent(40));
         if let Some((message, endpoint)) = head.or(some) {
             for _ in 0..=self.chance.below(2) {
@@ -602,35 +610,26 @@ impl World {
         }
     }
 
-    /// Makes a manual try due.
+    /// Somebody asks for one more try.
     fn resend(&mut self, message: MessageId, endpoint: u32) {
-        let is_on = self.endpoint(endpoint).is_some_and(|endpoint| endpoint.off_since.is_none());
-        let storage = self.tenant.storage.native();
-        let sequence = message.0.sequence;
-        let open: i64 = storage
-            .connection()
-            .query_row(
-                "SELECT count(*) FROM segment WHERE number = (SELECT max(number) FROM segment WHERE first <= ?) \
-                 AND closed_at IS NULL",
-                [i64::try_from(sequence).unwrap_or(0)],
-                |row| row.get(0),
-            )
-            .unwrap_or(0);
-        if !is_on || open == 0 {
+        let Some(id) = self.endpoint(endpoint).filter(|known| !known.deleted) else { return };
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: id.id.clone(),
+            idempotency: None,
+        };
+        // An endpoint that is off gets none, nor does one whose message is about to go.
+        if self.tenant.call(call).is_err() {
             return;
         }
-        let now = self.tenant.now;
-        let statement = "INSERT OR IGNORE INTO due SELECT ?, number, ?, 1, NULL, generation FROM endpoint WHERE number = ?";
-        let values = [now.into(), sequence.into(), endpoint.into()];
-        storage.run(statement, &values).expect("a try by hand is made due");
-        if storage.alarm().is_none_or(|at| at > now) {
-            storage.set_alarm(Some(now)).expect("the alarm is set");
-        }
         self.counts.manual += 1;
-        tell!(self, "one more try of {sequence} to {endpoint}");
-        if let Some(known) = self.owed.get_mut(&(message, endpoint)) {
-            known.asked = Some(self.clock);
-        }
+        tell!(self, "one more try of {} to {endpoint}", message.0.sequence);
+        let known = self.owed.entry((message, endpoint)).or_insert_with(|| Known {
+            extra: true,
+            ..Known::default()
+        });
+        known.asked = Some(self.clock);
+        known.tried = None;
     }
 
     fn publish(&mut self) {
