@@ -207,16 +207,7 @@ impl<S: Sql> Ledger<S> {
                     Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
-                        let event = Operational::EndpointDisabled {
-                            endpoint: Which::of(known),
-                            reason: match reason {
-                                DisabledReason::Gone => DisableReason::Gone,
-                                DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => {
-                                    DisableReason::Failing
-                                }
-                            },
-                            fail_since: observed.failing_since(memory, endpoint),
-                        };
+                        let event = turned_off(known, reason, observed.failing_since(memory, endpoint));
                         if !disabled.contains_key(&endpoint) {
                             memory.tell(sql, &event, now)?;
                         }
@@ -367,6 +358,18 @@ enum Recording {
     Kept,
     /// The delivery moved; while it waits, until then.
     Moved(State, Option<Millis>),
+}
+
+/// What operational endpoints are told of it.
+fn turned_off(endpoint: &Endpoint, reason: DisabledReason, fail_since: Option<Millis>) -> Operational {
+    Operational::EndpointDisabled {
+        endpoint: Which::of(endpoint),
+        reason: match reason {
+            DisabledReason::Gone => DisableReason::Gone,
+            DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => DisableReason::Failing,
+        },
+        fail_since,
+    }
 }
 
 /// Whether the message with this whole id is there.
