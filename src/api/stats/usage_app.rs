@@ -63,6 +63,9 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
             Some(names) => {
                 let keys: Vec<Key> = names.iter().filter_map(|name| Key::read(name)).collect();
                 let rows = application::named(&directory, access.organisation, &keys).await?;
+                if rows.is_empty() {
+                    return Err(Problem::fault(&["body", "appIds"], "names no application"));
+                }
                 let unresolved = unresolved(names, &rows);
                 (once_each(rows), unresolved)
             }
