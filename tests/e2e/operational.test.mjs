@@ -109,8 +109,8 @@ for (const [version, sdk] of [["1.x", svix1], ["2.x", svix2]]) {
     await endpoints.rotateSecret(id, {});
     assert.ok(![mine, before].includes((await endpoints.getSecret(id)).key), "without a key one is made");
     await assert.rejects(setHeaders(id, { "webhook-id": "x" }), ({ code }) => code === 422);
-    for (const call of [endpoints.getHeaders("nobody"), setHeaders("nobody", {}), endpoints.rotateSecret("nobody", {})]) {
-      await assert.rejects(call, ({ code }) => code === 404);
+    for (const ask of [(id) => endpoints.getHeaders(id), (id) => setHeaders(id, {}), (id) => endpoints.rotateSecret(id, {})]) {
+      await assert.rejects(ask("nobody"), ({ code }) => code === 404);
     }
     const tenant = caller(postern, postern.token({ app, org: organisation }));
     assert.equal((await tenant("GET", `${ENDPOINTS}/${id}/headers`)).status, 403);
@@ -292,8 +292,8 @@ describe("a broadcast", () => {
       await database.prepare(content).bind(id).run();
       return id;
     };
-    const cancelled = await plant("c", "cancelled");
-    const cut = await plant("r", "running");
+    const cancelled = await plant("C", "cancelled");
+    const cut = await plant("R", "running");
     await postern.cron();
     assert.equal((await task(cut)).state, "finished");
     const gone = await task(cancelled);

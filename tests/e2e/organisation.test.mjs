@@ -11,7 +11,8 @@ import { startReceiver } from "./receiver.mjs";
 
 let postern, receiver, api, fresh = 0;
 before(async () => {
-  [postern, receiver] = await Promise.all([start({ vars: { TEST_HOOKS: "1" } }), startReceiver()]);
+  // Streams end at once: every operation is asked and read to its end.
+  [postern, receiver] = await Promise.all([start({ vars: { TEST_HOOKS: "1", STREAM_SECONDS: "1" } }), startReceiver()]);
   api = caller(postern);
 });
 after(() => Promise.all([postern?.stop(), receiver?.stop()]));
