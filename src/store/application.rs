@@ -199,16 +199,16 @@ pub(crate) async fn named(
             Key::Uid(uid) => uids.push(uid.to_string()),
         }
     }
-    let by_id = format!(
+    let rows_of_ids = format!(
         "SELECT {COLUMNS} FROM application WHERE id IN (SELECT value FROM json_each(?2)) \
          AND +organisation = ?1 AND state = 'active'"
     );
-    let by_uid = format!(
+    let rows_called = format!(
         "SELECT {COLUMNS} FROM application INDEXED BY application_uid WHERE organisation = ?1 \
          AND uid IN (SELECT value FROM json_each(?2)) AND state = 'active'"
     );
     let mut rows = Vec::new();
-    for (sql, names) in [(by_id, ids), (by_uid, uids)] {
+    for (sql, names) in [(rows_of_ids, ids), (rows_called, uids)] {
         if !names.is_empty() {
             let names = serde_json::to_string(&names).map_err(Problem::internal)?;
             let values = [text(Some(organisation.to_string())), text(Some(names))];

@@ -193,7 +193,7 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             ok::<EndpointSecretOut>(s),
         ),
         ("POST", "/operational-webhook/endpoint/{endpoint_id}/secret/rotate") => make(
-            "Puts a new signing key before the current one, which signs on for a while",
+            "Puts a new signing key before the operational endpoint's current one, which signs on",
             &[],
             Some(of::<EndpointSecretRotateIn>(s)),
             empty(),
