@@ -27,8 +27,11 @@ export const testSecrets = freshSecrets();
  * @param {Record<string, string>} [options.secrets]
  * @param {string} [options.persist] a folder that keeps the state; without one it is gone with the server
  * @param {number} [options.port]
+ * @param {(worker: object) => object[]} [options.workers] makes of the Worker, as Miniflare is told of it, all that run
+ *   there: itself first
+ * @param {object} [options.runtime] more options of Miniflare's own
  */
-export async function start({ vars = {}, secrets = testSecrets, persist, port } = {}) {
+export async function start({ vars = {}, secrets = testSecrets, persist, port, workers = (own) => [own], runtime } = {}) {
   if (!existsSync(join(root, "build/index.js"))) {
     throw new Error("build/ is empty: scripts/build --no-opt fills it");
   }
@@ -37,8 +40,10 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port } 
   const logs = [];
   const mf = new Miniflare(
     convertV4MiniflareOptions({
-      ...configured(),
-      bindings: bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets),
+      workers: workers({
+        ...configured(),
+        bindings: bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets),
+      }),
       host: "127.0.0.1",
       port: at,
       cf: false,
@@ -46,6 +51,7 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port } 
       logRequests: false,
       handleStructuredLogs: keep(logs),
       ...(persist && { resourcePersistencePath: persist }),
+      ...runtime,
     }),
   );
   try {
