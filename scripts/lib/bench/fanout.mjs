@@ -59,9 +59,9 @@ function watchOrder(receiver, byKey) {
 
 /**
  * Arrivals a second while at most AHEAD deliveries are on their way. What comes until the endpoints have shown that they
- * answer is not counted.
+ * answer is not counted; `begin` is called behind it.
  */
-async function arrivals(receiver, each, publish) {
+export async function arrivals(receiver, each, publish, begin = () => {}) {
   let published = 0;
   const clients = each === 1 ? 8 : 2;
   const room = () => published * each - receiver.count() < AHEAD;
@@ -78,6 +78,7 @@ async function arrivals(receiver, each, publish) {
   await publish(published++);
   if (!(await receiver.reached(each, 20_000))) throw new Error(`only ${receiver.count()} of ${each} endpoints got a message`);
   await publishFor(1500);
+  await begin();
   const [from, began] = [receiver.count(), performance.now()];
   await publishFor(RUN_MS);
   const rate = ((receiver.count() - from) * 1000) / (performance.now() - began);

@@ -3,6 +3,7 @@
 import { accept } from "./accept.mjs";
 import { chart } from "./chart.mjs";
 import { cost } from "./cost.mjs";
+import { cpu } from "./cpu.mjs";
 import { deliver } from "./deliver.mjs";
 import { fairness } from "./fairness.mjs";
 import { fanout } from "./fanout.mjs";
@@ -14,7 +15,7 @@ import { profile } from "./profile.mjs";
 import { size } from "./size.mjs";
 import { startup } from "./startup.mjs";
 
-const parts = { size, startup, accept, latency, deliver, fanout, fairness, flat, cost };
+const parts = { size, startup, accept, latency, deliver, fanout, fairness, flat, cpu, cost };
 /** Only when they are asked for: they measure nothing that could be quoted. */
 const others = { profile };
 
