@@ -12,7 +12,7 @@ use postern_domain::schedule;
 use postern_domain::time::Millis;
 use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
-use super::clock;
+use super::{clock, http};
 
 /// The name under which Postern calls.
 pub(crate) const USER_AGENT: &str = concat!("Postern/", env!("CARGO_PKG_VERSION"));
@@ -104,6 +104,15 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
     } else {
         KEPT_OF_FAILURE
     };
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length <= cap) && header("content-encoding").is_none() {
+        // By HTTP it ends there.
+        match http::whole(&answer).await {
+            Ok(body) => _ = keep(&mut ended.body, &body, cap),
+            Err(error) => ended.cause = ended.cause.or_else(|| Some(cause_of(&error, Phase::Body))),
+        }
+        return ended;
+    }
     // An answer that can have no body has no stream: that is an empty body.
     if let Ok(mut chunks) = answer.stream() {
         while let Some(chunk) = chunks.next().await {
