@@ -7,5 +7,6 @@ mod clock;
 mod random;
 mod storage;
 mod tenant;
+mod watchers;
 
 pub use tenant::Tenant;

@@ -12,6 +12,7 @@ use postern_domain::time::Millis;
 use postern_ledger::sql::{Row, Sql, SqlError, Value};
 use wasm_bindgen::prelude::*;
 use worker::State;
+use worker::worker_sys::DurableObjectState;
 
 /// The largest whole number that a double keeps.
 const MOST: i64 = (1 << 53) - 1;
@@ -57,8 +58,8 @@ pub(crate) struct ObjectStorage {
 }
 
 impl ObjectStorage {
-    /// The storage of this object's state. Gives the state back: the library's handle is made anew of the same.
-    pub(crate) fn of(state: State) -> (Self, State) {
+    /// The storage of this object's state. Gives the state back, twice: the library's handles are made anew of the same.
+    pub(crate) fn of(state: State) -> (Self, State, State) {
         let sql: JsValue = state.storage().sql().as_ref().clone();
         let inner = state._inner();
         let storage = Reflect::get(inner.as_ref(), &"storage".into()).unwrap_or(JsValue::UNDEFINED);
@@ -67,7 +68,9 @@ impl ObjectStorage {
             storage: storage.unchecked_into(),
             written: Cell::new(0),
         };
-        (storage, State::from(inner))
+        let again: &JsValue = inner.as_ref();
+        let again = State::from(again.clone().unchecked_into::<DurableObjectState>());
+        (storage, State::from(inner), again)
     }
 
     /// Asks when the alarm rings: the answer is read by [`Self::alarm_of`], so that nothing is borrowed meanwhile.

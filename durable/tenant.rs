@@ -8,26 +8,34 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use futures::channel::oneshot;
 use futures::future::{Either, select};
 use js_sys::Uint8Array;
+use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
-use postern_ledger::{Ledger, OutboxOut, QueueKind, Settings};
+use postern_domain::wire::call::Reply;
+use postern_domain::wire::follow::{WATCH_HEADER, Watching};
+use postern_domain::wire::{OBJECT_HEADER, frame};
+use postern_ledger::{Ledger, OutboxOut, QueueKind, Replied, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
-    RawMessageBuilder, Request, RequestInit, Response, Result, State, console_error, console_log,
-    durable_object,
+    RawMessageBuilder, Request, RequestInit, Response, Result, State, WebSocket, WebSocketIncomingMessage,
+    console_error, console_log, durable_object,
 };
 
 use crate::clock::now;
 use crate::random::PlatformRandom;
 use crate::storage::ObjectStorage;
+use crate::watchers::Watchers;
 
 /// Hand-outs of accepts within this time leave together.
 const GATHER: Duration = Duration::from_millis(8);
 
 /// The operational tenant's object may take so long; the outbox's lease is longer.
 const TELL: Duration = Duration::from_secs(20);
+/// The longest that a call may wait for a result.
+const LATEST: Duration = Duration::from_secs(20);
 
 /// Bytes of one `sendBatch` at the most, with room for its own envelope.
 const BATCH_BYTES: usize = 240_000;
@@ -44,6 +52,7 @@ pub struct Tenant {
 
 struct Inner {
     ledger: RefCell<Ledger<ObjectStorage>>,
+    watchers: Watchers,
     env: Env,
     /// The platform was asked when the alarm rings.
     asked: Cell<bool>,
@@ -56,6 +65,8 @@ struct Inner {
     /// The next call waits so many milliseconds before it is done; tests only.
     stalled: Cell<u64>,
     counted: Counted,
+    /// Calls that wait until something is recorded.
+    waiting: RefCell<Vec<oneshot::Sender<()>>>,
 }
 
 /// What the platform bills beside rows, since the object woke; tests and the bench read it.
@@ -72,7 +83,7 @@ impl std::panic::RefUnwindSafe for Tenant {}
 
 impl DurableObject for Tenant {
     fn new(state: State, env: Env) -> Self {
-        let (storage, state) = ObjectStorage::of(state);
+        let (storage, state, again) = ObjectStorage::of(state);
         // A deployment without master keys answers, and refuses whatever needs to be sealed.
         let keys = env
             .secret("MASTER_KEYS")
@@ -89,6 +100,7 @@ impl DurableObject for Tenant {
         let test_hooks = number(&env, "TEST_HOOKS") == Some(1);
         let inner = Inner {
             ledger,
+            watchers: Watchers::new(again),
             env,
             asked: Cell::new(false),
             gathering: Cell::new(false),
@@ -96,6 +108,7 @@ impl DurableObject for Tenant {
             planted: Cell::new(false),
             stalled: Cell::new(0),
             counted: Counted::default(),
+            waiting: RefCell::default(),
         };
         Self {
             inner: Rc::new(inner),
@@ -105,6 +118,9 @@ impl DurableObject for Tenant {
 
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         self.inner.ask_for_alarm().await;
+        if let Some(watch) = request.headers().get(WATCH_HEADER)? {
+            return self.inner.watch(&watch);
+        }
         let body = request.bytes().await?;
         if let Some(answer) = self.inner.test_hook(&request)? {
             return Ok(answer);
@@ -114,22 +130,25 @@ impl DurableObject for Tenant {
         if stalled > 0 {
             Delay::from(Duration::from_millis(stalled)).await;
         }
-        let replied = self
-            .inner
-            .ledger
-            .borrow_mut()
-            .call(&body, now(), &mut PlatformRandom);
-        if let Some(cause) = &replied.cause {
-            console_error!("{}", notice("error", "tenant_call", cause));
+        let mut replied = self.inner.call(&body);
+        if replied.later.recorded {
+            self.inner.tell_waiting();
         }
-        self.inner.log_notices();
+        if replied.later.waits {
+            replied = self.inner.answer_late(&body, replied).await;
+        }
+        let frame = replied.frame;
         self.send_later();
         self.tell_later();
-        Response::from_bytes(replied.frame)
+        let mut response = Response::from_bytes(frame)?;
+        response.headers_mut().set(OBJECT_HEADER, "1")?;
+        Ok(response)
     }
 
     async fn alarm(&self) -> Result<Response> {
         // The run is one turn without an await; what panics in it is caught, and rings again later.
+        let watched = self.inner.watchers.any();
+        self.inner.ledger.borrow_mut().watched(watched);
         let inner = AssertUnwindSafe(&self.inner);
         let run = async move {
             add(&inner.counted.alarms, 1);
@@ -143,16 +162,47 @@ impl DurableObject for Tenant {
         self.inner.log_notices();
         // Behind the run, not in it: an alarm that is set while this one is still running can be lost.
         let inner = self.inner.clone();
-        self.state.wait_until(async move { inner.send_lanes().await });
+        self.state.wait_until(async move {
+            inner.tell_watchers();
+            inner.send_lanes().await;
+        });
         self.tell_later();
         Response::empty()
+    }
+
+    /// Whoever watches only listens.
+    async fn websocket_message(&self, socket: WebSocket, _message: WebSocketIncomingMessage) -> Result<()> {
+        self.inner
+            .watchers
+            .close(&socket, 1003, "nothing is taken over this socket");
+        Ok(())
+    }
+
+    async fn websocket_close(
+        &self,
+        socket: WebSocket,
+        _code: usize,
+        _reason: String,
+        _was_clean: bool,
+    ) -> Result<()> {
+        self.inner.watchers.close(&socket, 1000, "closed");
+        Ok(())
+    }
+
+    async fn websocket_error(&self, socket: WebSocket, _error: worker::Error) -> Result<()> {
+        self.inner.watchers.close(&socket, 1011, "broken");
+        Ok(())
     }
 }
 
 impl Tenant {
-    /// Sends what waits, after the answer: hand-outs of many accepts leave together.
+    /// Sends what waits, after the answer: hand-outs of many accepts leave together, and so do notifications.
     fn send_later(&self) {
-        if self.inner.gathering.get() || !self.inner.ledger.borrow().has_lanes() {
+        let waits = {
+            let ledger = self.inner.ledger.borrow();
+            ledger.has_lanes() || ledger.has_news()
+        };
+        if self.inner.gathering.get() || !waits {
             return;
         }
         self.inner.gathering.set(true);
@@ -160,6 +210,7 @@ impl Tenant {
         self.state.wait_until(async move {
             Delay::from(GATHER).await;
             inner.gathering.set(false);
+            inner.tell_watchers();
             inner.send_lanes().await;
         });
     }
@@ -174,6 +225,74 @@ impl Tenant {
 }
 
 impl Inner {
+    /// Brings a call to the ledger, and its answer back as a frame.
+    fn call(&self, body: &[u8]) -> Replied {
+        let watched = self.watchers.any();
+        let mut ledger = self.ledger.borrow_mut();
+        ledger.watched(watched);
+        let replied = ledger.call(body, now(), &mut PlatformRandom);
+        drop(ledger);
+        if let Some(cause) = &replied.cause {
+            console_error!("{}", notice("error", "tenant_call", cause));
+        }
+        self.log_notices();
+        replied
+    }
+
+    /// Takes a socket of somebody who wants to be told of new messages; the ledger judges whether it may be. A refusal is
+    /// a frame, as the refusal of any call.
+    fn watch(&self, header: &str) -> Result<Response> {
+        add(&self.counted.requests, 1);
+        let call = frame::from_header(header).unwrap_or_default();
+        let frame = self.call(&call).frame;
+        let reply = frame::decode::<Reply<Watching>>(&frame).map_err(|error| error.to_string())?;
+        match reply {
+            (Ok(watching), _) if self.watchers.has_room() => self.watchers.take(&watching),
+            (Ok(_), _) => {
+                let full = Problem::new(Code::Overloaded, "Too many streams of this application are open");
+                let frame = frame::encode(&Reply::<Watching>::Err(full), &[] as &[&[u8]]);
+                Response::from_bytes(frame.map_err(|error| error.to_string())?)
+            }
+            (Err(_), _) => Response::from_bytes(frame),
+        }
+    }
+
+    /// Tells whoever watches what came.
+    fn tell_watchers(&self) {
+        let (news, over) = {
+            let mut ledger = self.ledger.borrow_mut();
+            (ledger.take_news(), ledger.take_over())
+        };
+        if !news.is_empty() {
+            self.watchers.tell(&news);
+        }
+        if over {
+            self.watchers.send_home();
+        }
+    }
+
+    /// Whoever waits asks again.
+    fn tell_waiting(&self) {
+        for waiting in self.waiting.take() {
+            let _ = waiting.send(()); // one that has given up is not there any more
+        }
+    }
+
+    /// Asks again whenever something was recorded, until what is asked for is there or the time is over. Nothing polls,
+    /// and the request that waits keeps the object in memory for that time.
+    async fn answer_late(&self, body: &[u8], mut replied: Replied) -> Replied {
+        let mut over = pin!(Delay::from(LATEST));
+        while replied.later.waits {
+            let (tell, told) = oneshot::channel();
+            self.waiting.borrow_mut().push(tell);
+            match select(told, over.as_mut()).await {
+                Either::Left(_) => replied = self.call(body),
+                Either::Right(_) => break,
+            }
+        }
+        replied
+    }
+
     /// Asks the platform once when the alarm rings, so that an accept knows whether it must set it.
     async fn ask_for_alarm(&self) {
         if self.asked.get() {
@@ -329,6 +448,7 @@ impl Inner {
                 "queueMessages": self.counted.queue_messages.get(),
             }))
             .map(Some),
+            "/test/sockets" => Response::from_json(&self.watchers.count()).map(Some),
             "/test/stall" => {
                 self.stalled.set(3000);
                 Response::ok("stalled").map(Some)

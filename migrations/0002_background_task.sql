@@ -11,5 +11,6 @@ CREATE TABLE background_task (
   updated_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX background_task_made ON background_task (organisation, created_at, id);
+-- Ids begin with the time they were made at.
+CREATE INDEX background_task_made ON background_task (organisation, id);
 CREATE INDEX background_task_running ON background_task (updated_at) WHERE state = 'running';

@@ -18,7 +18,7 @@ use postern_domain::wire::call::{
 };
 use postern_domain::wire::lane::{Handout, Lane};
 use postern_domain::wire::report::{LaneReport, SendResult};
-use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, Trigger, frame};
+use postern_domain::wire::{self, AttemptView, EndpointConfig, EndpointView, MessageView, frame};
 use postern_ledger::{Ledger, QueueKind, Random, Settings};
 use serde_json::{Value, json};
 
@@ -274,6 +274,7 @@ impl Tenant {
             hop: 0,
             idempotency: None,
             payload_hours: None,
+            only_endpoint: None,
         }
     }
 
@@ -308,6 +309,7 @@ impl Tenant {
         self.call(EndpointCreate {
             config: endpoint_config(settings),
             secret: None,
+            signing: wire::signing::SigningChange::default(),
             idempotency: None,
         })
     }
@@ -636,7 +638,7 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         message: out.handout.message,
         number: out.handout.number,
         until: out.handout.until,
-        trigger: Trigger::Scheduled,
+        trigger: out.handout.trigger,
         started_at: now,
         duration_ms: 20,
         waited_ms: 0,
@@ -649,6 +651,8 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
             None
         },
         schedule: None,
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 

@@ -13,6 +13,10 @@ use crate::platform::tenant::TenantObject;
 use crate::store::application::Key;
 use crate::store::{Directory, revocation, uid};
 
+mod poller;
+
+pub(crate) use poller::PollerAccess;
+
 /// Whoever holds a good token.
 pub(crate) struct Caller {
     env: Env,

@@ -2,7 +2,7 @@
 
 use postern_domain::address::Policy;
 use postern_domain::digest;
-use postern_domain::id::{OrganisationId, TenantId};
+use postern_domain::id::{MessageId, OrganisationId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Idempotency;
@@ -26,6 +26,9 @@ pub(crate) struct Ask {
     params: Vec<String>,
     body: Vec<u8>,
     idempotency_key: Option<String>,
+    last_event_id: Option<String>,
+    wants_socket: bool,
+    protocols: Option<String>,
     /// How many gateways of this kind the request came through.
     pub(crate) hop: u8,
     /// The time that the whole request goes by.
@@ -49,6 +52,9 @@ impl Ask {
             params,
             body: Vec::new(),
             idempotency_key: http::header(request, "idempotency-key"),
+            last_event_id: http::header(request, "last-event-id"),
+            wants_socket: http::wants_socket(request),
+            protocols: http::header(request, http::PROTOCOLS),
             // A counter that cannot be read was not written by one of us, or was tampered with: it counts as high.
             hop: http::header(request, "postern-hop").map_or(0, |hop| hop.trim().parse().unwrap_or(u8::MAX)),
             now,
@@ -94,6 +100,35 @@ impl Ask {
     /// Where this deployment is reached.
     pub(crate) fn base_url(&self) -> Result<String, Problem> {
         Ok(Config::from_env(&self.env)?.base_url(&self.url))
+    }
+
+    /// Whether the answer is to be a WebSocket.
+    pub(crate) fn wants_socket(&self) -> bool {
+        self.wants_socket
+    }
+
+    /// The protocol of our streams, if the client offers it: a browser wants one of its own chosen.
+    pub(crate) fn offers_protocol(&self) -> Option<&'static str> {
+        let offered = self.protocols.as_deref().unwrap_or_default();
+        offered
+            .split(',')
+            .any(|protocol| protocol.trim() == http::STREAM_PROTOCOL)
+            .then_some(http::STREAM_PROTOCOL)
+    }
+
+    /// The message behind which an event stream goes on.
+    pub(crate) fn last_event_id(&self) -> Result<Option<MessageId>, Problem> {
+        let id = self.last_event_id.as_deref().filter(|id| !id.is_empty());
+        id.map(|id| {
+            id.parse()
+                .map_err(|_| Problem::fault(&["header", "last-event-id"], "must be the id of a message"))
+        })
+        .transpose()
+    }
+
+    /// How long a stream stays open.
+    pub(crate) fn stream_ms(&self) -> Result<u64, Problem> {
+        Ok(Config::from_env(&self.env)?.stream_ms)
     }
 
     /// The deployment's bindings, for operations about the deployment itself.

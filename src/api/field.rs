@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use postern_domain::access::Capability;
 use postern_domain::event_type;
 use postern_domain::filter::Filter;
+use postern_domain::header;
 use postern_domain::id::Uid;
+use postern_domain::legacy_signature::{Algorithm, Encoding, Secret};
 use postern_domain::schedule::Schedule;
-use postern_domain::signature::SigningKey;
+use postern_domain::signature::{SigningKey, Version};
 use postern_domain::time::Millis;
-use postern_domain::wire::{DisableAfter, HeaderNames, Ordering};
+use postern_domain::wire::{DisableAfter, EndpointKind, HeaderNames, Ordering};
 use serde_json::Value;
 
 /// One thing wrong inside of a field.
@@ -71,6 +73,14 @@ pub(crate) fn uid(value: &Value) -> Read<Uid> {
     Uid::try_from(text(value)?).map_err(|error| wrong(error.to_string()))
 }
 
+/// A place in a list.
+pub(crate) fn index(value: &Value) -> Read<usize> {
+    value
+        .as_u64()
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or_else(|| of_type("a whole number from 0 on"))
+}
+
 /// A number of seconds.
 pub(crate) fn seconds(value: &Value) -> Read<u32> {
     value
@@ -78,6 +88,35 @@ pub(crate) fn seconds(value: &Value) -> Read<u32> {
         .and_then(|n| u32::try_from(n).ok())
         .filter(|n| *n <= 7 * 86_400)
         .ok_or_else(|| of_type("a whole number of seconds, 0 to 604800"))
+}
+
+/// A time.
+pub(crate) fn time(value: &Value) -> Read<Millis> {
+    Millis::from_rfc3339(&text(value)?)
+        .ok_or_else(|| wrong("must be a time of RFC 3339, such as 2026-08-01T12:00:00Z"))
+}
+
+/// Seconds after which a new token ends.
+pub(crate) fn poller_token_expiry(value: &Value) -> Read<u32> {
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| (1..=31_536_000).contains(n))
+        .ok_or_else(|| of_type("a whole number of seconds, 1 to 31536000"))
+}
+
+/// Seconds after which the token before ends.
+pub(crate) fn old_token_expiry(value: &Value) -> Read<u32> {
+    value
+        .as_u64()
+        .and_then(|n| u32::try_from(n).ok())
+        .filter(|n| *n <= 86_400)
+        .ok_or_else(|| of_type("a whole number of seconds, 0 to 86400"))
+}
+
+/// Whether an endpoint is sent to or polled.
+pub(crate) fn endpoint_kind(value: &Value) -> Read<EndpointKind> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be webhook or polling"))
 }
 
 /// Deliveries per second.
@@ -145,18 +184,72 @@ pub(crate) fn metadata(value: &Value) -> Read<BTreeMap<String, String>> {
 
 /// Headers that an endpoint wants with every request.
 pub(crate) fn headers(value: &Value) -> Read<BTreeMap<String, String>> {
-    map(value, |name, value| {
-        let value = text(value)?;
-        header_name(name).map_err(wrong)?;
-        if value.len() > 4096
-            || !value
-                .bytes()
-                .all(|byte| (b' '..=b'~').contains(&byte) || byte == b'\t')
-        {
-            return Err(wrong("must be up to 4096 visible ASCII characters"));
+    let headers = map(value, |name, value| {
+        header::check_name(name).map_err(wrong)?;
+        header_value(value)
+    })?;
+    once_in_any_case(headers.keys())?;
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > header::MAX_ALL {
+        return Err(wrong("are larger than 16 KiB together"));
+    }
+    Ok(headers)
+}
+
+/// Headers that change; null takes one away.
+pub(crate) fn header_changes(value: &Value) -> Read<BTreeMap<String, Option<String>>> {
+    let changes = map(value, |name, value| {
+        header::check_name(name).map_err(wrong)?;
+        if value.is_null() {
+            Ok(None)
+        } else {
+            header_value(value).map(Some)
         }
-        Ok(value)
-    })
+    })?;
+    once_in_any_case(changes.keys())?;
+    Ok(changes)
+}
+
+fn header_value(value: &Value) -> Read<String> {
+    let value = text(value)?;
+    header::check_value(&value).map_err(wrong)?;
+    Ok(value)
+}
+
+fn once_in_any_case<'a>(names: impl Iterator<Item = &'a String>) -> Read<()> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name.to_ascii_lowercase()) {
+            return Err(wrong(format!("name {name} twice, in another case")));
+        }
+    }
+    Ok(())
+}
+
+/// Kinds of signature.
+pub(crate) fn signatures(value: &Value) -> Read<Vec<Version>> {
+    let kinds = list(value, |kind| {
+        serde_json::from_value::<Version>(kind.clone()).map_err(|_| wrong("must be v1 or v1a"))
+    })?;
+    if kinds.is_empty() {
+        return Err(wrong("must name v1, v1a or both"));
+    }
+    Ok(kinds)
+}
+
+/// The code of a signature of an older kind.
+pub(crate) fn legacy_algorithm(value: &Value) -> Read<Algorithm> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be hmac-sha256, hmac-sha1 or hmac-sha512"))
+}
+
+/// How it is written.
+pub(crate) fn legacy_encoding(value: &Value) -> Read<Encoding> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be hex, base64 or base64url"))
+}
+
+/// Its secret.
+pub(crate) fn legacy_secret(value: &Value) -> Read<Secret> {
+    Secret::parse(&text(value)?).map_err(wrong)
 }
 
 /// The name of an event type.
@@ -312,9 +405,53 @@ pub(crate) fn filter(value: &Value) -> Read<Filter> {
 pub(crate) fn signing_key(value: &Value) -> Read<String> {
     let key = text(value)?;
     // The error's own text stays out: it stands too near to a secret.
-    SigningKey::parse(&key)
-        .map(|_| key)
-        .map_err(|_| wrong("must be whsec_ and the base64 of 24 to 75 bytes"))
+    SigningKey::parse(&key).map(|_| key).map_err(|_| {
+        wrong("must be whsec_ and the base64 of 24 to 75 bytes, or whsk_ and the base64 of an Ed25519 key")
+    })
+}
+
+/// Items of a page.
+pub(crate) fn limit(value: &Value) -> Read<u16> {
+    value
+        .as_u64()
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| (1..=250).contains(n))
+        .ok_or_else(|| of_type("a whole number from 1 to 250"))
+}
+
+/// One channel.
+pub(crate) fn channel(value: &Value) -> Read<String> {
+    checked(value, event_type::check_channel)
+}
+
+/// Names of event types, each once.
+pub(crate) fn event_type_names(value: &Value) -> Read<Vec<String>> {
+    set(value, usize::MAX, event_type::check_name)
+}
+
+/// What a tag may be.
+pub(crate) const TAG: &str = "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #";
+
+/// A tag.
+pub(crate) fn tag(value: &Value) -> Read<String> {
+    checked(value, |text| if is_tag(text) { Ok(()) } else { Err(TAG) })
+}
+
+/// Whether a text may be a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    let form = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./\\#".contains(&byte);
+    (1..=128).contains(&text.len()) && text.bytes().all(form)
+}
+
+/// The token of another server, as a header can carry it.
+pub(crate) fn bearer_token(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        if (1..=4096).contains(&text.len()) && text.bytes().all(|byte| (b'!'..=b'~').contains(&byte)) {
+            Ok(())
+        } else {
+            Err("must be 1 to 4096 visible ASCII characters")
+        }
+    })
 }
 
 /// Texts, as they are.
@@ -346,35 +483,6 @@ pub(crate) fn check_word(text: &str) -> Result<(), &'static str> {
         Ok(())
     } else {
         Err("must be 1 to 256 of A-Z a-z 0-9 - _ .")
-    }
-}
-
-/// Whether an endpoint may choose this header: none that frames the request, names its sender or carries its signature.
-fn header_name(name: &str) -> Result<(), &'static str> {
-    const OURS: [&str; 13] = [
-        "accept-encoding",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "expect",
-        "host",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-    ];
-    const FAMILIES: [&str; 5] = ["cf-", "postern-", "proxy-", "svix-", "webhook-"];
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    if name.is_empty() || name.len() > 128 || !name.bytes().all(token) {
-        Err("is not the name of a header")
-    } else if OURS.contains(&lower.as_str()) || FAMILIES.iter().any(|family| lower.starts_with(family)) {
-        Err("is a header that the sender sets")
-    } else {
-        Ok(())
     }
 }
 

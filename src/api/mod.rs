@@ -14,10 +14,13 @@ mod reply;
 
 mod app;
 mod auth;
+mod background_task;
 mod broadcast;
 mod environment;
+mod erasure;
 mod event_type;
 mod health;
+mod import;
 mod operational;
 mod portal;
 mod testing;
@@ -30,7 +33,7 @@ use postern_domain::problem::{Code, Problem};
 use worker::{Env, Request, Response};
 
 use crate::platform::{clock, http, log, random};
-use access::Caller;
+use access::{Caller, PollerAccess};
 use ask::Ask;
 use operations::{Found, Handler};
 use reply::Answer;
@@ -58,11 +61,17 @@ pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Res
 }
 
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
-/// and drops what has expired.
+/// drops what has expired, and writes down how background tasks ended.
 pub(crate) async fn tidy(env: &Env) {
-    if let Err(problem) = app::lifecycle::tidy(env, clock::now()).await {
-        let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
-        log::error("tidy_failed", fields);
+    let now = clock::now();
+    for done in [
+        app::lifecycle::tidy(env, now).await,
+        background_task::live::tidy(env, now).await,
+    ] {
+        if let Err(problem) = done {
+            let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+            log::error("tidy_failed", fields);
+        }
     }
     if let Err(problem) = broadcast::go_on(env, clock::now()).await {
         let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
@@ -91,7 +100,14 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
         return handle(ask).await;
     }
 
-    let authorization = http::header(request, "authorization");
+    let authorization = http::authorization(request);
+    if let Handler::Poller(handle) = operation.handler {
+        let access =
+            PollerAccess::authenticate(env, authorization.as_deref(), ask.param(0), operation.need, now)
+                .await?;
+        let body = http::body(request, BODY_CAP).await?;
+        return handle(access, ask.with_body(body)).await;
+    }
     let caller = Caller::authenticate(env, authorization.as_deref(), now).await?;
     caller.may(operation.need)?;
     let ask = if operation.takes_body() {
@@ -101,6 +117,7 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
     };
     match operation.handler {
         Handler::Open(handle) => handle(ask).await,
+        Handler::Poller(_) => Err(Problem::internal("answered above")),
         Handler::Caller(handle) => handle(caller, ask).await,
         Handler::Organisation(handle) => handle(caller.organisation()?, ask).await,
         Handler::Tenant(handle) => {

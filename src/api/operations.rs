@@ -4,11 +4,14 @@ use futures::future::LocalBoxFuture;
 use postern_domain::access::{Capability, Need, Scope};
 use postern_domain::problem::{Code, Problem};
 
-use super::access::{Caller, OrganisationAccess, TenantAccess};
+use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
-use super::{app, auth, broadcast, environment, event_type, health, operational, portal, testing, version};
-use app::{attempt, endpoint, msg, source};
+use super::{
+    app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
+    portal, testing, version,
+};
+use app::{attempt, endpoint, msg, poller, source, stream};
 
 mod unbuilt;
 
@@ -45,6 +48,8 @@ pub(crate) enum Handler {
     Tenant(fn(TenantAccess, Ask) -> Work),
     /// A token of the organisation; the tenant is the operational one, as if it stood first among what varies.
     Operational(fn(TenantAccess, Ask) -> Work),
+    /// The same, or the own token of the poller that is the path's second part that varies.
+    Poller(fn(PollerAccess, Ask) -> Work),
     /// Svix's clients know it, Postern does not have it.
     NotBuilt,
 }
@@ -71,6 +76,7 @@ macro_rules! operations {
     (@ organisation $run:path) => { Handler::Organisation(|access, ask| Box::pin($run(access, ask))) };
     (@ tenant $run:path) => { Handler::Tenant(|access, ask| Box::pin($run(access, ask))) };
     (@ operational $run:path) => { Handler::Operational(|access, ask| Box::pin($run(access, ask))) };
+    (@ poller $run:path) => { Handler::Poller(|access, ask| Box::pin($run(access, ask))) };
 }
 
 operations! {
@@ -79,6 +85,8 @@ operations! {
     GET "/api/v1/app/{app_id}/msg" tenant(msg::list::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}" tenant(msg::get::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/msg/{msg_id}/body" tenant(msg::body::handle) needs ViewBase;
+
+    POST "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend" tenant(msg::resend::handle) needs CreateAttempts;
 
     GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}" tenant(attempt::by_endpoint::handle) needs ViewBase;
     GET "/api/v1/app/{app_id}/attempt/msg/{msg_id}" tenant(attempt::by_msg::handle) needs ViewBase;
@@ -90,6 +98,46 @@ operations! {
     PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::patch::handle) needs ManageEndpoint;
     DELETE "/api/v1/app/{app_id}/endpoint/{endpoint_id}" tenant(endpoint::delete::handle) needs ManageEndpoint;
     GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret" tenant(endpoint::secret::handle) needs ViewEndpointSecret;
+
+    GET "/api/v1/app/{app_id}/poller/{sink_id}" poller(poller::poll::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}" poller(poller::consumer_poll::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek" poller(poller::consumer_seek::handle) needs ViewBase;
+    GET "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token" tenant(poller::token::handle) needs ViewEndpointSecret;
+    POST "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate" tenant(poller::token_rotate::handle) needs ManageEndpointSecret;
+
+    GET "/api/v1/app/{app_id}/stream" tenant(stream::get::handle) needs ViewBase;
+
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/raw" tenant(msg::raw::handle) needs ViewBase;
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/content" tenant(msg::content_delete::handle);
+    POST "/api/v1/app/{app_id}/msg/bulk-expunge" tenant(msg::bulk_expunge::handle);
+    POST "/api/v1/app/{app_id}/msg/search" tenant(msg::search::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/msg/precheck/active" tenant(msg::precheck::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/endpoint" tenant(msg::endpoints::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}" tenant(msg::attempt::get::handle) needs ViewBase;
+    DELETE "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content" tenant(msg::attempt::content_delete::handle);
+    GET "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count" tenant(attempt::count::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/failed" tenant(app::failed::of_tenant) needs ViewBase;
+    GET "/api/v1/app/{app_id}/stats/attempts" tenant(app::stats::attempts) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg" tenant(endpoint::messages::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed" tenant(app::failed::of_endpoint) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats" tenant(endpoint::stats::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status" tenant(endpoint::rate_limit_status::handle) needs ViewBase;
+
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers" tenant(attempt::headers::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate" tenant(endpoint::secret_rotate::handle) needs ManageEndpointSecret;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_get::handle) needs ManageEndpoint;
+    PUT "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_update::handle) needs ManageEndpoint;
+    PATCH "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers" tenant(endpoint::headers_patch::handle) needs ManageEndpoint;
+
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover" tenant(endpoint::recover::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing" tenant(endpoint::replay_missing::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay" tenant(endpoint::bulk_replay::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive" tenant(endpoint::failed_redrive::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs" tenant(endpoint::cancel_msgs::handle) needs ManageEndpoint;
+    GET "/api/v1/app/{app_id}/endpoint/{endpoint_id}/missed" tenant(endpoint::missed::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example" tenant(endpoint::send_example::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt" tenant(endpoint::test_attempt::handle) needs CreateAttempts;
+    POST "/api/v1/app/{app_id}/replay" tenant(app::replay::handle) needs CreateAttempts;
 
     GET "/api/v1/app/{app_id}/source" tenant(source::list::handle);
     POST "/api/v1/app/{app_id}/source" tenant(source::create::handle);
@@ -107,6 +155,12 @@ operations! {
     PATCH "/api/v1/app/{app_id}" organisation(app::patch::handle);
     DELETE "/api/v1/app/{app_id}" organisation(app::delete::handle);
     PATCH "/api/v1/app/{app_id}/alert-email" organisation(app::alert_email::handle);
+    POST "/api/v1/app/{app_id}/erase" organisation(app::erase::handle);
+    GET "/api/v1/app/{app_id}/export" caller(app::export::handle);
+    POST "/api/v1/app/{app_id}/import" organisation(app::import::handle);
+
+    GET "/api/v1/erasure" organisation(erasure::list::handle);
+    POST "/api/v1/import" organisation(import::create::handle);
 
     POST "/api/v1/msg/broadcast" organisation(broadcast::handle);
 
@@ -118,6 +172,8 @@ operations! {
     GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret" operational(endpoint::secret::handle);
 
     GET "/api/v1/event-type" caller(event_type::list::handle) needs ViewBase;
+
+    GET "/api/v1/app/{app_id}/jwks.json" open(app::jwks::handle);
     POST "/api/v1/event-type" organisation(event_type::create::handle);
     GET "/api/v1/event-type/{event_type_name}" caller(event_type::get::handle) needs ViewBase;
     PUT "/api/v1/event-type/{event_type_name}" organisation(event_type::update::handle);
@@ -138,6 +194,10 @@ operations! {
     POST "/api/v1/auth/app/{app_id}/expire-all" organisation(auth::expire_all::handle);
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
     GET "/portal" open(portal::handle);
+
+    GET "/api/v1/background-task" organisation(background_task::list::handle);
+    GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);
+    POST "/api/v1/background-task/{task_id}/cancel" organisation(background_task::cancel::handle);
 
     GET "/api/v1/health" open(health::alive);
     GET "/api/v1/health/ping" open(health::alive);
@@ -253,7 +313,10 @@ mod tests {
     #[test]
     fn what_a_portal_may_changes_nothing_but_endpoints_and_needs_a_capability_for_that() {
         for operation in OPERATIONS {
-            let changes = operation.method != "GET";
+            // These ask, or say where whoever asks stands.
+            let asks = ["/seek", "/msg/search", "/msg/precheck/active"];
+            let asks = asks.iter().any(|end| operation.path.ends_with(end));
+            let changes = operation.method != "GET" && !asks;
             let viewer = matches!(operation.need, Need::Capability(Capability::ViewBase));
             assert!(!(changes && viewer), "{} {}", operation.method, operation.path);
             let secret = operation.path.contains("/secret");

@@ -1,9 +1,11 @@
 //! Reads the query, and collects everything that is wrong with it.
 
 use postern_domain::event_type;
+use postern_domain::id::MessageId;
 use postern_domain::problem::{Fault, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{AttemptFilter, MessageFilter, PageOf};
+use postern_domain::wire::reads::DeliveryFilter;
 use postern_domain::wire::{AttemptStatus, DeliveryStatus};
 use url::Url;
 
@@ -44,12 +46,25 @@ impl Query {
         }
     }
 
-    /// `before`, `after`, `channel`, `event_types`.
+    /// A time.
+    pub(crate) fn time(&mut self, name: &str) -> Option<Millis> {
+        let msg = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
+        self.read(name, msg, Millis::from_rfc3339)
+    }
+
+    /// A time that must be there; any other if it is not, as nothing is done then.
+    pub(crate) fn required_time(&mut self, name: &str) -> Millis {
+        if self.text(name).is_none() {
+            self.say(name, "is missing");
+        }
+        self.time(name).unwrap_or_default()
+    }
+
+    /// `before`, `after`, `channel`, `event_types`, `tag`.
     pub(crate) fn messages(&mut self) -> MessageFilter {
-        let time = "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z";
         MessageFilter {
-            before: self.read("before", time, Millis::from_rfc3339),
-            after: self.read("after", time, Millis::from_rfc3339),
+            before: self.time("before"),
+            after: self.time("after"),
             channel: self.read("channel", "must be 1 to 128 of A-Z a-z 0-9 - _ .", |text| {
                 event_type::check_channel(text).ok().map(|()| text.to_owned())
             }),
@@ -57,6 +72,14 @@ impl Query {
             tag: self.read("tag", "must be 1 to 128 of A-Z a-z 0-9 - _ . / \\ #", |text| {
                 field::check_tag(text).ok().map(|()| text.to_owned())
             }),
+        }
+    }
+
+    /// All that a list of deliveries can be narrowed by.
+    pub(crate) fn deliveries(&mut self) -> DeliveryFilter {
+        DeliveryFilter {
+            message: self.messages(),
+            status: self.status(),
         }
     }
 
@@ -76,17 +99,70 @@ impl Query {
             ),
             ..AttemptFilter::default()
         };
-        // Numbers of Svix: 0 success, 1 pending, 2 fail, 3 sending. An attempt is 0 or 2.
-        match self.read("status", "must be 0, 1, 2 or 3", |text| {
-            text.parse::<u8>().ok().filter(|n| *n <= 3)
-        }) {
-            Some(0) => filter.status = Some(AttemptStatus::Success),
-            Some(1) => filter.delivery = Some(DeliveryStatus::Pending),
-            Some(2) => filter.status = Some(AttemptStatus::Failure),
-            Some(_) => filter.delivery = Some(DeliveryStatus::Waiting),
-            None => {}
+        // An attempt has ended: it succeeded or failed.
+        match self.status() {
+            Some(DeliveryStatus::Delivered) => filter.status = Some(AttemptStatus::Success),
+            Some(DeliveryStatus::Failed) => filter.status = Some(AttemptStatus::Failure),
+            other => filter.delivery = other,
         }
         filter
+    }
+
+    /// `limit` alone: of what has iterators of its own.
+    pub(crate) fn limit(&mut self) -> u16 {
+        let limit = self.read("limit", "must be a whole number from 1 to 250", |text| {
+            text.parse().ok().filter(|limit| (1..=250).contains(limit))
+        });
+        limit.unwrap_or(50)
+    }
+
+    /// `iterator`, which whoever gave it judges.
+    pub(crate) fn iterator(&self) -> Option<String> {
+        self.text("iterator")
+    }
+
+    /// `wait`: seconds that a poll waits for something to come, as milliseconds.
+    pub(crate) fn wait(&mut self) -> u64 {
+        let seconds = self.read("wait", "must be a whole number of seconds from 0 to 25", |text| {
+            text.parse::<u64>().ok().filter(|seconds| *seconds <= 25)
+        });
+        seconds.unwrap_or(0) * Millis::SECOND
+    }
+
+    /// The name of one event type.
+    pub(crate) fn event_type(&mut self, name: &str) -> Option<String> {
+        self.checked(name, event_type::check_name)
+    }
+
+    /// One channel.
+    pub(crate) fn channel(&mut self, name: &str) -> Option<String> {
+        self.checked(name, event_type::check_channel)
+    }
+
+    /// The id of a message.
+    pub(crate) fn message(&mut self, name: &str) -> Option<MessageId> {
+        self.read(name, "must be the id of a message", |text| text.parse().ok())
+    }
+
+    /// Names and patterns of event types, repeated or with commas.
+    pub(crate) fn patterns(&mut self, name: &str) -> Option<Vec<String>> {
+        self.list(name, event_type::check_pattern)
+    }
+
+    /// Channels, repeated or with commas.
+    pub(crate) fn channels(&mut self, name: &str) -> Option<Vec<String>> {
+        self.list(name, event_type::check_channel)
+    }
+
+    /// Svix's numbers: 0 success, 1 pending, 2 fail, 3 sending.
+    fn status(&mut self) -> Option<DeliveryStatus> {
+        self.read("status", "must be 0, 1, 2 or 3", |text| match text {
+            "0" => Some(DeliveryStatus::Delivered),
+            "1" => Some(DeliveryStatus::Pending),
+            "2" => Some(DeliveryStatus::Failed),
+            "3" => Some(DeliveryStatus::Waiting),
+            _ => None,
+        })
     }
 
     /// A truth.
@@ -106,21 +182,34 @@ impl Query {
 
     /// `event_types`, repeated or with commas, as different clients write a list.
     fn event_types(&mut self) -> Option<Vec<String>> {
-        let names: Vec<String> = self
-            .pairs
-            .iter()
-            .filter(|(name, _)| matches!(name.as_str(), "event_types" | "event_types[]"))
-            .flat_map(|(_, value)| value.split(','))
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect();
-        if let Some(msg) = names.iter().find_map(|name| event_type::check_name(name).err()) {
-            self.say("event_types", msg);
-        }
-        (!names.is_empty()).then_some(names)
+        self.list("event_types", event_type::check_name)
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    fn list(&mut self, name: &str, check: fn(&str) -> Result<(), &'static str>) -> Option<Vec<String>> {
+        let words: Vec<String> = self
+            .pairs
+            .iter()
+            .filter(|(key, _)| key.strip_suffix("[]").unwrap_or(key) == name)
+            .flat_map(|(_, value)| value.split(','))
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if let Some(msg) = words.iter().find_map(|word| check(word).err()) {
+            self.say(name, msg);
+        }
+        (!words.is_empty()).then_some(words)
+    }
+
+    fn checked(&mut self, name: &str, check: fn(&str) -> Result<(), &'static str>) -> Option<String> {
+        let word = self.text(name)?;
+        if let Err(msg) = check(&word) {
+            self.say(name, msg);
+        }
+        Some(word)
+    }
+
+    /// A text, as it is.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
         let pair = self
             .pairs
             .iter()
@@ -128,7 +217,8 @@ impl Query {
         pair.map(|(_, value)| value.clone())
     }
 
-    fn read<T>(&mut self, name: &str, msg: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+    /// A parameter of a form of its own; `msg` says what would be right.
+    pub(crate) fn read<T>(&mut self, name: &str, msg: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
         let value = read(&text);
         if value.is_none() {

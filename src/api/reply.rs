@@ -1,5 +1,6 @@
 //! Answers, and the one place that writes errors.
 
+use futures::stream::LocalBoxStream;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Page;
 use serde::Serialize;
@@ -16,7 +17,13 @@ pub(crate) struct Answer {
     /// The body.
     pub(crate) body: Vec<u8>,
     headers: Vec<(&'static str, String)>,
+    /// A body that is still being made, or a socket, in place of `body`.
+    live: Option<Response>,
+    stream: Option<Chunks>,
 }
+
+/// A body that is made while it is read: nobody asks for the next part before the reader has taken the last.
+pub(crate) type Chunks = LocalBoxStream<'static, worker::Result<Vec<u8>>>;
 
 impl Answer {
     /// A JSON document.
@@ -30,9 +37,25 @@ impl Answer {
         Self::json(200, value)
     }
 
+    /// What goes on after the headers have left: a body that is still being made, or a socket.
+    pub(crate) fn live(response: Response) -> Self {
+        let answer = Self::new(response.status_code(), Vec::new());
+        Self {
+            live: Some(response),
+            ..answer
+        }
+    }
+
     /// 204.
     pub(crate) fn empty() -> Self {
         Self::new(204, Vec::new())
+    }
+
+    /// 200 with a body that comes part by part.
+    pub(crate) fn stream(content_type: &str, chunks: Chunks) -> Self {
+        let mut answer = Self::new(200, Vec::new()).with("content-type", content_type);
+        answer.stream = Some(chunks);
+        answer
     }
 
     /// An answer that was given before.
@@ -95,6 +118,15 @@ impl Answer {
         for (name, value) in &self.headers {
             headers.set(name, value)?;
         }
+        if let Some(live) = self.live {
+            return Ok(live.with_headers(headers));
+        }
+        if let Some(chunks) = self.stream {
+            return Response::builder()
+                .with_status(self.status)
+                .with_headers(headers)
+                .from_stream(chunks);
+        }
         let body = if self.body.is_empty() {
             ResponseBody::Empty
         } else {
@@ -111,6 +143,8 @@ impl Answer {
             status,
             body,
             headers: Vec::new(),
+            live: None,
+            stream: None,
         }
     }
 }

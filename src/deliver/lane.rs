@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use postern_domain::address::Target;
+use postern_domain::legacy_signature::{Scheme, Secret};
 use postern_domain::outcome::Cause;
 use postern_domain::seal::{self, MasterKeys, OpenError, Place};
 use postern_domain::signature::SigningKey;
@@ -41,6 +42,8 @@ pub(super) struct Route {
     pub(super) target: Target,
     /// Each signs; never none.
     pub(super) keys: Vec<SigningKey>,
+    /// A signature of an older kind beside theirs, with its secret.
+    pub(super) legacy: Option<(Scheme, Secret)>,
     /// The endpoint's own headers.
     pub(super) headers: BTreeMap<String, String>,
 }
@@ -103,13 +106,26 @@ fn route(head: &Lane, number: u32, config: &Config) -> Result<Result<Route, Caus
     };
     let open = |column, part: &SealedPart| unseal(&config.master_keys, head, number, column, part);
     let mut keys = Vec::new();
-    for part in &head.keys {
+    let symmetric = head.keys.iter().map(|part| ("secret", part));
+    let asymmetric = head.asymmetric_keys.iter().map(|part| ("asymmetric", part));
+    for (column, part) in symmetric.chain(asymmetric) {
+        let read = |plain: Vec<u8>| match column {
+            "secret" => SigningKey::from_bytes(&plain),
+            _ => SigningKey::asymmetric_from_bytes(&plain),
+        };
         // Every key must open: one that is left out would break the receiver that knows only that one.
-        match open("secret", part)?.map(|plain| SigningKey::from_bytes(&plain)) {
+        match open(column, part)?.map(read) {
             Some(Ok(key)) => keys.push(key),
             _ => return Ok(Err(Cause::SealBroken)),
         }
     }
+    let legacy = match &head.legacy {
+        None => None,
+        Some(legacy) => match open("legacy", &legacy.secret)?.and_then(Secret::from_bytes) {
+            Some(secret) => Some((legacy.scheme.clone(), secret)),
+            None => return Ok(Err(Cause::SealBroken)),
+        },
+    };
     let headers = match &head.headers {
         None => Some(BTreeMap::new()),
         Some(part) => open("headers", part)?.and_then(|plain| serde_json::from_slice(&plain).ok()),
@@ -120,6 +136,7 @@ fn route(head: &Lane, number: u32, config: &Config) -> Result<Result<Route, Caus
         Ok(Route {
             target,
             keys,
+            legacy,
             headers,
         })
     }))

@@ -92,6 +92,7 @@ mod tests {
             hop: 0,
             idempotency: None,
             payload_hours: None,
+            only_endpoint: None,
         }
     }
 

@@ -172,6 +172,8 @@ mod tests {
             cause: None,
             retry_after_ms: None,
             schedule: None,
+            sent_headers: Vec::new(),
+            response_headers: Vec::new(),
         };
         Entry {
             lane,

@@ -186,14 +186,14 @@ impl<'a> Run<'a> {
             None => return self.turns.ended(number, index, Pace::Quick),
         };
         let body = self.fetched.remove(&(number, index)).or_else(|| lane.body(index));
-        let deadline_ms = self.config.delivery_timeout_ms;
+        let config = Rc::clone(&self.config);
         if let Some(slip) = slip {
             slip.begin();
         }
         let work = async move {
             let handout = lane.head.deliveries.get(index)?;
             let route = lane.route.as_ref().ok()?;
-            Some(send(&lane, route, handout, body?.as_slice(), deadline_ms).await)
+            Some(send(&lane, route, handout, body?.as_slice(), &config).await)
         };
         self.start(async move {
             let result = AssertUnwindSafe(work).catch_unwind().await;

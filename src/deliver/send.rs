@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::header;
 use postern_domain::outcome::Cause;
 use postern_domain::signature;
 use postern_domain::time::Millis;
 use postern_domain::wire::lane::Handout;
-use postern_domain::wire::report::SendResult;
+use postern_domain::wire::report::{SendResult, SentHeader};
 use worker::Method;
 
 use super::lane::{OpenLane, Route};
 use crate::platform::clock;
+use crate::platform::config::Config;
 use crate::platform::fetch::{self, Outgoing, USER_AGENT};
 
 /// Headers that belong to the connection and not to the endpoint's owner.
@@ -25,13 +27,16 @@ const OF_THE_CONNECTION: [&str; 8] = [
     "upgrade",
 ];
 
+/// Bytes kept of the headers that are sent.
+const KEPT_OF_HEADERS: usize = 2048;
+
 /// Sends one delivery of the lane. Called with the permit in hand: its deadline starts here.
 pub(super) async fn send(
     lane: &OpenLane,
     route: &Route,
     handout: &Handout,
     body: &[u8],
-    deadline_ms: u64,
+    config: &Config,
 ) -> (SendResult, Vec<u8>) {
     let now = clock::now();
     let mut ours = vec![
@@ -42,12 +47,18 @@ pub(super) async fn send(
     let id = handout.message.to_string();
     let names = lane.head.header_names;
     ours.extend(signature::headers(names, &route.keys, &id, now.seconds(), body));
+    if let Some((scheme, secret)) = &route.legacy {
+        let value = scheme.sign(secret, &id, now.seconds(), body);
+        ours.push((&scheme.header, value));
+    }
+    let headers = together(&route.headers, ours);
     let outgoing = Outgoing {
         target: &route.target,
         method: Method::Post,
-        headers: &together(&route.headers, ours),
+        headers: &headers,
         body,
-        deadline_ms,
+        deadline_ms: config.delivery_timeout_ms,
+        through: config.egress.as_ref(),
     };
     let ended = fetch::send(outgoing).await;
     let mut result = result(lane, handout, ended.started_at);
@@ -56,6 +67,8 @@ pub(super) async fn send(
     result.status = ended.status;
     result.cause = ended.cause;
     result.retry_after_ms = ended.retry_after_ms;
+    result.sent_headers = shown(&headers);
+    result.response_headers = ended.headers;
     (result, ended.body)
 }
 
@@ -80,11 +93,35 @@ fn result(lane: &OpenLane, handout: &Handout, started_at: Millis) -> SendResult 
         cause: None,
         retry_after_ms: None,
         schedule: None,
+        sent_headers: Vec::new(),
+        response_headers: Vec::new(),
     }
 }
 
+/// What is kept of the headers that were sent: no credentials, and up to 2 KiB.
+fn shown(headers: &[(String, String)]) -> Vec<SentHeader> {
+    let mut room = KEPT_OF_HEADERS;
+    // Ours stand last and tell most.
+    let mut kept: Vec<SentHeader> = headers
+        .iter()
+        .rev()
+        .map(|(name, value)| {
+            let secret = header::is_sensitive(name);
+            (name.clone(), (!secret).then(|| value.clone()))
+        })
+        .take_while(|(name, value)| {
+            let size = name.len() + value.as_ref().map_or(0, String::len) + 8;
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        })
+        .collect();
+    kept.reverse();
+    kept
+}
+
 /// The endpoint's own headers and ours. Ours win: nobody's setting can replace a signature or the hop counter.
-fn together(own: &BTreeMap<String, String>, ours: Vec<(&'static str, String)>) -> Vec<(String, String)> {
+fn together(own: &BTreeMap<String, String>, ours: Vec<(&str, String)>) -> Vec<(String, String)> {
     let is_ours = |name: &str| ours.iter().any(|(our, _)| our.eq_ignore_ascii_case(name));
     let is_connections = |name: &str| OF_THE_CONNECTION.iter().any(|of| of.eq_ignore_ascii_case(name));
     let mut headers: Vec<(String, String)> = own
@@ -116,6 +153,23 @@ mod tests {
             [
                 ("Authorization".to_owned(), "Bearer t".to_owned()),
                 ("postern-hop".to_owned(), "1".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn of_what_was_sent_no_credential_is_kept_and_ours_before_anything_else() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = [
+            pair("X-Long", &"x".repeat(3000)),
+            pair("Authorization", "Bearer t"),
+            pair("webhook-id", "msg_1"),
+        ];
+        assert_eq!(
+            shown(&headers),
+            [
+                ("Authorization".to_owned(), None),
+                ("webhook-id".to_owned(), Some("msg_1".to_owned())),
             ]
         );
     }

@@ -1,6 +1,7 @@
 //! SHA-256 where it names things: dedupe keys, token hashes, fingerprints.
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 
 /// SHA-256 of the parts, each with its length before it, so that no two lists of parts are alike. Hex.
 #[must_use]
@@ -23,6 +24,12 @@ pub fn of(bytes: &[u8]) -> String {
 #[must_use]
 pub fn half_of(bytes: &[u8]) -> Vec<u8> {
     Sha256::digest(bytes).iter().take(16).copied().collect()
+}
+
+/// Whether two digests are the same, in a time that does not tell where they differ.
+#[must_use]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
 }
 
 /// The first 128 bits of a digest that came as hex; `None`: it is no such text.

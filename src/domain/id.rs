@@ -12,6 +12,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+mod poller;
+
+pub use poller::PollerToken;
+
 /// Base62 in ASCII order, so that ids sort as their bits do.
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 

@@ -11,9 +11,14 @@ pub mod problem;
 
 pub mod access;
 pub mod address;
+pub mod csv;
 pub mod digest;
+pub mod egress;
 pub mod event_type;
 pub mod filter;
+pub mod header;
+pub mod import;
+pub mod legacy_signature;
 pub mod operational;
 pub mod outcome;
 pub mod provider;

@@ -107,6 +107,7 @@ fn accept(source: &Source, headers: &Headers, accepted: Accepted, now: Millis) -
         hop: kept::hop(headers),
         idempotency: None,
         payload_hours: None,
+        only_endpoint: None,
     }
 }
 

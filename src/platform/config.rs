@@ -4,7 +4,8 @@ use std::cell::OnceCell;
 use std::rc::Rc;
 
 use postern_domain::access::JwtKeys;
-use postern_domain::address::Policy;
+use postern_domain::address::{Policy, Target};
+use postern_domain::egress;
 use postern_domain::problem::Problem;
 use postern_domain::seal::MasterKeys;
 use url::Url;
@@ -27,9 +28,21 @@ pub(crate) struct Config {
     pub(crate) jwt: JwtKeys,
     /// How long one delivery may take.
     pub(crate) delivery_timeout_ms: u64,
+    /// How long one stream stays open.
+    pub(crate) stream_ms: u64,
+    /// `EGRESS_URL` and `EGRESS_SECRET`: the forwarder that deliveries leave through; none: they leave directly.
+    pub(crate) egress: Option<Egress>,
     /// Tests may plant panics and look inside.
     pub(crate) test_hooks: bool,
     allow_private: String,
+}
+
+/// The deployment's own forwarder, with a fixed address.
+pub(crate) struct Egress {
+    /// Where it is.
+    pub(crate) target: Target,
+    /// What it knows us by.
+    pub(crate) secret: egress::Secret,
 }
 
 impl Config {
@@ -70,16 +83,31 @@ impl Config {
             Some(text) if !text.is_empty() => text.parse().map_err(|_| unread(name)),
             _ => Ok(default),
         };
+        let policy = policy(&allow_private, &[&base_url])?;
         Ok(Self {
-            policy: policy(&allow_private, &[&base_url])?,
+            egress: egress(&policy, &text("EGRESS_URL"), &text("EGRESS_SECRET"))
+                .map_err(|name| Problem::internal(format!("{name} is not set, or cannot be used")))?,
+            policy,
             master_keys: MasterKeys::parse(&text("MASTER_KEYS")).map_err(|_| unread("MASTER_KEYS"))?,
             jwt: jwt_keys(&text("JWT_SECRET")).ok_or_else(|| unread("JWT_SECRET"))?,
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
+            stream_ms: 1000 * seconds("STREAM_SECONDS", 600)?,
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,
             allow_private,
         })
     }
+}
+
+/// None is asked for, or one that can be used: what is set by halves or wrong stops the deployment instead of letting
+/// deliveries leave from another address than the receivers expect.
+fn egress(policy: &Policy, url: &str, secret: &str) -> Result<Option<Egress>, &'static str> {
+    if url.is_empty() && secret.is_empty() {
+        return Ok(None);
+    }
+    let target = policy.judge(url).map_err(|_| "EGRESS_URL")?;
+    let secret = egress::Secret::parse(secret).ok_or("EGRESS_SECRET")?;
+    Ok(Some(Egress { target, secret }))
 }
 
 /// No secret is no key: an empty one would believe anybody.
@@ -105,4 +133,39 @@ fn policy(allow_private: &str, own: &[&str]) -> Result<Policy, Problem> {
 fn host_and_port(url: &Url) -> Option<String> {
     let port = url.port_or_known_default()?;
     url.host_str().map(|host| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn read(url: &str, secret: &str) -> Result<bool, &'static str> {
+        let policy = policy("", &["https://postern.example"]).unwrap();
+        egress(&policy, url, secret).map(|egress| egress.is_some())
+    }
+
+    #[test]
+    fn a_forwarder_is_off_unless_it_is_set_whole() {
+        let secret = "0123456789abcdef0123456789abcdef";
+        assert_eq!(read("", ""), Ok(false));
+        assert_eq!(read("https://egress.example/forward", secret), Ok(true));
+        for url in [
+            "",
+            "egress.example",
+            "ftp://egress.example",
+            "https://user:pass@egress.example/",
+            "https://10.0.0.1/",
+            "https://postern.example/",
+        ] {
+            assert_eq!(read(url, secret), Err("EGRESS_URL"), "{url}");
+        }
+        for secret in ["", "short"] {
+            assert_eq!(
+                read("https://egress.example/", secret),
+                Err("EGRESS_SECRET"),
+                "{secret}"
+            );
+        }
+    }
 }

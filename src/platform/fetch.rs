@@ -7,11 +7,13 @@
 
 use futures::StreamExt as _;
 use postern_domain::address::Target;
-use postern_domain::outcome::Cause;
+use postern_domain::egress::{self, Forwarded, Word};
+use postern_domain::outcome::{Answered, Cause, is_success};
 use postern_domain::schedule;
 use postern_domain::time::Millis;
 use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
+use super::config::Egress;
 use super::{clock, http};
 
 /// The name under which Postern calls.
@@ -22,6 +24,12 @@ const KEPT_OF_SUCCESS: usize = 1024;
 
 /// Bytes kept of the body of a failure: enough for an error page's sentence.
 const KEPT_OF_FAILURE: usize = 16 * 1024;
+
+/// Bytes kept of an answer's headers.
+const KEPT_OF_HEADERS: usize = 2048;
+
+/// The forwarder gives up so much earlier than we do, so that its word still comes.
+const FORWARDER_MARGIN_MS: u64 = 500;
 
 /// One request to be made.
 pub(crate) struct Outgoing<'a> {
@@ -35,6 +43,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: &'a [u8],
     /// For all of it, from now on.
     pub(crate) deadline_ms: u64,
+    /// The forwarder that it goes through; none: it goes directly.
+    pub(crate) through: Option<&'a Egress>,
 }
 
 /// How it ended.
@@ -48,6 +58,8 @@ pub(crate) struct Ended {
     pub(crate) retry_after_ms: Option<u64>,
     /// The body, up to the cap.
     pub(crate) body: Vec<u8>,
+    /// The answer's headers, as many as are kept.
+    pub(crate) headers: Vec<(String, String)>,
     /// When the request was begun.
     pub(crate) started_at: Millis,
     /// From then to the end of the body.
@@ -56,65 +68,65 @@ pub(crate) struct Ended {
 
 /// Makes one request. Never fails in another way than by [`Ended::cause`].
 pub(crate) async fn send(outgoing: Outgoing<'_>) -> Ended {
+    send_keeping(outgoing, KEPT_OF_SUCCESS).await
+}
+
+/// The same where the answer is what it is made for: keeps so much of a success's body.
+pub(crate) async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
     let started_at = clock::now();
-    let mut ended = exchange(&outgoing, started_at).await;
+    let mut ended = exchange(&outgoing, started_at, kept).await;
     ended.duration_ms = u32::try_from(clock::now().since(started_at)).unwrap_or(u32::MAX);
     ended
 }
 
-async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
+async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> Ended {
     let mut ended = Ended {
         status: None,
         cause: None,
         retry_after_ms: None,
         body: Vec::new(),
+        headers: Vec::new(),
         started_at,
         duration_ms: 0,
     };
     let deadline = u32::try_from(outgoing.deadline_ms).unwrap_or(u32::MAX);
     let deadline: AbortSignal = worker::web_sys::AbortSignal::timeout_with_u32(deadline).into();
-    let answer = match request(outgoing) {
+    let answer = match request(outgoing, started_at) {
         Ok(request) => Fetch::Request(request).send_with_signal(&deadline).await,
         Err(error) => Err(error),
     };
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(error) => {
-            ended.cause = Some(cause_of(&error, Phase::Headers));
+            let cause = cause_of(&error, Phase::Headers);
+            // It was the forwarder that could not be reached, and no endpoint.
+            ended.cause = Some(outgoing.through.map_or(cause, |_| Cause::Egress));
             return ended;
         }
     };
 
-    let status = answer.status_code();
-    let header = |name: &str| answer.headers().get(name).ok().flatten();
-    let by_network = answered_by_network(
-        status,
-        header("cf-ray").is_some(),
-        header("server").as_deref().unwrap_or_default(),
-    );
-    ended.status = Some(status);
-    ended.cause = Cause::of_status(status, by_network);
-    if ended.cause.is_some() {
-        ended.retry_after_ms =
-            header("retry-after").and_then(|value| schedule::retry_after_ms(&value, clock::now()));
+    let received = answer.headers().clone();
+    let header = |name: &str| received.get(name).ok().flatten();
+    if outgoing.through.is_some()
+        && let Word::Failed(cause) = Word::read(header(egress::WORD).as_deref())
+    {
+        ended.cause = Some(cause);
+        return ended;
     }
-
-    let cap = if ended.cause.is_none() {
-        KEPT_OF_SUCCESS
-    } else {
-        KEPT_OF_FAILURE
-    };
+    let status = answer.status_code();
+    ended.status = Some(status);
+    ended.headers = kept_headers(received.entries());
+    let cap = if is_success(status) { kept } else { KEPT_OF_FAILURE };
+    let mut broken = None;
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
     if length.is_some_and(|length| length <= cap) && header("content-encoding").is_none() {
         // By HTTP it ends there.
         match http::whole(&answer).await {
             Ok(body) => _ = keep(&mut ended.body, &body, cap),
-            Err(error) => ended.cause = ended.cause.or_else(|| Some(cause_of(&error, Phase::Body))),
+            Err(error) => broken = Some(cause_of(&error, Phase::Body)),
         }
-        return ended;
-    }
-    // An answer that can have no body has no stream: that is an empty body.
-    if let Ok(mut chunks) = answer.stream() {
+    } else if let Ok(mut chunks) = answer.stream() {
+        // An answer that can have no body has no stream: that is an empty body.
         while let Some(chunk) = chunks.next().await {
             match chunk {
                 Ok(chunk) => {
@@ -123,19 +135,46 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis) -> Ended {
                     }
                 }
                 Err(error) => {
-                    // A status that says failure says more than how its body ended.
-                    ended.cause = ended.cause.or_else(|| Some(cause_of(&error, Phase::Body)));
+                    broken = Some(cause_of(&error, Phase::Body));
                     break;
                 }
             }
         }
     }
+    let answered = Answered {
+        status,
+        header,
+        body: &ended.body,
+    };
+    // An answer that says failure says more than how its body ended.
+    ended.cause = answered.cause().or(broken);
+    if ended.cause.is_some() {
+        let after = received.get("retry-after").ok().flatten();
+        ended.retry_after_ms = after.and_then(|value| schedule::retry_after_ms(&value, clock::now()));
+    }
     ended
 }
 
-fn request(outgoing: &Outgoing<'_>) -> worker::Result<Request> {
+fn request(outgoing: &Outgoing<'_>, now: Millis) -> worker::Result<Request> {
+    let forwarded = outgoing.through.map(|through| {
+        let forwarded = Forwarded {
+            target: outgoing.target.as_str(),
+            method: outgoing.method.as_ref(),
+            headers: outgoing.headers,
+            body: outgoing.body,
+            deadline_ms: outgoing.deadline_ms.saturating_sub(FORWARDER_MARGIN_MS),
+        };
+        (
+            through.target.as_str(),
+            forwarded.signed(&through.secret, now.seconds()),
+        )
+    });
+    let (url, carried) = match &forwarded {
+        Some((url, carried)) => (*url, carried.as_slice()),
+        None => (outgoing.target.as_str(), outgoing.headers),
+    };
     let headers = Headers::new();
-    for (name, value) in outgoing.headers {
+    for (name, value) in carried {
         headers.set(name, value)?;
     }
     let mut init = RequestInit::new();
@@ -146,7 +185,7 @@ fn request(outgoing: &Outgoing<'_>) -> worker::Result<Request> {
     if !outgoing.body.is_empty() {
         init.with_body(Some(js_sys::Uint8Array::from(outgoing.body).into()));
     }
-    Request::new_with_init(outgoing.target.as_str(), &init)
+    Request::new_with_init(url, &init)
 }
 
 /// Keeps what fits; true when there was more than that.
@@ -156,10 +195,20 @@ fn keep(kept: &mut Vec<u8>, chunk: &[u8], cap: usize) -> bool {
     chunk.len() > room
 }
 
-/// 520 to 530 are made by the network in front of an endpoint when the endpoint does not answer; an endpoint may use
-/// the numbers too, but does not sign as that network.
-fn answered_by_network(status: u16, has_ray: bool, server: &str) -> bool {
-    (520..=530).contains(&status) && (has_ray || server.eq_ignore_ascii_case("cloudflare"))
+/// What is kept of an answer's headers: no cookies, nothing of the forwarder's, and up to 2 KiB.
+fn kept_headers(headers: impl Iterator<Item = (String, String)>) -> Vec<(String, String)> {
+    let mut room = KEPT_OF_HEADERS;
+    headers
+        .filter(|(name, _)| {
+            !matches!(name.as_str(), "set-cookie" | "set-cookie2") && !name.starts_with(egress::FAMILY)
+        })
+        .take_while(|(name, value)| {
+            let size = name.len() + value.len() + 8;
+            let fits = size <= room;
+            room = room.saturating_sub(size);
+            fits
+        })
+        .collect()
 }
 
 /// How far an exchange had come.
@@ -236,12 +285,18 @@ mod tests {
     }
 
     #[test]
-    fn only_the_network_in_front_answers_in_an_endpoints_place() {
-        assert!(answered_by_network(522, true, ""));
-        assert!(answered_by_network(530, false, "Cloudflare"));
-        assert!(!answered_by_network(522, false, "nginx"));
-        assert!(!answered_by_network(503, true, "cloudflare"));
-        assert!(!answered_by_network(531, true, "cloudflare"));
+    fn of_an_answers_headers_no_cookie_is_kept_and_not_more_than_2_kib() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let headers = vec![
+            pair("server", "nginx"),
+            pair("set-cookie", "session=1"),
+            pair("postern-egress", "answered"),
+            pair("x-long", &"x".repeat(2000)),
+            pair("x-more", &"x".repeat(100)),
+        ];
+        let kept = kept_headers(headers.into_iter());
+        let names: Vec<&str> = kept.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["server", "x-long"]);
     }
 
     #[test]

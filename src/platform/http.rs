@@ -104,6 +104,32 @@ pub(crate) async fn whole(answer: &Response) -> worker::Result<Vec<u8>> {
     Ok(js_sys::Uint8Array::new(&buffer).to_vec())
 }
 
+/// The header in which a WebSocket's client offers protocols.
+pub(crate) const PROTOCOLS: &str = "sec-websocket-protocol";
+
+/// The protocol of streams over a WebSocket.
+pub(crate) const STREAM_PROTOCOL: &str = "postern";
+
+/// A protocol of this beginning is a token: a browser's WebSocket can send no other header, and a token has no place in
+/// a URL.
+const TOKEN_PROTOCOL: &str = "bearer.";
+
+/// Whether a WebSocket is asked for.
+pub(crate) fn wants_socket(request: &Request) -> bool {
+    header(request, "upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
+}
+
+/// `Authorization`, or what stands for it where a WebSocket is asked for.
+pub(crate) fn authorization(request: &Request) -> Option<String> {
+    header(request, "authorization").or_else(|| {
+        let offered = header(request, PROTOCOLS).filter(|_| wants_socket(request))?;
+        let token = offered
+            .split(',')
+            .find_map(|protocol| protocol.trim().strip_prefix(TOKEN_PROTOCOL))?;
+        Some(format!("Bearer {token}"))
+    })
+}
+
 /// A header's value, if it is there.
 pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()

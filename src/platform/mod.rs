@@ -9,3 +9,4 @@ pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod random;
 pub(crate) mod tenant;
+pub(crate) mod watch;

@@ -1,17 +1,24 @@
 //! The way to a tenant's object.
 
+use futures::future::LocalBoxFuture;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::call::{Caller, Envelope, Reply, TenantCall};
-use postern_domain::wire::{VERSION, frame};
+use postern_domain::wire::call::{self, Call, Caller, Envelope, Reply, TenantCall};
+use postern_domain::wire::follow::{SEQUENCE_HEADER, WATCH_HEADER, Watch, Watching};
+use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
+use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
-use worker::{Env, Error, Method, Request, RequestInit, Response};
+use worker::{Env, Error, Headers, Method, Request, RequestInit, Response, Stub};
 
 use super::deadline::within;
 use super::http;
+use super::watch::News;
 
 /// How long any call may take. A publish has less: see [`TenantObject::call_within`].
 const DEADLINE_MS: u64 = 20_000;
+
+/// An answer as it came, with the bodies beside it.
+type Untyped = (Box<RawValue>, Vec<Vec<u8>>);
 
 /// A client of one tenant's object. Says who asks: the object compares the organisation and answers 404 to another's.
 pub(crate) struct TenantObject {
@@ -50,26 +57,86 @@ impl TenantObject {
         call: T,
         bodies: &[Vec<u8>],
     ) -> Reply<(T::Answer, Vec<Vec<u8>>)> {
+        let (answer, bodies) = self.ask(ms, call.into(), bodies).await?;
+        let answer = serde_json::from_str(answer.get()).map_err(Problem::internal)?;
+        Ok((answer, bodies))
+    }
+
+    /// The answer as it came. In a box, and without a type of its own, so that its code stands in the Worker once and not
+    /// once for every call.
+    fn ask<'a>(&'a self, ms: u64, call: Call, bodies: &'a [Vec<u8>]) -> LocalBoxFuture<'a, Reply<Untyped>> {
+        Box::pin(async move {
+            let known = call::FIRST.contains(&call.name());
+            let envelope = Envelope {
+                v: VERSION,
+                tenant: self.tenant,
+                caller: self.caller,
+                call,
+            };
+            let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
+            let (answer, says_itself) = within(ms, self.send(&request))
+                .await
+                .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))?;
+            let (reply, bodies) =
+                frame::decode::<Reply<Box<RawValue>>>(&answer).map_err(Problem::internal)?;
+            match reply {
+                Ok(answer) => Ok((answer, bodies)),
+                // An object of the first release answers a call that it does not know as if something had broken inside.
+                Err(problem) if problem.code == Code::Internal && !says_itself && !known => {
+                    Err(call::not_known())
+                }
+                Err(problem) => Err(problem),
+            }
+        })
+    }
+
+    /// Opens a socket over which the object says that something came.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(crate) async fn watch(&self, watch: Watch) -> Reply<News> {
         let envelope = Envelope {
             v: VERSION,
             tenant: self.tenant,
             caller: self.caller,
-            call: call.into(),
+            call: Call::Watch(watch),
         };
-        let request = frame::encode(&envelope, bodies).map_err(Problem::internal)?;
-        let answer = within(ms, self.send(&request))
+        let frame = frame::encode(&envelope, &[] as &[&[u8]]).map_err(Problem::internal)?;
+        let ask = async {
+            let headers = Headers::new();
+            headers.set("upgrade", "websocket")?;
+            headers.set(WATCH_HEADER, &frame::to_header(&frame))?;
+            let mut init = RequestInit::new();
+            init.with_headers(headers);
+            self.stub()?
+                .fetch_with_request(Request::new_with_init("https://tenant/", &init)?)
+                .await
+        };
+        let answer = within(DEADLINE_MS, ask)
             .await
-            .unwrap_or_else(|| Err(overloaded("no answer within the deadline")))?;
-        let (reply, bodies) = frame::decode::<Reply<T::Answer>>(&answer).map_err(Problem::internal)?;
-        reply.map(|answer| (answer, bodies))
+            .unwrap_or_else(|| Err("no answer within the deadline".into()));
+        let mut answer = answer.map_err(|error| unanswered(&error))?;
+        if answer.status_code() != 101 {
+            let bytes = answer.bytes().await.map_err(|error| unanswered(&error))?;
+            let (reply, _) = frame::decode::<Reply<Watching>>(&bytes).map_err(Problem::internal)?;
+            return Err(reply.err().unwrap_or_else(|| Problem::internal("no socket came")));
+        }
+        let begin = answer.headers().get(SEQUENCE_HEADER).ok().flatten();
+        let begin = begin.and_then(|begin| begin.parse().ok());
+        match (answer.websocket(), begin) {
+            (Some(socket), Some(begin)) => {
+                News::over(socket, begin).map_err(|error| Problem::internal(http::message(&error)))
+            }
+            _ => Err(Problem::internal("a socket without a beginning")),
+        }
     }
 
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
-    async fn send(&self, frame: &[u8]) -> Result<Vec<u8>, Problem> {
+    async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, bool), Problem> {
         let response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
         let bytes = http::whole(&response).await.map_err(|error| unanswered(&error))?;
         match response.status_code() {
-            200 => Ok(bytes),
+            200 => Ok((bytes, response.headers().has(OBJECT_HEADER).unwrap_or(true))),
             status => Err(Problem::internal(format!(
                 "the tenant's object answered {status}"
             ))),
@@ -81,9 +148,12 @@ impl TenantObject {
         init.with_method(Method::Post)
             .with_body(Some(js_sys::Uint8Array::from(frame).into()));
         let request = Request::new_with_init("https://tenant/", &init)?;
+        self.stub()?.fetch_with_request(request).await
+    }
+
+    fn stub(&self) -> worker::Result<Stub> {
         let namespace = self.env.durable_object("TENANT")?;
-        let stub = namespace.get_by_name(&self.tenant.to_string())?;
-        stub.fetch_with_request(request).await
+        namespace.get_by_name(&self.tenant.to_string())
     }
 }
 

@@ -3,7 +3,9 @@
 //! No message needs anything here on its way.
 
 pub(crate) mod application;
+pub(crate) mod background_task;
 pub(crate) mod broadcast;
+pub(crate) mod erasure;
 pub(crate) mod event_type;
 pub(crate) mod exported;
 pub(crate) mod idempotency;
@@ -11,10 +13,11 @@ pub(crate) mod page;
 pub(crate) mod revocation;
 pub(crate) mod uid;
 
+use futures::future::LocalBoxFuture;
 use postern_domain::problem::Problem;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
-use worker::{D1Database, D1PreparedStatement, Env};
+use worker::{D1Database, D1PreparedStatement, D1Result, Env};
 
 use crate::platform::http;
 
@@ -36,12 +39,20 @@ impl Directory {
 
     /// Rows of a query.
     async fn rows<T: DeserializeOwned>(&self, sql: &str, values: &[JsValue]) -> Result<Vec<T>, Problem> {
-        let result = self
-            .statement(sql, values)?
-            .all()
-            .await
-            .map_err(|error| broken(&error))?;
+        let result = self.found(sql, values).await?;
         result.results().map_err(|error| broken(&error))
+    }
+
+    /// In a box of its own, so that its code stands in the Worker once and not once for every kind of row.
+    fn found<'a>(
+        &'a self,
+        sql: &'a str,
+        values: &'a [JsValue],
+    ) -> LocalBoxFuture<'a, Result<D1Result, Problem>> {
+        Box::pin(async move {
+            let result = self.statement(sql, values)?.all().await;
+            result.map_err(|error| broken(&error))
+        })
     }
 
     /// The only row of a query, if there is one.
@@ -67,7 +78,7 @@ impl Directory {
             .map(|(sql, values)| self.statement(sql, values))
             .collect();
         let results = self.0.batch(statements?).await.map_err(|error| broken(&error))?;
-        match results.iter().find_map(worker::D1Result::error) {
+        match results.iter().find_map(D1Result::error) {
             Some(error) => Err(Problem::internal(format!("D1: {error}"))),
             None => Ok(()),
         }

@@ -24,11 +24,12 @@ async function things(name) {
   const app = (await api.ok("POST", "/api/v1/app", { name, uid: name })).id;
   const base = `/api/v1/app/${app}`;
   const endpoint = (await api.ok("POST", `${base}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true })).id;
+  const sink = (await api.ok("POST", `${base}/endpoint`, { type: "polling" })).id;
   const secrets = ["a key that is long enough"];
   const body = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets };
   const source = (await api.ok("POST", `${base}/source`, body)).id;
   const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
-  return { app, endpoint, source, message };
+  return { app, endpoint, sink, source, message };
 }
 
 /** What the directory holds, by table. */
@@ -48,20 +49,28 @@ async function operations() {
   );
 }
 
-const filled = (path, { app, endpoint, source, message }) =>
+const filled = (path, { app, endpoint, sink, source, message }) =>
   path
     .replace("{app_id}", app)
+    .replace(/\/poller\/{(sink|endpoint)_id}/, `/poller/${sink}`)
+    .replace("{consumer_id}", "worker")
     .replace("{endpoint_id}", endpoint)
     .replace("{source_id}", source)
     .replace("{msg_id}", message)
-    .replace("{event_type_name}", "no.such.type");
+    .replace("{event_type_name}", "no.such.type")
+    .replace(/\/stats\/attempts$/, "$&?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
+
+/** What every operation that starts a job, or sends something, would take. */
+const job = { since: new Date(), createdBefore: new Date(), missing: true, eventType: "a.b", payload: {} };
 
 const takesBody = ({ method, body = true }) => body && ["POST", "PUT", "PATCH"].includes(method);
 const isTenants = ({ path }) => path.includes("{app_id}");
 /** All but those that anybody may ask; a one-time token is an authority of its own, in the body. */
-const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health") && !path.endsWith("/one-time-token");
+const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health")
+  && !["/one-time-token", "/jwks.json"].some((end) => path.endsWith(end));
 /** Nothing in its body is required. */
-const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all"].some((end) => path.endsWith(end)) || path.includes("/app-portal-access/");
+const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive"].some((end) => path.endsWith(end))
+  || path.includes("/app-portal-access/");
 
 /** No answer tells what only we may know. */
 function assertClean({ status, body }, what) {
@@ -88,7 +97,9 @@ for (const [what, body] of [
   ["too deep", `${"[".repeat(5000)}${"]".repeat(5000)}`],
   ["fields of wrong types", JSON.stringify(Object.fromEntries(
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
-      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email", "expiry"]
+      "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email",
+      "after", "expiry", "oldTokenExpiry", "ids", "limit", "headers", "signatures", "legacySignature", "key", "gracePeriodSeconds",
+      "since", "until", "createdBefore", "dryRun", "ratePerSecond", "status"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
@@ -96,6 +107,7 @@ for (const [what, body] of [
   test(`a body that is ${what} is refused with its place, by every operation that takes one`, async () => {
     for (const operation of (await operations()).filter(takesBody).filter(isGuarded)) {
       if (body === "" && mayBeEmpty(operation)) continue;
+      if ((body === "" || what === "fields of wrong types") && /\/(resend|cancel)$/.test(operation.path)) continue; // nor read
       const path = filled(operation.path, own);
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${operation.path}`);
@@ -208,6 +220,29 @@ const fields = [
     [{ provider: "standard-webhooks", config: { publicKeys: ["nonsense"] } }, ["config.publicKeys"]],
     [{ provider: "basic", config: { username: "a:b" } }, ["config.username"]],
   ]],
+  ["POST", "/api/v1/app/{app_id}/replay", { since: "2026-08-01T12:00:00Z", status: "any" }, [
+    [{ since: null }, ["since"]],
+    [{ since: "yesterday", until: 7 }, ["since", "until"]],
+    [{ until: "2026-08-01T12:00:00Z" }, ["until"]],
+    [{ status: null }, ["status"]],
+    [{ status: "pending" }, ["status"]],
+    [{ endpoints: [] }, ["endpoints"]],
+    [{ endpoints: many(251) }, ["endpoints"]],
+    [{ endpoints: ["a", ""] }, ["endpoints.1"]],
+    [{ eventTypes: ["ok", "a b"] }, ["eventTypes.1"]],
+    [{ channel: "a b" }, ["channel"]],
+    [{ statusCodeClass: 404 }, ["statusCodeClass"]],
+    [{ ratePerSecond: 0 }, ["ratePerSecond"]],
+    [{ ratePerSecond: 1001, missing: 1, dryRun: "yes" }, ["dryRun", "missing", "ratePerSecond"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay", { since: "2026-08-01T12:00:00Z" }, [
+    [{ status: 4 }, ["status"]],
+    [{ status: "failed" }, ["status"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive", {}, [
+    [{ ids: [] }, ["ids"]],
+    [{ ids: [1] }, ["ids.0"]],
+  ]],
   ["POST", "/api/v1/event-type", { name: "x.y", description: "x" }, [
     [{ name: "a b" }, ["name"]],
     [{ name: text(257) }, ["name"]],
@@ -248,26 +283,29 @@ test("a body that is too large is 413", async () => {
 
 test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   const flip = (id) => id.slice(0, -1) + (id.endsWith("0") ? "1" : "0");
-  const unknown = { app: flip(own.app), endpoint: flip(own.endpoint), source: flip(own.source), message: flip(own.message) };
+  const unknown = Object.fromEntries(Object.entries(own).map(([noun, id]) => [noun, flip(id)]));
   const bodies = {
     endpoint: { url: "http://127.0.0.1:9/" },
     source: { name: "S", provider: "api_key", config: { header: "x-key" } },
     made: { name: "S", provider: "api_key", config: { header: "x-key" }, secrets: ["a key that is long enough"] },
     secret: { secret: "another key, long enough" },
+    headers: { headers: {} },
   };
   for (const operation of (await operations()).filter(isTenants)) {
     for (const wrong of [
-      { ...own, endpoint: unknown.endpoint, source: unknown.source, message: unknown.message },
-      { ...own, endpoint: other.endpoint, source: other.source, message: other.message },
+      { ...unknown, app: own.app },
+      { ...other, app: own.app },
       unknown,
     ]) {
       const path = filled(operation.path, wrong);
-      const onlyApp = !/\{(endpoint_id|source_id|msg_id)\}/.test(operation.path);
+      const onlyApp = !/\{(endpoint_id|sink_id|source_id|msg_id)\}/.test(operation.path);
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
-      const kind = path.includes("secret/rotate") ? "secret" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
+      const isHeaders = operation.path.endsWith("/headers");
+      const kind = path.includes("secret/rotate") ? "secret" : isHeaders ? "headers" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const message = { eventType: "a.b", payload: {} };
-      const body = takesBody(operation) ? { ...message, messages: [message], name: "x", ...bodies[kind] } : undefined;
+      const given = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
+      const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
       assert.equal(answer.status, 404, `${operation.method} ${path}: ${JSON.stringify(answer.body)}`);
@@ -280,6 +318,9 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
   }
 });
 
+/** A table of no endpoints. */
+const IMPORT = { source: "csv", csv: "application_uid,url,secret" };
+
 /** A body that the operation would take, so that nothing but the authority is wrong. */
 function goodBody(operation) {
   if (!takesBody(operation)) {
@@ -287,12 +328,16 @@ function goodBody(operation) {
   }
   const { path } = operation;
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
+  if (path.endsWith("/seek")) return { after: "2026-08-01T12:00:00Z" };
+  if (path.endsWith("/import")) return IMPORT;
+  if (path.endsWith("/erase")) return { confirm: own.app };
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.includes("/source/{source_id}")) return source;
-  if (path.includes("/endpoint")) return { url: "http://127.0.0.1:9/" };
+  if (path.endsWith("/headers")) return { headers: {} };
+  if (path.includes("/endpoint")) return { ...job, url: "http://127.0.0.1:9/" };
   if (path.endsWith("/msg/batch")) return { messages: [{ eventType: "a.b", payload: {} }] };
-  if (path.includes("/msg")) return { eventType: "a.b", payload: {} };
+  if (path.includes("/msg") || path.endsWith("/replay")) return job;
   return { name: "x.y", description: "x" };
 }
 
@@ -320,7 +365,7 @@ test("no token but the organisation's does what is the organisation's, not even 
   const tenant = caller(postern, postern.token({ app: own.app }));
   const ofOrganisation = (await operations()).filter(isGuarded).filter((operation) => {
     const { method, path } = operation;
-    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET");
+    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET") || /\/(import|erase|erasure)$/.test(path);
   });
   assert.ok(ofOrganisation.length >= 11);
   for (const operation of ofOrganisation) {
@@ -457,7 +502,7 @@ test("nothing of all this was written", async () => {
   const now = await inspect(postern, own.app);
   assert.deepEqual([now.messages, now.lastSequence], [counted.messages, counted.lastSequence]);
   const { data } = await api.ok("GET", `/api/v1/app/${own.app}/endpoint`);
-  assert.deepEqual(data.map(({ id }) => id), [own.endpoint]);
+  assert.deepEqual(data.map(({ id }) => id), [own.endpoint, own.sink]);
   const sources = (await api.ok("GET", `/api/v1/app/${own.app}/source`)).data;
   assert.deepEqual(sources.map(({ id }) => id), [own.source]);
   const made = (await api.ok("GET", "/api/v1/app")).data.filter(({ name }) => name === "Idem");

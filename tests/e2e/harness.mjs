@@ -27,23 +27,38 @@ export const testSecrets = freshSecrets();
  * @param {Record<string, string>} [options.secrets]
  * @param {string} [options.persist] a folder that keeps the state; without one it is gone with the server
  * @param {number} [options.port]
- * @param {(worker: object) => object[]} [options.workers] makes of the Worker, as Miniflare is told of it, all that run
+ * @param {string} [options.edge] the folder of the bundle that runs, if it is not build/
+ * @param {string} [options.objects] the folder of the bundle whose objects it asks: they stand in a Worker of their
+ *   own then, as if a deployment had reached one and not the other
+ * @param {(worker: object) => object[]} [options.beside] makes of the Worker, as Miniflare is told of it, all that run
  *   there: itself first
  * @param {object} [options.runtime] more options of Miniflare's own
  */
-export async function start({ vars = {}, secrets = testSecrets, persist, port, workers = (own) => [own], runtime } = {}) {
-  if (!existsSync(join(root, "build/index.js"))) {
-    throw new Error("build/ is empty: scripts/build --no-opt fills it");
+export async function start({
+  vars = {},
+  secrets = testSecrets,
+  persist,
+  port,
+  edge = join(root, "build"),
+  objects,
+  beside = (worker) => [worker],
+  runtime,
+} = {}) {
+  for (const bundle of [edge, objects ?? edge]) {
+    if (!existsSync(join(bundle, "index.js"))) {
+      throw new Error(`${bundle} is empty: scripts/build --no-opt fills build/`);
+    }
   }
   const at = port ?? (await freePort());
   const url = `http://127.0.0.1:${at}`;
   const logs = [];
+  const given = bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets);
+  const worker = { ...configured(edge), bindings: given };
   const mf = new Miniflare(
     convertV4MiniflareOptions({
-      workers: workers({
-        ...configured(),
-        bindings: bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets),
-      }),
+      workers: objects
+        ? [withObjectsElsewhere(worker), onlyObjects({ ...configured(objects), bindings: given })]
+        : beside(worker),
       host: "127.0.0.1",
       port: at,
       cf: false,
@@ -81,18 +96,31 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port, w
 
 process.env.WRANGLER_LOG ??= "error"; // else it announces secrets of .dev.vars that are not used here
 
+/** Where the objects stand when they have a Worker of their own. */
+const OBJECTS = "postern-objects";
+
+function withObjectsElsewhere(worker) {
+  const elsewhere = Object.entries(worker.durableObjects).map(([name, object]) => [name, { ...object, scriptName: OBJECTS }]);
+  return { ...worker, durableObjects: Object.fromEntries(elsewhere) };
+}
+
+/** Objects hand out lanes by themselves, but the queues' consumer and the front door are the other Worker's. */
+function onlyObjects({ queueConsumers: _, assets: __, cronTriggers: ___, ...worker }) {
+  return { ...worker, name: OBJECTS };
+}
+
 /** wrangler.toml as Miniflare wants it: bindings, queues, objects, assets, compatibility. */
-function configured() {
+function configured(bundle) {
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(root, "wrangler.toml"));
   const { modulesRules: _, ...options } = workerOptions;
   return {
     ...options,
     name: "postern",
     rootPath: root,
-    modulesRoot: join(root, "build"),
+    modulesRoot: bundle,
     modules: [
-      { type: "ESModule", path: join(root, "build/index.js") },
-      { type: "CompiledWasm", path: join(root, "build/index_bg.wasm") },
+      { type: "ESModule", path: join(bundle, "index.js") },
+      { type: "CompiledWasm", path: join(bundle, "index_bg.wasm") },
     ],
   };
 }

@@ -56,7 +56,9 @@ describe("how an attempt ends", { concurrency: true }, () => {
   const causes = [
     ["an error of the endpoint's", status(500, {}, "broken"), { responseStatusCode: 500, cause: "server_error", response: "broken" }],
     ["a refusal", status(400, {}, "no"), { responseStatusCode: 400, cause: "client_error", response: "no" }],
-    ["410, which is a failure like another", 410, { responseStatusCode: 410, cause: "client_error" }],
+    ["410, which is a failure", 410, { responseStatusCode: 410, cause: "gone" }],
+    ["413", 413, { responseStatusCode: 413, cause: "too_large" }],
+    ["429", 429, { responseStatusCode: 429, cause: "too_many_requests", whoActs: "nobody" }],
     ["520 by the endpoint itself", 520, { responseStatusCode: 520, cause: "server_error" }],
     ["a connection that is reset", reset(), { responseStatusCode: 0, cause: "connection_lost" }],
     ["no answer", hang(), { responseStatusCode: 0, cause: "timeout" }],

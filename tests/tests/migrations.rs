@@ -62,3 +62,35 @@ fn a_uid_is_free_in_another_organisation_and_taken_in_its_own() {
     insert("app_4", "org_1", None).unwrap();
     insert("app_5", "org_1", None).unwrap();
 }
+
+#[test]
+fn a_kept_answer_is_found_by_what_it_made_and_any_other_does_no_harm() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    // As the release before writes them.
+    let statement =
+        "INSERT INTO idempotency (key, fingerprint, started_at, expires_at) VALUES (?, 'f', 1, 2)";
+    let answers = [
+        Some(r#"{"id": "app_1"}"#),
+        Some("[1]"),
+        Some(""),
+        Some("no JSON"),
+        None,
+    ];
+    for (at, answer) in answers.iter().enumerate() {
+        let key = at.to_string();
+        connection.execute(statement, [&key]).unwrap();
+        let keep = "UPDATE idempotency SET status = 201, answer = ? WHERE key = ?";
+        connection.execute(keep, (answer, &key)).unwrap();
+    }
+    let found = "SELECT key FROM idempotency WHERE made = 'app_1'";
+    let key: String = connection.query_row(found, [], |row| row.get(0)).unwrap();
+    assert_eq!(key, "0");
+    let plan = format!("EXPLAIN QUERY PLAN {found}");
+    let plan: String = connection.query_row(&plan, [], |row| row.get(3)).unwrap();
+    assert!(plan.starts_with("SEARCH"), "{plan}");
+}

@@ -1,11 +1,23 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
-    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointList, MessageFilter, MessageList,
-    PageOf, SourceList, TenantSettings,
+    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
+    MessageList, PageOf, SourceList, TenantSettings,
 };
+use postern_domain::wire::moving::{ExportFrom, ExportPage};
+use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
+use postern_domain::wire::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, DeliveryFilter, EndpointStats,
+    EndpointsOfMessage, FailedList, MessageExpunge, MessagesOfEndpoint, RateLimitStatus,
+};
+use postern_domain::wire::replay::{
+    CancelMessages, Missed, Resend, TaskCancel, TaskCount, TaskGet, TaskKind, TaskPlan, TaskStart,
+};
+use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
 use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
@@ -115,6 +127,18 @@ fn an_object_reads_what_it_sealed_and_refuses_to_seal_without_keys() {
     );
 }
 
+fn export_all(tenant: &mut Tenant) {
+    let mut from = Some(ExportFrom::START);
+    while let Some(place) = from {
+        let call = ExportPage {
+            from: place,
+            through: None,
+            secrets: true,
+        };
+        from = tenant.call(call).unwrap().next;
+    }
+}
+
 /// A life that runs every statement which stands on anybody's way.
 fn busy_life() -> Tenant {
     let settings = Settings {
@@ -166,6 +190,7 @@ fn busy_life() -> Tenant {
         }
         tenant.pass(45_000);
     }
+    by_hand(&mut tenant, endpoint, slow);
     tenant.delete(gone);
     tenant.patch(
         slow,
@@ -198,11 +223,15 @@ fn busy_life() -> Tenant {
         tenant.call(back).unwrap();
         let message = list.data[0].id;
         tenant.message(message).unwrap();
-        tenant.attempts(message);
+        for attempt in tenant.attempts(message) {
+            let attempt = attempt.id.to_string();
+            let message = message.to_string();
+            tenant.call(AttemptHeaders { message, attempt }).unwrap();
+        }
     }
     let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
-        endpoint,
+        endpoint: endpoint.clone(),
         page: page(None),
         filter: AttemptFilter::default(),
     };
@@ -213,10 +242,216 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
+    read_everything(&mut tenant, &endpoint, &page);
+    export_all(&mut tenant);
     tenant.call(EndpointList { page: page(None) }).unwrap();
     tenant.call(SourceList { page: page(None) }).unwrap();
+    poll(&mut tenant);
     tenant.pass(600_000);
     tenant
+}
+
+/// Everything that an endpoint which is polled is asked.
+fn poll(tenant: &mut Tenant) {
+    let settings = json!({"url": "postern:poller", "kind": "polling"});
+    let sink = tenant.make_endpoint(settings).unwrap().id.to_string();
+    tenant.publish();
+    let call = Poll {
+        sink: sink.clone(),
+        limit: 5,
+        iterator: None,
+        event_type: None,
+        channel: None,
+        after: Some(START),
+    };
+    tenant.call(call).unwrap();
+    let call = ConsumerPoll {
+        sink: sink.clone(),
+        consumer: "a".to_owned(),
+        limit: 5,
+        iterator: None,
+    };
+    let iterator = Some(tenant.call(call.clone()).unwrap().iterator);
+    tenant.call(ConsumerPoll { iterator, ..call }).unwrap();
+    tenant
+        .call(ConsumerSeek {
+            sink: sink.clone(),
+            consumer: "a".to_owned(),
+            after: START,
+        })
+        .unwrap();
+    for old_expiry_seconds in [60, 0] {
+        let call = PollerTokenRotate {
+            endpoint: sink.clone(),
+            expiry_seconds: None,
+            old_expiry_seconds,
+        };
+        tenant.call(call).unwrap();
+    }
+    tenant.call(EndpointDelete { endpoint: sink }).unwrap();
+}
+
+/// Lists of deliveries, both ways, statistics, and taking contents away.
+fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<String>) -> PageOf) {
+    let endpoint = endpoint.to_owned();
+    let newest = MessageList {
+        page: page(None),
+        filter: MessageFilter::default(),
+        with_content: false,
+    };
+    let message = tenant.call(newest).unwrap().data[0].id.to_string();
+    let messages = MessagesOfEndpoint {
+        endpoint: endpoint.clone(),
+        page: page(None),
+        filter: DeliveryFilter::default(),
+        with_content: true,
+    };
+    let list = tenant.call(messages.clone()).unwrap();
+    let back = MessagesOfEndpoint {
+        page: page(list.prev_iterator),
+        ..messages
+    };
+    tenant.call(back).unwrap();
+    let endpoints = EndpointsOfMessage {
+        message: message.clone(),
+        page: page(None),
+    };
+    tenant.call(endpoints).unwrap();
+    let dead = tenant.endpoint_with(json!({"retrySchedule": []}));
+    tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    let dead = tenant.endpoint_id(dead);
+    for of in [None, Some(dead)] {
+        let failed = FailedList {
+            endpoint: of,
+            page: page(None),
+            filter: MessageFilter::default(),
+            with_content: false,
+        };
+        let list = tenant.call(failed.clone()).unwrap();
+        assert!(!list.data.is_empty(), "something failed for good");
+        let back = FailedList {
+            page: page(list.prev_iterator),
+            ..failed
+        };
+        tenant.call(back).unwrap();
+    }
+    let (since, until) = (START, tenant.now);
+    tenant
+        .call(EndpointStats {
+            endpoint: endpoint.clone(),
+            since: Some(since),
+            until: Some(until),
+        })
+        .unwrap();
+    tenant
+        .call(AttemptStats {
+            since,
+            until,
+            event_types: None,
+        })
+        .unwrap();
+    tenant
+        .call(RateLimitStatus {
+            endpoint: endpoint.clone(),
+        })
+        .unwrap();
+    let attempts = AttemptCount {
+        endpoint,
+        filter: AttemptFilter::default(),
+    };
+    tenant.call(attempts).unwrap();
+    // As if all were counted already, so that what is counted of a change is written, too.
+    let counted = [Value::from(1_000_u64)];
+    tenant
+        .storage
+        .run("INSERT OR REPLACE INTO meta VALUES ('counted', ?)", &counted)
+        .unwrap();
+    tenant.evict();
+    let late = tenant.endpoint_with(json!({"retrySchedule": [5]}));
+    let id = tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    for attempt in tenant.attempts(id) {
+        let get = AttemptGet {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(get).unwrap();
+        let expunge = AttemptExpunge {
+            message: id.to_string(),
+            attempt: attempt.id.to_string(),
+        };
+        tenant.call(expunge).unwrap();
+    }
+    let messages = vec![id.to_string(), message];
+    tenant.call(MessageExpunge { messages }).unwrap();
+    tenant.disable(late, true);
+    assert!(tenant.count("stat") > 0);
+}
+
+/// Tries by hand, and jobs of every kind.
+fn by_hand(tenant: &mut Tenant, endpoint: u32, slow: u32) {
+    let names = [endpoint, slow].map(|number| tenant.endpoint_id(number));
+    let message = tenant.publish();
+    for name in &names {
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: name.clone(),
+            idempotency: Some(idempotency(name, "b")),
+        };
+        tenant.call(call).unwrap();
+    }
+    let plan = TaskPlan {
+        kind: TaskKind::Recover,
+        endpoints: names.to_vec(),
+        since: Some(START),
+        until: None,
+        states: vec![DeliveryStatus::Failed],
+        missing: false,
+        event_types: None,
+        channel: None,
+        status_code_class: None,
+        messages: None,
+        rate: 10,
+    };
+    let plans = [
+        plan.clone(),
+        TaskPlan {
+            states: vec![DeliveryStatus::Delivered, DeliveryStatus::Cancelled],
+            missing: true,
+            status_code_class: Some(200),
+            ..plan.clone()
+        },
+        TaskPlan {
+            messages: Some(vec![message.to_string()]),
+            ..plan
+        },
+    ];
+    for (at, plan) in (0..).zip(plans) {
+        tenant.call(TaskCount { plan: plan.clone() }).unwrap();
+        let id = TaskId([at; 20]);
+        tenant.call(TaskStart { id, plan }).unwrap();
+    }
+    for _ in 0..5 {
+        for (at, out) in tenant.pass_until_out(5000).iter().enumerate() {
+            tenant.report(out, if at % 2 == 0 { Answer::Broken } else { Answer::Ok });
+        }
+    }
+    let id = TaskId([0; 20]);
+    tenant.call(TaskGet { ids: vec![id] }).unwrap();
+    tenant.call(TaskCancel { id }).unwrap();
+    let [endpoint, _] = names;
+    let before = tenant.now;
+    let call = CancelMessages {
+        endpoint: endpoint.clone(),
+        before,
+    };
+    tenant.call(call).unwrap();
+    tenant.call(Missed { endpoint }).unwrap();
 }
 
 #[test]
@@ -244,7 +479,19 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
         let mut rows = plan.query(params_from_iter(nothing)).unwrap();
         while let Some(row) = rows.next().unwrap() {
             let step: String = row.get(3).unwrap();
-            let growing = ["message", "delivery", "attempt", "key_", "due", "payload_end"];
+            let growing = [
+                "message",
+                "delivery",
+                "attempt",
+                "ordered",
+                "extra_",
+                "key_",
+                "due",
+                "payload_end",
+                "stat",
+                "consumer",
+                "poller_token",
+            ];
             let scan = step
                 .strip_prefix("SCAN ")
                 .is_some_and(|table| growing.iter().any(|name| table.starts_with(name)));
@@ -279,6 +526,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         .collect();
     let fixed = [
         "backlog",
+        "consumer",
         "due",
         "endpoint",
         "health",
@@ -287,13 +535,16 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "meta",
         "outbox",
         "payload_end",
+        "poller_token",
         "rejected",
         "segment",
         "source",
+        "stat",
+        "task",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));
-        let numbered = ["message", "delivery", "attempt", "ordered", "key"].contains(&kind)
+        let numbered = ["message", "delivery", "attempt", "ordered", "extra", "key"].contains(&kind)
             && number.parse::<u64>().is_ok();
         assert!(numbered || fixed.contains(&name.as_str()), "{name}");
     }

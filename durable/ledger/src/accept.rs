@@ -14,6 +14,7 @@ use crate::gate::Wish;
 use crate::handout::MessageToSend;
 use crate::key::{self, NewKey, Scope};
 use crate::line::{Line, LineKey, insert_due};
+use crate::manual::put_extra;
 use crate::memory::{Memory, message_id};
 use crate::ordered::{is_keyed, line_key};
 use crate::sql::{Sql, Value};
@@ -137,6 +138,7 @@ impl<S: Sql> Ledger<S> {
             let memory = self.memory()?;
             let mut owing = memory.leaves(owed, decided, &message, &to_send, until, now);
             owing.payload_end = payload::ends_at(call.payload_hours, time);
+            owing.named_alone = call.only_endpoint.is_some();
             stored_lines.append(&mut owing.lines);
             views.push(memory.new_view(id, message.call, &owing.decided));
             rows.push(row_of(
@@ -180,6 +182,9 @@ impl<S: Sql> Ledger<S> {
                 sql.run(&insert, row)?;
                 owing.insert_waiting(sql, segment, id.0.sequence, now)?;
                 owing.insert_keyed(sql, segment, id.0.sequence)?;
+                if owing.named_alone {
+                    put_extra(sql, segment, id.0.sequence, 0, &[])?;
+                }
                 if let Some(at) = owing.payload_end {
                     payload::insert(sql, at, id.0.sequence)?;
                 }
@@ -201,13 +206,17 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         memory.last_sequence = first + kept.len() as u64 - 1;
         memory.last_time = time;
-        let mut outgoing = Vec::new();
+        let (mut outgoing, mut owed_lists) = (Vec::new(), Vec::new());
         for (_, _, owing, to_send) in kept {
+            owed_lists.push(owing.owed);
             for (endpoint, line) in owing.free {
                 outgoing.push(memory.hand_out(endpoint, line, &to_send, until, Trigger::Scheduled, now));
             }
         }
         self.outbox.extend(outgoing);
+        for (view, owed) in views.iter().zip(&owed_lists) {
+            self.note(view, owed.clone());
+        }
         Ok(views)
     }
 
@@ -333,6 +342,8 @@ struct Owing {
     keyed: Vec<(u32, String)>,
     /// Those that get it at the message's own time.
     waiting: Vec<u32>,
+    /// It is for the endpoints that were named, and nobody else missed it.
+    named_alone: bool,
     /// When its payload goes, if before the message does.
     payload_end: Option<Millis>,
     /// Why the others do not get it, and what else was decided.
@@ -390,7 +401,8 @@ impl Memory {
             ..Owing::default()
         };
         for endpoint in owing.owed.clone() {
-            let Some(known) = self.endpoints.get(&endpoint) else {
+            // What is polled fetches for itself.
+            let Some(known) = self.endpoints.get(&endpoint).filter(|known| !known.is_polled()) else {
                 continue;
             };
             let in_order = known.keeps_order_of(to_send.id.0.sequence);
@@ -503,6 +515,7 @@ impl Memory {
             skipped_more: decided.more,
             deliver_at: decided.at,
             tags: decided.tags.clone(),
+            expunged: false,
         }
     }
 }

@@ -28,13 +28,17 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 6] = [
+        let tasks: [(&'static str, Task<S>); 8] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
             ("payloads", Self::expunge_payloads),
+            // Nothing wakes it by itself: there is more to count only where the sweep has moved on.
+            ("count", |ledger, _| ledger.count_messages()),
+            // Before what is due: what they make due leaves in the same run.
+            ("tasks", |ledger, now| ledger.work_tasks(now).map(|()| false)),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
@@ -86,6 +90,7 @@ impl<S: Sql> Ledger<S> {
             payloads,
             self.retention_at(memory),
             memory.outbox.next_at(),
+            self.tasks_at()?,
         ]
         .into_iter()
         .flatten()

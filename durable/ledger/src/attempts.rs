@@ -3,21 +3,27 @@
 //! First attempts stand inside delivery rows, in the order of messages; later ones in a table of their own, in the order
 //! of hand-outs. A list of an endpoint's attempts merges the two; its iterator holds a position in each.
 
-use postern_domain::id::{AttemptId, MessageId};
+use postern_domain::id::{AttemptId, MAX_48};
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 use postern_domain::wire::call::{AttemptFilter, AttemptsOfEndpoint, AttemptsOfMessage, Page};
+use postern_domain::wire::reads::{AttemptCount, AttemptGet, Counted};
 use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 
 use crate::Ledger;
 use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_from};
-use crate::memory::{Memory, message_id};
+use crate::manual::extra_numbers;
+use crate::memory::Memory;
 use crate::messages::matches;
-use crate::page::{MOST_BYTES, MOST_ROWS, Turn};
+use crate::page::{Base36, MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
 
 /// Rows read at a time.
 const BATCH: usize = 64;
+
+/// Clocks of the consumer and of the object may differ by this, and a hand-out's number may run ahead of the clock where
+/// many leave in one millisecond.
+const CLOCK_SKEW_MS: u64 = 60_000;
 
 /// Where a list of an endpoint's attempts stands: all before (towards the newest) both positions was shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +35,7 @@ struct Position {
 }
 
 /// An attempt with what a list needs to decide on it.
-struct Found {
+pub(crate) struct Found {
     sequence: u64,
     /// Where it stands among the others: of a first attempt the time of its message, of a later one its hand-out number.
     /// Each grows within its stream, so that the merge is the same in both directions.
@@ -39,6 +45,82 @@ struct Found {
 }
 
 impl<S: Sql> Ledger<S> {
+    /// One attempt with its response.
+    pub(crate) fn attempt_get(&mut self, call: &AttemptGet) -> Result<(AttemptView, Vec<Vec<u8>>), Problem> {
+        let (id, segment) = self.attempt_named(&call.message, &call.attempt)?;
+        let (endpoint, sequence) = (id.endpoint(), id.0.sequence);
+        let (message, _) = self.message_at(sequence, false)?.ok_or_else(Problem::not_found)?;
+        let found = self
+            .attempts_of_delivery(segment, endpoint, sequence)?
+            .into_iter()
+            .find(|found| found.recorded.number == id.0.time)
+            .ok_or_else(Problem::not_found)?;
+        let (view, response) = self.view(&message, endpoint, segment, found)?;
+        Ok((view, vec![response]))
+    }
+
+    /// How many attempts at an endpoint a filter leaves: exact as far as a page may look, else reckoned from the counters,
+    /// which know hours, types and how attempts ended.
+    pub(crate) fn attempt_count(&mut self, call: &AttemptCount) -> Result<Counted, Problem> {
+        let endpoint = self.endpoint_number(&call.endpoint)?;
+        let filter = &call.filter;
+        let mut stream = Merge::new(endpoint, Position::NEWEST, false);
+        let (mut looked, mut count) = (0_u64, 0_u64);
+        while let Some(found) = stream.peek(self)? {
+            if looked >= MOST_ROWS as u64 {
+                let (succeeded, failed) = self.attempts_at(
+                    endpoint,
+                    filter.message.after,
+                    filter.message.before,
+                    filter.message.event_types.as_deref(),
+                )?;
+                let by_status = match (filter.status, filter.delivery) {
+                    (_, Some(DeliveryStatus::Pending | DeliveryStatus::Waiting)) => 0,
+                    (Some(AttemptStatus::Success), _) => succeeded,
+                    (Some(AttemptStatus::Failure), _) => failed,
+                    (None, _) => succeeded + failed,
+                };
+                // What the counters do not know is taken to be spread as among the newest.
+                let known = filter.message.channel.is_none() && filter.status_code_class.is_none();
+                let share = || succeeded.saturating_add(failed).saturating_mul(count) / looked;
+                return Ok(Counted {
+                    count: if known { by_status } else { share() },
+                    approximated: true,
+                });
+            }
+            looked += 1;
+            stream.advance();
+            let Some(segment) = self.memory()?.segment_of(found.sequence).map(|s| s.number) else {
+                continue;
+            };
+            let Some((message, _)) = self.message_at(found.sequence, false)? else {
+                continue;
+            };
+            let (view, _) = self.view(&message, endpoint, segment, found)?;
+            count += u64::from(wanted(filter, &message, &view));
+        }
+        Ok(Counted {
+            count,
+            approximated: false,
+        })
+    }
+
+    /// The attempt of a message that an id names, compared whole, with the segment that it stands in. That it is
+    /// recorded is not said yet.
+    pub(crate) fn attempt_named(
+        &mut self,
+        message: &str,
+        attempt: &str,
+    ) -> Result<(AttemptId, u64), Problem> {
+        let id: AttemptId = attempt.parse().map_err(|_| Problem::not_found())?;
+        let message = self.message_named(message)?;
+        if self.message_view(message)?.is_none() || AttemptId::new(message, id.endpoint(), id.0.time) != id {
+            return Err(Problem::not_found());
+        }
+        let segment = self.memory()?.segment_of(message.0.sequence).map(|s| s.number);
+        Ok((id, segment.ok_or_else(Problem::not_found)?))
+    }
+
     /// Attempts of one message over all its endpoints, newest first. There are few: all are read, and cut.
     pub(crate) fn attempts_of_message(
         &mut self,
@@ -65,7 +147,11 @@ impl<S: Sql> Ledger<S> {
             .text(0)?;
 
         let mut all = Vec::new();
-        for endpoint in owed_to(&owed).filter(|endpoint| only.is_none_or(|only| only == *endpoint)) {
+        let endpoints = self.endpoints_of(segment, id.0.sequence, &owed)?;
+        for endpoint in endpoints
+            .into_iter()
+            .filter(|endpoint| only.is_none_or(|only| only == *endpoint))
+        {
             for found in self.attempts_of_delivery(segment, endpoint, id.0.sequence)? {
                 let (view, response) = self.view(&message, endpoint, segment, found)?;
                 if wanted(&call.filter, &message, &view) {
@@ -101,7 +187,11 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(Page<AttemptView>, Vec<Vec<u8>>), Problem> {
         let endpoint = self.endpoint_number(&call.endpoint)?;
         let turn = Turn::parse_with(&call.page, Position::read)?;
-        let start = turn.from.unwrap_or(Position::NEWEST);
+        let start = match (turn.from, call.filter.message.before) {
+            (Some(from), _) => from,
+            (None, Some(before)) => self.before(before)?,
+            (None, None) => Position::NEWEST,
+        };
         let mut stream = Merge::new(endpoint, start, turn.backwards);
         let (mut data, mut bodies, mut bytes, mut looked, mut done) = (Vec::new(), Vec::new(), 0, 0, true);
         let newest = stream.bounds(self)?;
@@ -115,7 +205,7 @@ impl<S: Sql> Ledger<S> {
             let Some(segment) = self.memory()?.segment_of(found.sequence).map(|s| s.number) else {
                 continue;
             };
-            let Some(message) = self.message_at(segment, found.sequence)? else {
+            let Some((message, _)) = self.message_at(found.sequence, false)? else {
                 continue;
             };
             let (view, response) = self.view(&message, endpoint, segment, found)?;
@@ -149,7 +239,16 @@ impl<S: Sql> Ledger<S> {
         ))
     }
 
-    fn attempts_of_delivery(
+    /// Nothing from here towards the newest was begun before this time: an attempt is begun after its message came, and
+    /// after it was handed out, as far as clocks agree.
+    fn before(&mut self, time: Millis) -> Result<Position, Problem> {
+        Ok(Position {
+            sequence: self.sequence_at(time.plus(CLOCK_SKEW_MS))?,
+            later: (time.plus(CLOCK_SKEW_MS).0.min(MAX_48), 0),
+        })
+    }
+
+    pub(crate) fn attempts_of_delivery(
         &self,
         segment: u64,
         endpoint: u32,
@@ -158,20 +257,22 @@ impl<S: Sql> Ledger<S> {
         let statement = format!(
             "SELECT {ATTEMPT_COLUMNS}, numbers FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?"
         );
-        let Some(row) = self.sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
-            return Ok(Vec::new());
-        };
+        let row = self.sql.row(&statement, &[endpoint.into(), sequence.into()])?;
+        let mut numbers = extra_numbers(&self.sql, segment, sequence, endpoint)?;
         let mut found = Vec::new();
-        if row.maybe(0, Row::number)?.is_some() {
-            let recorded = Recorded::read(&row, 0)?;
-            found.push(Found {
-                sequence,
-                place: recorded.number,
-                trigger: Trigger::Scheduled,
-                recorded,
-            });
+        if let Some(row) = row {
+            if row.maybe(0, Row::number)?.is_some() {
+                let recorded = Recorded::read(&row, 0)?;
+                found.push(Found {
+                    sequence,
+                    place: recorded.number,
+                    trigger: Trigger::Scheduled,
+                    recorded,
+                });
+            }
+            numbers.extend(numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()));
         }
-        for number in numbers_from(&row.maybe(8, Row::text)?.unwrap_or_default()) {
+        for number in numbers {
             let statement = format!(
                 "SELECT {ATTEMPT_COLUMNS}, kind FROM attempt_{segment} \
                  WHERE endpoint = ? AND number = ? AND sequence = ?"
@@ -192,16 +293,23 @@ impl<S: Sql> Ledger<S> {
         Ok(found)
     }
 
-    fn message_at(&mut self, segment: u64, sequence: u64) -> Result<Option<MessageView>, Problem> {
-        let statement = format!("SELECT time, random FROM message_{segment} WHERE sequence = ?");
-        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
-            return Ok(None);
-        };
-        let id: MessageId = message_id(sequence, row.time(0)?, &row.blob(1)?);
-        self.message_view(id)
+    /// The first attempt of a delivery that there is, with its response.
+    pub(crate) fn first_attempt(
+        &mut self,
+        message: &MessageView,
+        endpoint: u32,
+    ) -> Result<Option<(AttemptView, Vec<u8>)>, Problem> {
+        let sequence = message.id.0.sequence;
+        let segment = self.memory()?.segment_of(sequence).map(|s| s.number);
+        let segment = segment.ok_or_else(Problem::not_found)?;
+        let found = self.attempts_of_delivery(segment, endpoint, sequence)?;
+        let first = found.into_iter().min_by_key(|found| found.recorded.number);
+        first
+            .map(|found| self.view(message, endpoint, segment, found))
+            .transpose()
     }
 
-    fn view(
+    pub(crate) fn view(
         &mut self,
         message: &MessageView,
         number: u32,
@@ -218,6 +326,13 @@ impl<S: Sql> Ledger<S> {
             let first = row.first.map(|(number, _)| number);
             row.numbers.iter().copied().chain(first).max() == Some(recorded.number)
         };
+        let delivery = row.as_ref().map(|row| match row.state {
+            State::Delivered => DeliveryStatus::Delivered,
+            State::Waiting if cancelled => DeliveryStatus::Cancelled,
+            State::Waiting => DeliveryStatus::Waiting,
+            State::Failed => DeliveryStatus::Failed,
+            State::Cancelled => DeliveryStatus::Cancelled,
+        });
         let waits = row
             .filter(|row| row.state == State::Waiting && !cancelled)
             .filter(is_latest);
@@ -238,6 +353,8 @@ impl<S: Sql> Ledger<S> {
             timestamp: recorded.time,
             next_attempt: waits.and_then(|row| row.next_at),
             event_type: Some(message.event_type.clone()),
+            delivery,
+            header_names: endpoint.config.header_names,
         };
         Ok((view, recorded.response))
     }
@@ -301,22 +418,6 @@ impl std::fmt::Display for Position {
             Base36(number),
             Base36(sequence)
         )
-    }
-}
-
-struct Base36(u64);
-
-impl std::fmt::Display for Base36 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (mut rest, mut digits) = (self.0, Vec::new());
-        loop {
-            digits.push(char::from_digit(u32::try_from(rest % 36).unwrap_or(0), 36).unwrap_or('0'));
-            rest /= 36;
-            if rest == 0 {
-                break;
-            }
-        }
-        f.write_str(&digits.into_iter().rev().collect::<String>())
     }
 }
 

@@ -117,6 +117,7 @@ fn accept_of(call: &AcceptBatch, (at, message): (usize, &NewMessage)) -> Accept 
         hop: call.hop,
         idempotency: call.idempotency.clone().filter(|_| first),
         payload_hours: message.payload_hours,
+        only_endpoint: None,
     }
 }
 

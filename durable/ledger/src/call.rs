@@ -2,7 +2,7 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{Call, Caller, Envelope};
+use postern_domain::wire::call::{Call, Caller, Envelope, UnknownEnvelope, not_known};
 use postern_domain::wire::frame;
 use serde::Serialize;
 
@@ -16,19 +16,36 @@ pub struct Replied {
     pub frame: Vec<u8>,
     /// The inside of a 5xx. The frame does not carry it.
     pub cause: Option<String>,
+    /// For the shell.
+    pub later: Later,
+}
+
+/// What an answer means for callers that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Later {
+    /// What was asked for is not there yet: ask again when something was recorded.
+    pub waits: bool,
+    /// Something was recorded: whoever waits asks again.
+    pub recorded: bool,
 }
 
 impl<S: Sql> Ledger<S> {
     /// Does what was asked. Never fails: a problem is an answer.
     pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
         self.clock = now;
+        self.later = Later::default();
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),
-            Err(error) => Err(Problem::internal(error)),
+            Err(error) => Err(unread(request, error)),
         };
+        let later = self.later;
         match done {
-            Ok(frame) => Replied { frame, cause: None },
+            Ok(frame) => Replied {
+                frame,
+                cause: None,
+                later,
+            },
             Err(mut problem) => {
                 let cause = problem.cause.take();
                 if cause.is_some() {
@@ -36,7 +53,7 @@ impl<S: Sql> Ledger<S> {
                     self.forget();
                 }
                 let frame = frame::encode(&Err::<(), Problem>(problem), &[] as &[&[u8]]).unwrap_or_default();
-                Replied { frame, cause }
+                Replied { frame, cause, later }
             }
         }
     }
@@ -51,7 +68,7 @@ impl<S: Sql> Ledger<S> {
         if let Call::SetUp(call) = &envelope.call {
             return head(self.set_up(envelope.tenant, call, now));
         }
-        self.authorise(&envelope)?;
+        self.authorise(&envelope, now)?;
         match envelope.call {
             Call::SetUp(_) => Err(Problem::internal("answered above")),
             Call::Configure(call) => head(self.configure(call, now)),
@@ -65,15 +82,24 @@ impl<S: Sql> Ledger<S> {
                 head(accepted)
             }
             Call::AcceptBatch(call) => head(self.accept_batch(&call, bodies, now, random)),
-            Call::Report(call) => with_bodies(self.report(&call, &bodies, now, random)),
+            Call::Report(call) => {
+                self.later.recorded = true;
+                with_bodies(self.report(&call, &bodies, now, random))
+            }
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),
             Call::EndpointList(call) => head(self.endpoint_list(&call)),
             Call::EndpointUpdate(call) => head(self.endpoint_update(&call, now, random)),
-            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now)),
+            Call::EndpointPatch(call) => head(self.endpoint_patch(&call, now, random)),
             Call::EndpointDelete(call) => head(self.endpoint_delete(&call, now)),
             Call::EndpointSecret(call) => head(self.endpoint_secret(&call)),
+            Call::EndpointSecretRotate(call) => head(self.endpoint_secret_rotate(&call, now, random)),
+            Call::PublicKeys(call) => head(self.public_keys(&call, now)),
+            Call::EndpointHeadersGet(call) => head(self.endpoint_headers_get(&call)),
+            Call::EndpointHeadersPut(call) => head(self.endpoint_headers_put(&call, now, random)),
+            Call::EndpointHeadersPatch(call) => head(self.endpoint_headers_patch(&call, now, random)),
+            Call::AttemptHeaders(call) => head(self.attempt_headers(&call)),
             Call::SourceCreate(call) => head(self.source_create(call, now, random)),
             Call::SourceGet(call) => head(self.source_get(&call)),
             Call::SourceList(call) => head(self.source_list(&call)),
@@ -88,13 +114,46 @@ impl<S: Sql> Ledger<S> {
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
             Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),
             Call::Tell(call) => head(self.hear(&call, bodies, now, random)),
+            Call::Poll(call) => with_bodies(self.poll(&call)),
+            Call::ConsumerPoll(call) => with_bodies(self.consumer_poll(&call, now)),
+            Call::ConsumerSeek(call) => head(self.consumer_seek(&call, now)),
+            Call::PollerTokenGet(call) => head(self.poller_token_get(&call)),
+            Call::PollerTokenRotate(call) => head(self.poller_token_rotate(&call, now, random)),
+            Call::Follow(call) => with_bodies(self.follow(&call)),
+            Call::Watch(call) => head(self.watch(&call)),
+            Call::AttemptGet(call) => with_bodies(self.attempt_get(&call)),
+            Call::AttemptExpunge(call) => head(self.attempt_expunge(&call)),
+            Call::AttemptCount(call) => head(self.attempt_count(&call)),
+            Call::MessageExpunge(call) => head(self.message_expunge(&call, now)),
+            Call::MessagesOfEndpoint(call) => with_bodies(self.messages_of_endpoint(&call, now)),
+            Call::EndpointsOfMessage(call) => head(self.endpoints_of_message(&call, now)),
+            Call::FailedList(call) => with_bodies(self.failed_list(&call)),
+            Call::EndpointStats(call) => head(self.endpoint_stats(&call)),
+            Call::AttemptStats(call) => head(self.attempt_stats(&call)),
+            Call::Usage(call) => head(self.usage(&call)),
+            Call::RateLimitStatus(call) => head(self.rate_limit_status(&call)),
+            Call::Precheck(call) => head(self.precheck(&call)),
+            Call::Resend(call) => head(self.resend(&call, now)),
+            Call::TestAttempt(call) => {
+                head(self.test_attempt(&call, bodies.pop().unwrap_or_default(), now, random))
+            }
+            Call::AttemptAwait(call) => with_bodies(self.attempt_await(call)),
+            Call::CancelMessages(call) => head(self.cancel_messages(&call, now)),
+            Call::Missed(call) => head(self.missed(&call, now)),
+            Call::TaskCount(call) => head(self.task_count(&call)),
+            Call::TaskStart(call) => head(self.task_start(&call, now)),
+            Call::TaskGet(call) => head(self.task_get(&call)),
+            Call::TaskCancel(call) => head(self.task_cancel(call, now)),
             Call::Inspect(_) => head(self.inspect()),
+            Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
+            Call::ExportPage(call) => with_bodies(self.export_page(&call)),
+            Call::Erase(_) => head(self.erase()),
         }
     }
 
     /// The object knows its tenant and its organisation, and compares: another's is 404, as if it were not there. What
     /// comes by an ingest token or from the queue may do what those need, and nothing else.
-    fn authorise(&mut self, envelope: &Envelope) -> Result<(), Problem> {
+    fn authorise(&mut self, envelope: &Envelope, now: Millis) -> Result<(), Problem> {
         if matches!((&envelope.call, envelope.caller), (Call::Wipe(_), Caller::System)) {
             return Ok(()); // a wipe that was cut off is finished by the cron
         }
@@ -104,6 +163,7 @@ impl<S: Sql> Ledger<S> {
         }
         let may = match envelope.caller {
             Caller::Organisation(organisation) => memory.organisation == organisation,
+            Caller::Poller(key) => return self.authorise_poller(key, &envelope.call, now),
             Caller::Ingest => {
                 matches!(
                     envelope.call,
@@ -112,10 +172,23 @@ impl<S: Sql> Ledger<S> {
             }
             Caller::System => matches!(
                 envelope.call,
-                Call::Report(_) | Call::Bodies(_) | Call::Accept(_) | Call::Configure(_) | Call::Inspect(_)
+                Call::Report(_)
+                    | Call::Bodies(_)
+                    | Call::Accept(_)
+                    | Call::Configure(_)
+                    | Call::PublicKeys(_)
+                    | Call::Inspect(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }
+    }
+}
+
+/// Why an envelope could not be read: a later release asks for what this one does not know, or it is none.
+fn unread(request: &[u8], error: frame::InvalidFrame) -> Problem {
+    match frame::decode::<UnknownEnvelope>(request) {
+        Ok(_) => not_known(),
+        Err(_) => Problem::internal(error),
     }
 }
 

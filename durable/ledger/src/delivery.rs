@@ -3,6 +3,7 @@
 use postern_domain::outcome::Cause;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_domain::wire::DeliveryStatus;
 
 use crate::sql::{Row, Sql, SqlError, Value};
 
@@ -52,6 +53,14 @@ pub(crate) struct Recorded {
 /// Columns of an attempt, as they stand in both tables: number, time, ok, status, duration, cause, url, response.
 pub(crate) const ATTEMPT_COLUMNS: &str = "number, time, ok, status, duration, cause, url, response";
 
+/// The same with the headers, which are written with them and read apart.
+pub(crate) const WRITTEN_COLUMNS: &str =
+    "number, time, ok, status, duration, cause, url, response, sent_headers, response_headers";
+
+/// The same for an update.
+pub(crate) const WRITTEN_SET: &str = "number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
+                                      response = ?, sent_headers = ?, response_headers = ?";
+
 impl Recorded {
     pub(crate) fn read(row: &Row, from: usize) -> Result<Self, SqlError> {
         Ok(Self {
@@ -91,6 +100,46 @@ pub(crate) struct DeliveryRow {
     pub(crate) first: Option<(u64, bool)>,
 }
 
+/// Columns of a [`DeliveryRow`], the first of a statement.
+pub(crate) const ROW_COLUMNS: &str = "state, attempts, next_at, numbers, number, ok";
+
+impl DeliveryRow {
+    /// Out of a row that begins with [`ROW_COLUMNS`].
+    pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
+        let first = row.maybe(4, Row::number)?;
+        Ok(Self {
+            state: State::read(row, 0)?,
+            attempts: row.small(1)?,
+            next_at: row.maybe(2, Row::time)?,
+            numbers: numbers_from(&row.maybe(3, Row::text)?.unwrap_or_default()),
+            first: first
+                .map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1)))
+                .transpose()?,
+        })
+    }
+}
+
+/// Where a delivery stands: what its row says, or that it has none, and whether what is open was cancelled. The only
+/// place that says so.
+pub(crate) fn standing(row: Option<&DeliveryRow>, cancelled: bool) -> DeliveryStatus {
+    let Some(row) = row else {
+        return if cancelled {
+            DeliveryStatus::Cancelled
+        } else {
+            DeliveryStatus::Pending
+        };
+    };
+    match row.state {
+        State::Delivered => DeliveryStatus::Delivered,
+        State::Failed => DeliveryStatus::Failed,
+        State::Cancelled => DeliveryStatus::Cancelled,
+        State::Waiting if cancelled => DeliveryStatus::Cancelled,
+        // Its first hand-outs were lost: nobody knows that anything was sent.
+        State::Waiting if row.first.is_none() && row.numbers.is_empty() => DeliveryStatus::Pending,
+        State::Waiting => DeliveryStatus::Waiting,
+    }
+}
+
 /// Reads one delivery's row.
 pub(crate) fn read<S: Sql>(
     sql: &S,
@@ -98,23 +147,10 @@ pub(crate) fn read<S: Sql>(
     endpoint: u32,
     sequence: u64,
 ) -> Result<Option<DeliveryRow>, Problem> {
-    let statement = format!(
-        "SELECT state, attempts, next_at, numbers, number, ok FROM delivery_{segment} \
-         WHERE endpoint = ? AND sequence = ?"
-    );
-    let Some(row) = sql.row(&statement, &[endpoint.into(), sequence.into()])? else {
-        return Ok(None);
-    };
-    let first = row.maybe(4, Row::number)?;
-    Ok(Some(DeliveryRow {
-        state: State::read(&row, 0)?,
-        attempts: row.small(1)?,
-        next_at: row.maybe(2, Row::time)?,
-        numbers: numbers_from(&row.maybe(3, Row::text)?.unwrap_or_default()),
-        first: first
-            .map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1)))
-            .transpose()?,
-    }))
+    let statement =
+        format!("SELECT {ROW_COLUMNS} FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?");
+    let row = sql.row(&statement, &[endpoint.into(), sequence.into()])?;
+    Ok(row.map(|row| DeliveryRow::read(&row)).transpose()?)
 }
 
 /// Whether a delivery has a row.

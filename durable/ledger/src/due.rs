@@ -3,6 +3,8 @@
 //! What comes up and finds a gate closed is *parked*: its row moves once, to a place of its endpoint far in the future, and
 //! stays there however often the gate is looked at. It leaves when the gate opens, the oldest message first.
 
+use std::collections::BTreeSet;
+
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
@@ -10,6 +12,7 @@ use postern_domain::wire::Trigger;
 use crate::Ledger;
 use crate::delivery::{self, State};
 use crate::endpoint::Endpoint;
+use crate::flight::Manner;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, Outgoing};
 use crate::sql::{Row, Sql, Value};
@@ -43,7 +46,7 @@ enum Move {
     Out(Millis, u64),
     /// It waits where its endpoint's rows wait.
     Park,
-    /// It waits for the end of another hand-out of the same delivery.
+    /// It waits until then.
     Wait(Millis),
     /// It stays where it is.
     Stay,
@@ -102,10 +105,16 @@ impl<S: Sql> Ledger<S> {
             self.memory()?.parked.remove(&endpoint);
             return Ok(());
         }
+        let full = rows.len() as u64 == SLICE;
         let rows: Vec<Due> = rows.iter().map(Due::read).collect::<Result<_, _>>()?;
-        // Looked at again soon, unless a gate says when.
-        self.memory()?.parked.insert(endpoint, now.plus(1));
-        self.hand_out_rows(&rows, now)
+        // What stays says when it is looked at again; where nothing stays, the next slice or the end comes at once.
+        self.memory()?.parked.remove(&endpoint);
+        self.hand_out_rows(&rows, now)?;
+        let parked = &mut self.memory()?.parked;
+        if full {
+            parked.entry(endpoint).or_insert(now.plus(1));
+        }
+        Ok(())
     }
 
     fn hand_out_rows(&mut self, rows: &[Due], now: Millis) -> Result<(), Problem> {
@@ -114,8 +123,9 @@ impl<S: Sql> Ledger<S> {
         }
         let mut moves = Vec::new();
         let mut outgoing = Vec::new();
+        let mut taken = BTreeSet::new();
         for due in rows {
-            let to = self.decide_due(due, &mut outgoing, now)?;
+            let to = self.decide_due(due, &mut outgoing, &mut taken, now)?;
             moves.push((due, to));
         }
         if !self.settings.rules.due_moves_first {
@@ -131,7 +141,13 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
-    fn decide_due(&mut self, due: &Due, outgoing: &mut Vec<Outgoing>, now: Millis) -> Result<Move, Problem> {
+    fn decide_due(
+        &mut self,
+        due: &Due,
+        outgoing: &mut Vec<Outgoing>,
+        taken: &mut BTreeSet<(Millis, u32, u64)>,
+        now: Millis,
+    ) -> Result<Move, Problem> {
         let Some(message) = self.still_owed(due)? else {
             return Ok(Move::Delete);
         };
@@ -141,57 +157,73 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         let flight = memory.flights.entry(due.endpoint).or_default();
         flight.expire(now);
-        let is_parked = due.time >= PARKED;
-        // The same delivery is out by another hand-out: one at a time.
-        if let Some(lease) = flight.lease_of(due.sequence, now).filter(|_| waits) {
-            return Ok(if is_parked { Move::Stay } else { Move::Wait(lease) });
+        // The same delivery is out by another hand-out: one at a time. Its result looks at what is parked.
+        if let Some(until) = flight.lease_of(due.sequence, now).filter(|_| waits) {
+            let reason = Reason::Capacity;
+            return self.park(due, Hold { until, reason }, taken, now);
         }
         let wish = if due.is_manual() {
             Wish::Manual
         } else {
             Wish::Scheduled
         };
-        match memory.admit(due.endpoint, wish, message.bytes(), now) {
-            Ok(()) => {
-                let trigger = if due.is_manual() {
-                    Trigger::Manual
-                } else {
-                    Trigger::Scheduled
-                };
-                if memory.manner(due.endpoint) == crate::flight::Manner::Ordered {
-                    // Beside its line: of what keeps an order only manual tries, and what was owed before.
-                    let flight = memory.flights.entry(due.endpoint).or_default();
-                    flight.goes_on(None, 1, &[due.sequence], until);
-                }
-                let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
-                let number = out.handout.number;
-                outgoing.push(out);
-                Ok(Move::Out(until, number))
-            }
-            Err(Hold { until, reason }) => {
-                let opens_at = memory.parked.entry(due.endpoint).or_insert(until);
-                *opens_at = until.max(now.plus(1));
-                if is_parked {
-                    return Ok(Move::Stay);
-                }
-                let place = PARKED.plus(due.endpoint.into());
-                let taken = "SELECT 1 FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
-                let key = [
-                    place.into(),
-                    due.endpoint.into(),
-                    due.sequence.into(),
-                    Value::Int(due.kind),
-                ];
-                // A second manual try of one delivery waits for the first.
-                let parked = self.sql.row(taken, &key)?.is_some();
-                let soon = reason != Reason::Capacity;
-                Ok(if parked {
-                    Move::Wait(until.max(now.plus(if soon { 1 } else { 1000 })))
-                } else {
-                    Move::Park
-                })
-            }
+        if let Err(hold) = memory.admit(due.endpoint, wish, message.bytes(), now) {
+            return self.park(due, hold, taken, now);
         }
+        let until = if due.is_manual() {
+            self.free_for_manual(until, due.endpoint, due.sequence, taken)?
+        } else {
+            until
+        };
+        let memory = self.memory()?;
+        let trigger = if due.is_manual() {
+            Trigger::Manual
+        } else {
+            Trigger::Scheduled
+        };
+        let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
+        if memory.manner(due.endpoint) == Manner::Ordered {
+            // Beside its line: of what keeps an order only manual tries, and what was owed before.
+            let flight = memory.flights.entry(due.endpoint).or_default();
+            flight.goes_on(None, 1, &[due.sequence], until);
+        }
+        let number = out.handout.number;
+        outgoing.push(out);
+        Ok(Move::Out(until, number))
+    }
+
+    /// It waits where its endpoint's rows wait; a second manual try of one delivery, whose place there is taken, beside it.
+    fn park(
+        &mut self,
+        due: &Due,
+        hold: Hold,
+        taken: &mut BTreeSet<(Millis, u32, u64)>,
+        now: Millis,
+    ) -> Result<Move, Problem> {
+        let opens_at = self.memory()?.parked.entry(due.endpoint).or_insert(hold.until);
+        *opens_at = (*opens_at).min(hold.until).max(now.plus(1));
+        if due.time >= PARKED {
+            return Ok(Move::Stay);
+        }
+        let place = PARKED.plus(due.endpoint.into());
+        let key = (place, due.endpoint, due.sequence);
+        let is_there = "SELECT 1 FROM due WHERE time = ? AND endpoint = ? AND sequence = ? AND kind = ?";
+        let values = [
+            place.into(),
+            due.endpoint.into(),
+            due.sequence.into(),
+            Value::Int(due.kind),
+        ];
+        if self.sql.row(is_there, &values)?.is_none() && (!due.is_manual() || taken.insert(key)) {
+            return Ok(Move::Park);
+        }
+        let at = hold.until.max(now.plus(1000));
+        Ok(Move::Wait(self.free_for_manual(
+            at,
+            due.endpoint,
+            due.sequence,
+            taken,
+        )?))
     }
 
     /// A row that comes up is checked first: its message there, its delivery open, not cancelled.

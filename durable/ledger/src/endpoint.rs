@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::event_type;
 use postern_domain::id::{EndpointId, Uid};
 use postern_domain::problem::{Code, Problem};
-use postern_domain::seal::{self, Place};
-use postern_domain::signature::SigningKey;
+use postern_domain::seal;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    EndpointChange, EndpointCreate, EndpointDelete, EndpointGet, EndpointList, EndpointPatch, EndpointSecret,
-    EndpointUpdate, Page, Secret, Upserted,
+    EndpointChange, EndpointCreate, EndpointDelete, EndpointGet, EndpointList, EndpointPatch, EndpointUpdate,
+    Page, Upserted,
 };
 use postern_domain::wire::lane::SealedPart;
+use postern_domain::wire::signing::SigningChange;
 use postern_domain::wire::{DisabledReason, EndpointConfig, EndpointView, OrderedSpan};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::gate::Health;
 use crate::idempotency::Noun;
 use crate::memory::Memory;
 use crate::operational::{self, Operational, Which};
 use crate::page::{self, Turn};
+use crate::signing::{Legacy, Signing};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
 
@@ -37,28 +40,8 @@ pub(crate) struct Endpoint {
     pub(crate) generation: u64,
     pub(crate) cancelled_through: u64,
     pub(crate) config: EndpointConfig,
-    pub(crate) keys: Vec<Key>,
+    pub(crate) signing: Signing,
     pub(crate) headers: Option<SealedPart>,
-}
-
-/// A signing key, sealed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Key {
-    pub(crate) sealed: String,
-    pub(crate) generation: u64,
-    /// It signs until then; none: until it is replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) not_after: Option<Millis>,
-}
-
-impl Key {
-    pub(crate) fn to_part(&self) -> SealedPart {
-        SealedPart {
-            sealed: self.sealed.clone(),
-            generation: self.generation,
-        }
-    }
 }
 
 impl Endpoint {
@@ -78,28 +61,35 @@ impl Endpoint {
         let mut values = row_of(self)?;
         values.rotate_left(1);
         let statement = "UPDATE endpoint SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, generation = ?, \
-                         cancelled_through = ?, config = ?, keys = ?, headers = ? WHERE number = ?";
+                         cancelled_through = ?, config = ?, keys = ?, headers = ?, asymmetric = ?, legacy = ? \
+                         WHERE number = ?";
         sql.run(statement, &values)?;
         Ok(())
     }
 
     /// Whether anything is sent to it.
-    pub(crate) const fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
+        self.takes_messages() && !self.is_polled()
+    }
+
+    /// Whether new messages are matched with it.
+    pub(crate) const fn takes_messages(&self) -> bool {
         self.deleted_at.is_none() && !self.config.disabled
+    }
+
+    /// Whether its filters let a message through.
+    pub(crate) fn matches(&self, event_type: &str, channels: Option<&[String]>) -> bool {
+        event_type::wants(self.config.event_types.as_deref(), event_type)
+            && event_type::hears(self.config.channels.as_deref(), channels)
     }
 }
 
 impl<S: Sql> Ledger<S> {
     pub(crate) fn read_endpoints(&self) -> Result<BTreeMap<u32, Endpoint>, Problem> {
         let statement = "SELECT number, random, created_at, updated_at, deleted_at, generation, cancelled_through, \
-                         config, keys, headers FROM endpoint";
+                         config, keys, headers, asymmetric, legacy FROM endpoint";
         let mut endpoints = BTreeMap::new();
         for row in self.sql.rows(statement, &[])? {
-            let json = |text: Option<String>| {
-                text.map(|text| serde_json::from_str(&text))
-                    .transpose()
-                    .map_err(Problem::internal)
-            };
             let endpoint = Endpoint {
                 number: row.small(0)?,
                 random: row
@@ -112,8 +102,12 @@ impl<S: Sql> Ledger<S> {
                 generation: row.number(5)?,
                 cancelled_through: row.number(6)?,
                 config: serde_json::from_str(&row.text(7)?).map_err(Problem::internal)?,
-                keys: serde_json::from_str(&row.text(8)?).map_err(Problem::internal)?,
-                headers: json(row.maybe(9, Row::text)?)?,
+                signing: Signing {
+                    keys: serde_json::from_str(&row.text(8)?).map_err(Problem::internal)?,
+                    asymmetric: from_json(row.maybe(10, Row::text)?)?.unwrap_or_default(),
+                    legacy: from_json(row.maybe(11, Row::text)?)?,
+                },
+                headers: from_json(row.maybe(9, Row::text)?)?,
             };
             endpoints.insert(endpoint.number, endpoint);
         }
@@ -143,20 +137,15 @@ impl<S: Sql> Ledger<S> {
             ));
         }
         self.uid_is_free(call.config.uid.as_ref(), None)?;
+        crate::poller::check_kind(&call.config, None)?;
         let number: u32 = self
             .next_config_number("endpoint_number")?
             .try_into()
             .map_err(Problem::internal)?;
-        let key = match &call.secret {
-            Some(text) => SigningKey::parse(text).map_err(|_| {
-                Problem::fault(&["body", "secret"], "must be whsec_ and base64 of 24 to 75 bytes")
-            })?,
-            None => SigningKey::from_random(bytes(random)),
-        };
+        let signing = self.first_signing(number, call.secret.as_deref(), &call.signing, now, random)?;
         let mut config = call.config.clone();
         let headers = std::mem::take(&mut config.headers);
         let generation = 1;
-        let sealed = self.seal_key(number, generation, &key, random)?;
         let headers = self.seal_headers(number, generation, &headers, random)?;
         let memory = self.memory()?;
         config.disabled_reason = None;
@@ -174,19 +163,22 @@ impl<S: Sql> Ledger<S> {
             generation,
             cancelled_through: memory.last_sequence,
             config,
-            keys: vec![Key {
-                sealed,
-                generation,
-                not_after: None,
-            }],
+            signing,
             headers,
         };
         let row = row_of(&endpoint)?;
+        let token = if endpoint.is_polled() {
+            Some(self.new_poller_token(number, 1, now, random)?)
+        } else {
+            None
+        };
         let armed = self.sql.atomic(|sql| {
             let statement = "INSERT INTO endpoint (number, random, created_at, updated_at, deleted_at, generation, \
-                             cancelled_through, config, keys, headers) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                             cancelled_through, config, keys, headers, asymmetric, legacy) \
+                             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
             store_number(sql, "endpoint_number", number.into())?;
+            token.iter().try_for_each(|token| token.insert(sql))?;
             crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Endpoint, number.into(), now)?;
             self.tell_all(sql, &[Operational::EndpointCreated(Which::of(&endpoint))], now)
         });
@@ -227,7 +219,7 @@ impl<S: Sql> Ledger<S> {
             Ok(number) => {
                 let mut config = call.config.clone();
                 config.headers.clear();
-                let value = self.change(number, now, |_| config)?;
+                let value = self.change(number, &call.signing, now, random, |_| config)?;
                 Ok(Upserted {
                     value,
                     created: false,
@@ -241,6 +233,7 @@ impl<S: Sql> Ledger<S> {
                 let create = EndpointCreate {
                     config,
                     secret: None,
+                    signing: call.signing.clone(),
                     idempotency: None,
                 };
                 Ok(Upserted {
@@ -255,6 +248,7 @@ impl<S: Sql> Ledger<S> {
         &mut self,
         call: &EndpointPatch,
         now: Millis,
+        random: &mut dyn Random,
     ) -> Result<EndpointView, Problem> {
         let number = self.endpoint_number(&call.endpoint)?;
         let EndpointChange {
@@ -271,8 +265,9 @@ impl<S: Sql> Ledger<S> {
             header_names,
             ordering,
             disable_after,
+            signing,
         } = call.change.clone();
-        self.change(number, now, |config| EndpointConfig {
+        self.change(number, &signing, now, random, |config| EndpointConfig {
             url: url.unwrap_or(config.url),
             description: description.unwrap_or(config.description),
             uid: uid.unwrap_or(config.uid),
@@ -289,6 +284,7 @@ impl<S: Sql> Ledger<S> {
             ordered: config.ordered,
             disable_after: disable_after.unwrap_or(config.disable_after),
             disabled_reason: config.disabled_reason,
+            kind: config.kind,
         })
     }
 
@@ -296,37 +292,18 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn endpoint_delete(&mut self, call: &EndpointDelete, now: Millis) -> Result<(), Problem> {
         let number = self.endpoint_number(&call.endpoint)?;
         let last = self.memory()?.last_sequence;
+        if self.memory()?.is_polled(number) {
+            self.end_poller(number)?;
+        }
         self.write_endpoint(number, |endpoint| {
             endpoint.deleted_at = Some(now);
             endpoint.updated_at = now;
             endpoint.generation += 1;
             endpoint.cancelled_through = last;
             endpoint.config.uid = None;
-            endpoint.keys.clear();
+            endpoint.signing = Signing::default();
             endpoint.headers = None;
         })
-    }
-
-    pub(crate) fn endpoint_secret(&mut self, call: &EndpointSecret) -> Result<Secret, Problem> {
-        let number = self.endpoint_number(&call.endpoint)?;
-        let memory = self.memory()?;
-        let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
-        let key = endpoint
-            .keys
-            .first()
-            .ok_or_else(|| Problem::internal("an endpoint without a key"))?;
-        let place = Place {
-            tenant: memory.tenant,
-            table: "endpoint",
-            column: "secret",
-            row: number.into(),
-            generation: key.generation,
-        };
-        let blob = seal::from_text(&key.sealed)
-            .ok_or_else(|| Problem::internal("a sealed key that is no base64"))?;
-        let plain = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
-        let key = SigningKey::from_bytes(&plain).map_err(Problem::internal)?;
-        Ok(Secret { key: key.to_text() })
     }
 
     /// The number behind an id or a `uid`. A deleted endpoint is not found.
@@ -368,7 +345,7 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
-    fn endpoint_view(&mut self, number: u32) -> Result<EndpointView, Problem> {
+    pub(crate) fn endpoint_view(&mut self, number: u32) -> Result<EndpointView, Problem> {
         let memory = self.memory()?;
         let endpoint = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         Ok(EndpointView {
@@ -376,6 +353,8 @@ impl<S: Sql> Ledger<S> {
             config: endpoint.config.clone(),
             created_at: endpoint.created_at,
             updated_at: endpoint.updated_at,
+            signatures: endpoint.signing.current(),
+            legacy: endpoint.signing.legacy.as_ref().map(Legacy::to_view),
         })
     }
 
@@ -383,7 +362,9 @@ impl<S: Sql> Ledger<S> {
     fn change(
         &mut self,
         number: u32,
+        signing: &SigningChange,
         now: Millis,
+        random: &mut dyn Random,
         to: impl FnOnce(EndpointConfig) -> EndpointConfig,
     ) -> Result<EndpointView, Problem> {
         let memory = self.memory()?;
@@ -394,18 +375,27 @@ impl<S: Sql> Ledger<S> {
             .ok_or_else(Problem::not_found)?
             .config
             .clone();
-        let was_off = before.disabled;
+        let (was_off, kind) = (before.disabled, before.kind);
         let mut config = to(before.clone());
+        crate::poller::check_kind(&config, Some(kind))?;
         config.ordered = self.span_after(number, &before, &config)?;
         // Why it was disabled stands until it is enabled.
         config.disabled_reason = before.disabled_reason.filter(|_| config.disabled && was_off);
         self.uid_is_free(config.uid.as_ref(), Some(number))?;
+        let before = self.endpoint_at(number)?.signing;
+        let signing = self.changed_signing(number, before, signing, now, random)?;
+        if config.disabled != was_off {
+            self.note_turned(number, config.disabled, now)?;
+        }
         self.write_endpoint(number, |endpoint| {
+            endpoint.signing = signing;
             endpoint.updated_at = now;
             endpoint.config = config;
             if endpoint.config.disabled && !was_off {
                 endpoint.generation += 1;
-                endpoint.cancelled_through = last;
+                if !endpoint.is_polled() {
+                    endpoint.cancelled_through = last;
+                }
             }
         })?;
         self.endpoint_view(number)
@@ -441,11 +431,26 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Writes a changed endpoint, and what is to be told of it.
-    fn write_endpoint(&mut self, number: u32, change: impl FnOnce(&mut Endpoint)) -> Result<(), Problem> {
+    pub(crate) fn write_endpoint(
+        &mut self,
+        number: u32,
+        change: impl FnOnce(&mut Endpoint),
+    ) -> Result<(), Problem> {
+        self.write_endpoint_and(number, change, |_| Ok(()))
+    }
+
+    /// Writes an endpoint, and something beside it: both or neither.
+    pub(crate) fn write_endpoint_and(
+        &mut self,
+        number: u32,
+        change: impl FnOnce(&mut Endpoint),
+        beside: impl FnOnce(&S) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
         let memory = self.memory()?;
         let before = memory.endpoints.get(&number).ok_or_else(Problem::not_found)?;
         let mut endpoint = before.clone();
         change(&mut endpoint);
+        let raised = endpoint.cancelled_through > before.cancelled_through;
         let events = operational::of_change(before, &endpoint);
         let now = self.clock;
         let memory = self.memory()?;
@@ -454,8 +459,17 @@ impl<S: Sql> Ledger<S> {
         let waits = memory.rouse(number, now);
         let wake = (waits || held).then(|| now.plus(1));
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        let all = endpoint.cancelled_through >= memory.last_sequence;
+        let oldest = memory.segments.first().map_or(1, |segment| segment.first);
+        let before_all = oldest.saturating_sub(1);
         let armed = self.sql.atomic(|sql| {
+            if raised && all {
+                crate::stat::cancel(sql, number)?;
+            } else if raised {
+                crate::stat::recount(sql, before_all)?;
+            }
             endpoint.write(sql)?;
+            beside(sql)?;
             if held {
                 Health::delete(sql, number)?;
             }
@@ -471,6 +485,9 @@ impl<S: Sql> Ledger<S> {
         memory.health.remove(&number);
         memory.samples.remove(&number);
         memory.endpoints.insert(number, endpoint);
+        if raised && !all {
+            memory.counted = before_all;
+        }
         Ok(())
     }
 
@@ -489,57 +506,6 @@ impl<S: Sql> Ledger<S> {
         } else {
             Ok(())
         }
-    }
-
-    fn seal_key(
-        &mut self,
-        number: u32,
-        generation: u64,
-        key: &SigningKey,
-        random: &mut dyn Random,
-    ) -> Result<String, Problem> {
-        let tenant = self.memory()?.tenant;
-        let place = Place {
-            tenant,
-            table: "endpoint",
-            column: "secret",
-            row: number.into(),
-            generation,
-        };
-        let blob = self
-            .master_keys()?
-            .seal(&place, bytes(random), key.as_bytes())
-            .map_err(Problem::internal)?;
-        Ok(seal::to_text(&blob))
-    }
-
-    fn seal_headers(
-        &mut self,
-        number: u32,
-        generation: u64,
-        headers: &BTreeMap<String, String>,
-        random: &mut dyn Random,
-    ) -> Result<Option<SealedPart>, Problem> {
-        if headers.is_empty() {
-            return Ok(None);
-        }
-        let tenant = self.memory()?.tenant;
-        let plain = serde_json::to_vec(headers).map_err(Problem::internal)?;
-        let place = Place {
-            tenant,
-            table: "endpoint",
-            column: "headers",
-            row: number.into(),
-            generation,
-        };
-        let blob = self
-            .master_keys()?
-            .seal(&place, bytes(random), &plain)
-            .map_err(Problem::internal)?;
-        Ok(Some(SealedPart {
-            sealed: seal::to_text(&blob),
-            generation,
-        }))
     }
 
     /// The next number of a kind of configuration: never one that was used before.
@@ -589,10 +555,20 @@ fn row_of(endpoint: &Endpoint) -> Result<Vec<Value>, Problem> {
         endpoint.generation.into(),
         endpoint.cancelled_through.into(),
         json(serde_json::to_string(&endpoint.config))?,
-        json(serde_json::to_string(&endpoint.keys))?,
-        endpoint
-            .headers
-            .as_ref()
-            .map_or(Ok(Value::Null), |headers| json(serde_json::to_string(headers)))?,
+        json(serde_json::to_string(&endpoint.signing.keys))?,
+        maybe_json(endpoint.headers.as_ref())?,
+        maybe_json(Some(&endpoint.signing.asymmetric).filter(|keys| !keys.is_empty()))?,
+        maybe_json(endpoint.signing.legacy.as_ref())?,
     ])
+}
+
+fn maybe_json<T: Serialize>(value: Option<&T>) -> Result<Value, Problem> {
+    let text = value.map(serde_json::to_string).transpose();
+    text.map(Value::from).map_err(Problem::internal)
+}
+
+fn from_json<T: DeserializeOwned>(text: Option<String>) -> Result<Option<T>, Problem> {
+    text.map(|text| serde_json::from_str(&text))
+        .transpose()
+        .map_err(Problem::internal)
 }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_domain::outcome::Cause;
+use postern_domain::outcome::{Cause, WhoActs};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::report::SendResult;
@@ -308,6 +308,12 @@ impl Observed {
         result: &SendResult,
         for_good: bool,
     ) -> Verdict {
+        if result
+            .cause
+            .is_some_and(|cause| cause.who_acts() == WhoActs::Operator)
+        {
+            return Verdict::Nothing; // no endpoint's fault
+        }
         let failed = result.cause.is_some();
         let known = memory.samples.get(&endpoint).copied().unwrap_or_default();
         let samples = self.samples.entry(endpoint).or_insert(known);

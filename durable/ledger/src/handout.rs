@@ -83,7 +83,8 @@ impl MessageToSend {
         bytes_of(&self.event_type, &self.content_type, self.body.as_deref())
     }
 
-    /// Reads it again, for a hand-out that is not the first. One whose payload is gone is not sent any more.
+    /// Reads it again, for a hand-out that is not the first. One whose content is gone is
+    /// never sent ([`crate::expunge`]).
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
             "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type \
@@ -265,7 +266,7 @@ pub(crate) const fn is_quick(duration_ms: u32) -> bool {
 
 /// What a lane's head takes before its hand-outs.
 pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
-    let keys: usize = endpoint.keys.iter().map(|key| key.sealed.len() + 48).sum();
+    let keys = endpoint.signing.bytes();
     let headers = endpoint
         .headers
         .as_ref()
@@ -314,6 +315,9 @@ fn frame_of(
         }
         deliveries.push(out.handout);
     }
+    // A hand-out's number is a time, and not before now.
+    let now = deliveries.iter().map(|handout| Millis(handout.number)).max();
+    let now = now.unwrap_or_default();
     let lane = Lane {
         v: wire::VERSION,
         tenant: memory.tenant,
@@ -321,7 +325,9 @@ fn frame_of(
         endpoint: Memory::endpoint_id(endpoint),
         url: endpoint.config.url.clone(),
         headers: endpoint.headers.clone(),
-        keys: endpoint.keys.iter().map(crate::endpoint::Key::to_part).collect(),
+        keys: endpoint.signing.parts(now),
+        asymmetric_keys: endpoint.signing.asymmetric_parts(now),
+        legacy: endpoint.signing.legacy_part(),
         header_names: endpoint.config.header_names,
         concurrency,
         ordered,

@@ -14,6 +14,8 @@ use crate::sql::{Sql, Value};
 pub(crate) enum Noun {
     Endpoint,
     Source,
+    /// A manual try; the number is the message's.
+    Resend,
 }
 
 impl Noun {
@@ -21,6 +23,7 @@ impl Noun {
         match self {
             Self::Endpoint => "endpoint",
             Self::Source => "source",
+            Self::Resend => "resend",
         }
     }
 }

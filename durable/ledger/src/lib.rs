@@ -27,20 +27,31 @@ mod alarm;
 mod attempts;
 mod batch;
 mod call;
+mod consumer;
 mod decided;
+mod deliveries;
 mod delivery;
 mod due;
 mod endpoint;
+mod endpoint_headers;
+mod erase;
+mod export;
+mod expunge;
+mod failed;
 mod flight;
+mod follow;
 mod gate;
 mod handout;
 mod idempotency;
+mod import;
 mod inspect;
 mod key;
 mod line;
+mod manual;
 mod matching;
 mod memory;
 mod messages;
+mod missed;
 #[cfg(feature = "native")]
 pub mod native;
 mod operational;
@@ -48,23 +59,33 @@ mod ordered;
 mod outbox;
 mod page;
 mod payload;
+mod poller;
+mod poller_token;
+mod reason;
 mod recall;
 mod report;
 mod schema;
 mod segment;
+mod select;
+mod sent;
 mod setup;
+mod signing;
 mod size;
 mod source;
 pub mod sql;
+mod stat;
 mod sweep;
+mod task;
 mod tell;
 mod throttle;
+mod watch;
 
-pub use call::Replied;
+pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
 pub use outbox::OutboxOut;
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
+pub use watch::News;
 
 use memory::Memory;
 use sql::Sql;
@@ -185,7 +206,11 @@ pub struct Ledger<S> {
     armed: Armed,
     /// Consecutive failures of each task of the alarm.
     failures: BTreeMap<&'static str, u32>,
+    /// What those who watch have not been told yet.
+    desk: watch::Desk,
     log: Vec<Notice>,
+    /// What the shell has to know of the call that was just answered.
+    later: call::Later,
 }
 
 /// What is known about the alarm.
@@ -220,7 +245,9 @@ impl<S: Sql> Ledger<S> {
             outbox: Vec::new(),
             armed: Armed::Unknown,
             failures: BTreeMap::new(),
+            desk: watch::Desk::default(),
             log: Vec::new(),
+            later: call::Later::default(),
         }
     }
 

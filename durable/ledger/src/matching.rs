@@ -4,16 +4,19 @@ use std::cell::OnceCell;
 
 use postern_domain::event_type;
 use postern_domain::filter::Content;
+use postern_domain::problem::Problem;
 use postern_domain::wire::call::Accept;
 use postern_domain::wire::publish::SkipReason;
 use serde_json::Value;
 
+use crate::Ledger;
 use crate::decided::Decided;
 use crate::endpoint::Endpoint;
 use crate::memory::Memory;
+use crate::sql::{Row, Sql};
 
 /// From this hop on a message is stored and goes nowhere: two gateways that point at each other stop.
-const HOP_LIMIT: u8 = 3;
+pub(crate) const HOP_LIMIT: u8 = 3;
 
 impl Memory {
     /// The endpoints that want it, and what was decided of the others. The body is parsed where a filter asks for it and
@@ -26,6 +29,13 @@ impl Memory {
         let parsed = OnceCell::new();
         let mut wanted = Vec::new();
         for endpoint in self.endpoints.values().filter(|e| e.deleted_at.is_none()) {
+            if let Some(only) = call.only_endpoint {
+                // Whatever its filters say; of the others none missed it.
+                if only == endpoint.number && endpoint.is_on() {
+                    wanted.push(only);
+                }
+                continue;
+            }
             match reason_against(endpoint, call, || parsed.get_or_init(|| object(body)).as_ref()) {
                 None => wanted.push(endpoint.number),
                 Some(reason) => decided.skip(endpoint.number, reason),
@@ -33,6 +43,36 @@ impl Memory {
         }
         decided.nowhere = wanted.is_empty();
         (wanted, decided)
+    }
+}
+
+impl<S: Sql> Ledger<S> {
+    /// Whether a message that is stored passes an endpoint's filter as it is now.
+    pub(crate) fn passes_filter(
+        &mut self,
+        endpoint: u32,
+        segment: u64,
+        sequence: u64,
+    ) -> Result<bool, Problem> {
+        let endpoint = self.memory()?.endpoints.get(&endpoint);
+        let Some(filter) = endpoint.and_then(|endpoint| endpoint.config.filter.clone()) else {
+            return Ok(true);
+        };
+        let statement = format!("SELECT headers, body FROM message_{segment} WHERE sequence = ?");
+        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
+            return Ok(false);
+        };
+        let headers = row
+            .maybe(0, Row::text)?
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(Problem::internal)?
+            .unwrap_or_default();
+        let body = object(&row.blob(1)?);
+        Ok(filter.matches(Content {
+            headers: &headers,
+            body: body.as_ref().filter(|_| filter.reads_body()),
+        }))
     }
 }
 

@@ -35,6 +35,10 @@ pub(crate) struct Memory {
     pub(crate) mark: u64,
     /// The mark as it is stored: may lag, which costs only a second look.
     pub(crate) mark_stored: u64,
+    /// Every message at or below it stands in the statistics ([`crate::stat`]).
+    pub(crate) counted: u64,
+    /// Statistics of hours before this one were looked through for what is too old.
+    pub(crate) stats_since: u64,
     pub(crate) lines: BTreeMap<LineKey, Line>,
     /// What of each endpoint is out.
     pub(crate) flights: BTreeMap<u32, Flight>,
@@ -160,6 +164,8 @@ impl<S: Sql> Ledger<S> {
             last_time,
             mark,
             mark_stored: mark,
+            counted: meta("counted")?.map_or(Ok(0), |row| row.number(0))?,
+            stats_since: 0,
             lines: self.read_lines()?,
             flights: BTreeMap::new(),
             health: Health::read_all(&self.sql)?,

@@ -15,7 +15,8 @@ use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
 use crate::sql::{Row, Sql, SqlError};
 
 /// Columns of a view, in the order that [`read_view`] takes them.
-const VIEW: &str = "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
+pub(crate) const VIEW: &str =
+    "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
 
 impl Memory {
     pub(crate) fn source_id(&self, number: u16) -> Option<SourceId> {
@@ -31,11 +32,15 @@ impl Memory {
 }
 
 impl<S: Sql> Ledger<S> {
-    /// One message with its body.
+    /// One message with its body; one that was expunged says so, and has an empty one.
     pub(crate) fn message_get(&mut self, call: &MessageGet) -> Result<(MessageView, Vec<Vec<u8>>), Problem> {
         let id = self.message_named(&call.message)?;
         let view = self.message_view(id)?.ok_or_else(Problem::not_found)?;
-        let body = self.body(id)?.ok_or_else(Problem::not_found)?;
+        let body = match self.body(id)? {
+            Some(body) => body,
+            None if view.expunged => Vec::new(),
+            None => return Err(Problem::not_found()),
+        };
         Ok((view, vec![body]))
     }
 
@@ -44,21 +49,16 @@ impl<S: Sql> Ledger<S> {
         &mut self,
         call: &MessageList,
     ) -> Result<(Page<MessageView>, Vec<Vec<u8>>), Problem> {
-        let turn = Turn::parse::<MessageId>(&call.page, |id| id.0.sequence)?;
+        let turn = Turn::parse_with(&call.page, |text| text.parse::<MessageId>().ok())?;
+        self.not_foreign(turn.from)?;
+        let turn = Turn {
+            from: turn.from.map(|id| id.0.sequence),
+            limit: turn.limit,
+            backwards: turn.backwards,
+        };
         let filter = &call.filter;
-        let mut low = self.memory()?.segments.first().map_or(1, |segment| segment.first);
-        let mut high = self.memory()?.last_sequence;
-        if let Some(after) = filter.after {
-            low = low.max(self.sequence_at(after.plus(1))?);
-        }
-        if let Some(before) = filter.before {
-            high = high.min(self.sequence_at(before)?.saturating_sub(1));
-        }
-        match (turn.from, turn.backwards) {
-            (Some(from), true) => low = low.max(from + 1),
-            (Some(from), false) => high = high.min(from.saturating_sub(1)),
-            (None, _) => {}
-        }
+        let (low, high) = self.bounds(filter)?;
+        let (low, high) = turn.within(low, high);
         let (mut data, mut bodies, mut bytes, mut looked) = (Vec::new(), Vec::new(), 0, 0);
         let mut done = true;
         let mut last_seen = None;
@@ -120,6 +120,50 @@ impl<S: Sql> Ledger<S> {
         Ok((page, bodies))
     }
 
+    /// Numbers of the messages that a filter's times leave; none: the second is smaller than the first.
+    pub(crate) fn bounds(&mut self, filter: &MessageFilter) -> Result<(u64, u64), Problem> {
+        let memory = self.memory()?;
+        let mut low = memory.segments.first().map_or(1, |segment| segment.first);
+        let mut high = memory.last_sequence;
+        if let Some(after) = filter.after {
+            low = low.max(self.sequence_at(after.plus(1))?);
+        }
+        if let Some(before) = filter.before {
+            high = high.min(self.sequence_at(before)?.saturating_sub(1));
+        }
+        Ok((low, high))
+    }
+
+    /// An iterator that names another message of the same number was not given here. One of a message that is gone
+    /// since goes on.
+    fn not_foreign(&mut self, from: Option<MessageId>) -> Result<(), Problem> {
+        let Some(id) = from else { return Ok(()) };
+        let memory = self.memory()?;
+        let stored = memory.segment_of(id.0.sequence).is_some();
+        if id.0.sequence > memory.last_sequence || (stored && self.message_view(id)?.is_none()) {
+            return Err(page::invalid_iterator());
+        }
+        Ok(())
+    }
+
+    /// The message of a number, with its body if it is wanted.
+    pub(crate) fn message_at(
+        &mut self,
+        sequence: u64,
+        with_content: bool,
+    ) -> Result<Option<(MessageView, Vec<u8>)>, Problem> {
+        let Some(segment) = self.memory()?.segment_of(sequence).map(|s| s.number) else {
+            return Ok(None);
+        };
+        let body = if with_content { "body" } else { "NULL" };
+        let statement = format!("SELECT {VIEW}, {body} FROM message_{segment} WHERE sequence = ?");
+        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
+            return Ok(None);
+        };
+        let body = row.maybe(9, Row::blob)?.unwrap_or_default();
+        Ok(Some((read_view(self.memory()?, &row)?, body)))
+    }
+
     /// Bodies for a consumer, where a lane could not carry them.
     pub(crate) fn bodies(&mut self, call: &Bodies) -> Result<(BodiesFound, Vec<Vec<u8>>), Problem> {
         let (mut messages, mut bodies) = (Vec::new(), Vec::new());
@@ -156,16 +200,23 @@ impl<S: Sql> Ledger<S> {
         Ok((view.id == id).then_some(view))
     }
 
+    /// Its body; `None`: the message is gone, or its body is.
     fn body(&mut self, id: MessageId) -> Result<Option<Vec<u8>>, Problem> {
         let Some(segment) = self.memory()?.segment_of(id.0.sequence).map(|s| s.number) else {
             return Ok(None);
         };
-        let statement = format!("SELECT time, random, body FROM message_{segment} WHERE sequence = ?");
+        let statement = format!(
+            "SELECT time, random, CASE WHEN content_type <> '' THEN body END FROM message_{segment} WHERE sequence = ?"
+        );
         let Some(row) = self.sql.row(&statement, &[id.0.sequence.into()])? else {
             return Ok(None);
         };
         let whole = message_id(id.0.sequence, row.time(0)?, &row.blob(1)?);
-        Ok(if whole == id { Some(row.blob(2)?) } else { None })
+        Ok(if whole == id {
+            row.maybe(2, Row::blob)?
+        } else {
+            None
+        })
     }
 
     /// The first sequence number whose message is not earlier than `time`: times never go back, so halves will do.
@@ -243,7 +294,7 @@ pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
         && filter.tag.as_ref().is_none_or(tagged)
 }
 
-fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
+pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
     let channels = row
         .maybe(5, Row::text)?
         .map(|text| serde_json::from_str(&text))
@@ -251,13 +302,15 @@ fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
     let source = row.maybe(7, Row::small::<u16>)?;
     let decided = Decided::read(row.maybe(8, Row::text)?);
     let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
+    let content_type = row.text(6)?;
     Ok(MessageView {
         id: id?,
         event_type: row.text(3)?,
         event_id: row.maybe(4, Row::text)?,
         channels: channels.map_err(Problem::internal)?,
         timestamp: row.time(1)?,
-        content_type: row.text(6)?,
+        expunged: content_type.is_empty(),
+        content_type,
         source: source.and_then(|number| memory.source_id(number)),
         not_sent: decided.sentence(),
         skipped: memory.skipped(&decided),

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use postern_domain::id::MAX_48;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Page, PageOf};
 
@@ -48,6 +49,15 @@ impl<P: Copy> Turn<P> {
 }
 
 impl Turn<u64> {
+    /// What of a list of numbers, newest first, lies behind the place where this page begins.
+    pub(crate) fn within(&self, low: u64, high: u64) -> (u64, u64) {
+        match (self.from, self.backwards) {
+            (Some(from), true) => (low.max(from + 1), high),
+            (Some(from), false) => (low, high.min(from.saturating_sub(1))),
+            (None, _) => (low, high),
+        }
+    }
+
     /// Cuts a page out of a list of numbers that is in memory.
     pub(crate) fn cut(&self, numbers: &[u64], ascending: bool) -> (Vec<u64>, bool) {
         let mut order: Vec<u64> = numbers.to_vec();
@@ -88,4 +98,54 @@ pub(crate) fn invalid_iterator() -> Problem {
         Code::InvalidIterator,
         "The iterator is not one that this list gave; begin without it",
     )
+}
+
+/// A place in a list that is not an item's id: numbers, and a check that binds them to what is listed, so that one that
+/// another list gave is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place<const N: usize>(pub(crate) [u64; N]);
+
+impl<const N: usize> Place<N> {
+    pub(crate) fn read(text: &str, prefix: &str, check: u32) -> Option<Self> {
+        let mut parts = text
+            .strip_prefix(prefix)?
+            .split('_')
+            .map(|part| u64::from_str_radix(part, 36).ok().filter(|n| *n <= MAX_48));
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = parts.next()??;
+        }
+        (parts.next()?? == u64::from(check) && parts.next().is_none()).then_some(Self(numbers))
+    }
+
+    pub(crate) fn text(&self, prefix: &str, check: u32) -> String {
+        let numbers = self.0.iter().copied().chain([u64::from(check)]);
+        let parts: Vec<String> = numbers.map(|number| Base36(number).to_string()).collect();
+        format!("{prefix}{}", parts.join("_"))
+    }
+}
+
+/// Four bytes of what cannot be guessed, as the check of a [`Place`].
+pub(crate) fn check_of(random: &[u8]) -> u32 {
+    random
+        .iter()
+        .take(4)
+        .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+}
+
+/// A number in the digits of base 36.
+pub(crate) struct Base36(pub(crate) u64);
+
+impl std::fmt::Display for Base36 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (mut rest, mut digits) = (self.0, Vec::new());
+        loop {
+            digits.push(char::from_digit(u32::try_from(rest % 36).unwrap_or(0), 36).unwrap_or('0'));
+            rest /= 36;
+            if rest == 0 {
+                break;
+            }
+        }
+        f.write_str(&digits.into_iter().rev().collect::<String>())
+    }
 }

@@ -8,9 +8,7 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 
 use crate::Ledger;
-use crate::delivery::State;
-use crate::sql::{Row, Sql, Value};
-use crate::sweep::owed_to;
+use crate::sql::{Row, Sql};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -43,30 +41,17 @@ impl<S: Sql> Ledger<S> {
         let statement =
             "SELECT time, sequence FROM payload_end WHERE time <= ? ORDER BY time, sequence LIMIT ?";
         let rows = self.sql.rows(statement, &[now.into(), SLICE.into()])?;
-        let mut ended = Vec::with_capacity(rows.len());
         for row in &rows {
             let (time, sequence) = (row.time(0)?, row.number(1)?);
-            let segment = self.memory()?.segment_of(sequence).map(|segment| segment.number);
-            let open = match segment {
-                Some(segment) => self.open_deliveries(segment, sequence)?,
-                None => Vec::new(), // the message went first
-            };
-            ended.push((time, sequence, segment, open));
-        }
-        if ended.is_empty() {
-            return Ok(false);
-        }
-        self.sql.atomic(|sql| {
-            for (time, sequence, segment, open) in &ended {
-                if let Some(segment) = segment {
-                    expunge(sql, *segment, *sequence, open, now)?;
-                }
-                let row = [(*time).into(), (*sequence).into()];
-                sql.run("DELETE FROM payload_end WHERE time = ? AND sequence = ?", &row)?;
+            // Unless the message went first. Cut off between the two, it is taken away again: nothing changes.
+            if self.memory()?.segment_of(sequence).is_some() {
+                self.expunge(sequence, now)?;
             }
-            Ok(())
-        })?;
-        Ok(ended.len() as u64 == SLICE)
+            let row = [time.into(), sequence.into()];
+            self.sql
+                .run("DELETE FROM payload_end WHERE time = ? AND sequence = ?", &row)?;
+        }
+        Ok(rows.len() as u64 == SLICE)
     }
 
     /// When the next payload goes.
@@ -74,44 +59,6 @@ impl<S: Sql> Ledger<S> {
         let row = self.sql.row("SELECT min(time) FROM payload_end", &[])?;
         Ok(row.map(|row| row.maybe(0, Row::time)).transpose()?.flatten())
     }
-
-    /// Endpoints that the message is still owed to.
-    fn open_deliveries(&mut self, segment: u64, sequence: u64) -> Result<Vec<u32>, Problem> {
-        let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
-        let Some(row) = self.sql.row(&statement, &[sequence.into()])? else {
-            return Ok(Vec::new());
-        };
-        let mut open = Vec::new();
-        for endpoint in owed_to(&row.text(0)?) {
-            let row = crate::delivery::read(&self.sql, segment, endpoint, sequence)?;
-            let waits = row.is_none_or(|row| row.state == State::Waiting);
-            if waits && !self.is_cancelled(endpoint, sequence)? {
-                open.push(endpoint);
-            }
-        }
-        Ok(open)
-    }
-}
-
-/// Takes a message's payload away, and cancels what of it was not delivered. Part of the caller's transaction.
-fn expunge<S: Sql>(sql: &S, segment: u64, sequence: u64, open: &[u32], now: Millis) -> Result<(), Problem> {
-    let statement = format!(
-        "UPDATE message_{segment} SET content_type = '', headers = NULL, body = x'' WHERE sequence = ?"
-    );
-    sql.run(&statement, &[sequence.into()])?;
-    let statement = format!(
-        "INSERT INTO delivery_{segment} (endpoint, sequence, state, attempts, updated_at) VALUES (?, ?, ?, 0, ?) \
-         ON CONFLICT (endpoint, sequence) DO UPDATE SET state = excluded.state, updated_at = excluded.updated_at, \
-         next_at = NULL"
-    );
-    for endpoint in open {
-        let cancelled = Value::Int(State::Cancelled.stored());
-        sql.run(
-            &statement,
-            &[(*endpoint).into(), sequence.into(), cancelled, now.into()],
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -83,7 +83,8 @@ impl<S: Sql> Ledger<S> {
                 let until = row.time.plus(lease);
                 for endpoint in owed_to(&row.owed) {
                     let memory = self.memory()?;
-                    let Some(known) = memory.endpoints.get(&endpoint) else {
+                    let Some(known) = memory.endpoints.get(&endpoint).filter(|known| !known.is_polled())
+                    else {
                         continue;
                     };
                     let ordered = known.keeps_order_of(row.sequence);

@@ -1,6 +1,8 @@
 //! Recording results. Idempotent by (message, endpoint, hand-out number); only the current hand-out moves the plan; a
 //! success always wins.
 
+mod manual;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::id::MessageId;
@@ -11,16 +13,17 @@ use postern_domain::wire::call::{Report, Reported};
 use postern_domain::wire::report::SendResult;
 use postern_domain::wire::{DisabledReason, Trigger};
 
-use crate::delivery::{self, ATTEMPT_COLUMNS, DeliveryRow, Recorded, State, numbers_text};
+use crate::delivery::{self, DeliveryRow, Recorded, State, WRITTEN_COLUMNS, WRITTEN_SET, numbers_text};
 use crate::endpoint::Endpoint;
 use crate::gate::{self, Hold, Observed, Reason, Verdict};
 use crate::handout::is_quick;
 use crate::line::{Line, LineKey};
 use crate::memory::Memory;
+use crate::missed::note_off;
 use crate::operational::{self, DisableReason, LastAttempt, Operational, Which};
 use crate::ordered::NEVER;
 use crate::sql::{Row, Sql, Value};
-use crate::sweep::owes;
+use crate::stat::{self, Moves};
 use crate::{Ledger, Random, Rules};
 
 /// What is kept of a response's body on success.
@@ -144,6 +147,7 @@ impl<S: Sql> Ledger<S> {
         let mut disabled: BTreeMap<u32, Endpoint> = BTreeMap::new();
         let mut heads: BTreeMap<LineKey, Line> = BTreeMap::new();
         let mut told = Vec::new();
+        let mut moves = Moves::default();
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let armed = self.sql.atomic(|sql| {
             for placed in results {
@@ -164,7 +168,10 @@ impl<S: Sql> Ledger<S> {
                     cancelled: rules.cancel && memory.cancelled(endpoint, result.message.0.sequence),
                     rules,
                 };
+                let delivery = (endpoint, result.message.0.sequence);
+                let before = Moves::before(sql, memory, delivery, Some(result.number))?;
                 let recorded = entry.record(&next)?;
+                moves.after(sql, memory, before)?;
                 if recorded == Recording::KnownAlready {
                     continue;
                 }
@@ -216,8 +223,11 @@ impl<S: Sql> Ledger<S> {
             for line in heads.values() {
                 line.insert(sql)?;
             }
+            moves.write(sql)?;
             observed.write(sql, memory)?;
             for endpoint in disabled.values() {
+                note_off(sql, endpoint.number, now)?;
+                stat::cancel(sql, endpoint.number)?;
                 endpoint.write(sql)?;
             }
             if !disabled.is_empty() {
@@ -365,21 +375,17 @@ impl<S: Sql> Entry<'_, S> {
     fn record(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Recording, Problem> {
         let result = self.placed.result;
         let sequence = result.message.0.sequence;
+        if result.trigger == Trigger::Manual {
+            return self.record_manual();
+        }
         let Some(row) = delivery::read(self.sql, self.placed.segment, self.placed.endpoint, sequence)? else {
-            return if result.trigger == Trigger::Manual {
-                self.record_first_by_hand()
-            } else {
-                self.record_first(next)
-            };
+            return self.record_first(next);
         };
         if row.first.is_some_and(|(number, _)| number == result.number) {
             return self.upgrade_first(&row);
         }
         if row.numbers.contains(&result.number) {
             return self.upgrade_later(&row);
-        }
-        if result.trigger == Trigger::Manual {
-            return self.record_by_hand(&row);
         }
         let out = match &self.placed.line {
             Some(in_line) => in_line.is_current,
@@ -429,43 +435,6 @@ impl<S: Sql> Entry<'_, S> {
         Ok(Recording::Kept)
     }
 
-    /// A manual try never uses up the plan: only its success moves the delivery.
-    fn record_by_hand(&self, row: &DeliveryRow) -> Result<Recording, Problem> {
-        self.delete_due(self.placed.result.until)?;
-        if self.succeeded() {
-            self.write(row, State::Delivered, row.attempts, None, false)?;
-            return Ok(Recording::Moved(State::Delivered, None));
-        }
-        self.record_late(row)
-    }
-
-    /// The first word on a delivery is of a manual try. What is owed and was not sent by its plan yet goes on by it; what
-    /// was never owed has failed.
-    fn record_first_by_hand(&self) -> Result<Recording, Problem> {
-        let Placed {
-            segment, endpoint, ..
-        } = *self.placed;
-        let sequence = self.placed.result.message.0.sequence;
-        let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
-        let owed = self.sql.row(&statement, &[sequence.into()])?;
-        let owed = owed.map(|row| row.text(0)).transpose()?.unwrap_or_default();
-        let owed = owes(&owed, endpoint) && !self.cancelled;
-        delivery::insert_lost(self.sql, segment, endpoint, sequence, self.now)?;
-        let row = DeliveryRow {
-            state: if owed { State::Waiting } else { State::Failed },
-            attempts: 0,
-            next_at: owed.then_some(self.now),
-            numbers: Vec::new(),
-            first: None,
-        };
-        let recorded = self.record_by_hand(&row)?;
-        if owed && !self.succeeded() && !self.keeps_order() {
-            self.insert_due(Some(self.now))?;
-            return Ok(Recording::Moved(State::Waiting, Some(self.now)));
-        }
-        Ok(recorded)
-    }
-
     /// The first result of a delivery: it makes the row, with the attempt inside.
     fn record_first(&self, next: &dyn Fn(u32) -> Option<Millis>) -> Result<Recording, Problem> {
         let next_at = if self.succeeded() || self.cancelled {
@@ -480,8 +449,8 @@ impl<S: Sql> Entry<'_, S> {
             (false, false, None) => State::Failed,
         };
         let statement = format!(
-            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO delivery_{} (endpoint, sequence, state, attempts, updated_at, next_at, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.placed.segment
         );
         let sequence = self.placed.result.message.0.sequence;
@@ -492,7 +461,7 @@ impl<S: Sql> Entry<'_, S> {
             self.now.into(),
             next_at.into(),
         ];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         self.tell(None, 1, state)?;
         if !self.keeps_order() {
@@ -524,11 +493,11 @@ impl<S: Sql> Entry<'_, S> {
         ];
         if row.first.is_none() && counts {
             let statement = format!(
-                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, number = ?, time = ?, \
-                 ok = ?, status = ?, duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+                "UPDATE delivery_{} SET state = ?, attempts = ?, updated_at = ?, next_at = ?, {WRITTEN_SET} \
+                 WHERE endpoint = ? AND sequence = ?",
                 self.placed.segment
             );
-            values.extend(self.recorded().values());
+            values.extend(self.written());
             values.extend([self.placed.endpoint.into(), sequence.into()]);
             self.sql.run(&statement, &values)?;
             return Ok(());
@@ -551,17 +520,23 @@ impl<S: Sql> Entry<'_, S> {
         ]);
         self.sql.run(&statement, &values)?;
         let kind = match (self.placed.result.trigger, counts) {
-            (Trigger::Manual, _) => 1,
+            (Trigger::Manual, _) => manual::MANUAL,
             (Trigger::Scheduled, true) => 0,
             (Trigger::Scheduled, false) => LATE,
         };
+        self.insert_attempt(kind)
+    }
+
+    /// Keeps the attempt beside the delivery's row.
+    fn insert_attempt(&self, kind: i64) -> Result<(), Problem> {
+        let sequence = self.placed.result.message.0.sequence;
         let statement = format!(
-            "INSERT INTO attempt_{} (endpoint, sequence, kind, {ATTEMPT_COLUMNS}) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO attempt_{} (endpoint, sequence, kind, {WRITTEN_COLUMNS}) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             self.placed.segment
         );
         let mut values = vec![self.placed.endpoint.into(), sequence.into(), Value::Int(kind)];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         self.sql.run(&statement, &values)?;
         Ok(())
     }
@@ -572,12 +547,12 @@ impl<S: Sql> Entry<'_, S> {
             return Ok(Recording::KnownAlready);
         }
         let statement = format!(
-            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, number = ?, time = ?, ok = ?, status = ?, \
-             duration = ?, cause = ?, url = ?, response = ? WHERE endpoint = ? AND sequence = ?",
+            "UPDATE delivery_{} SET state = 0, updated_at = ?, next_at = NULL, {WRITTEN_SET} \
+             WHERE endpoint = ? AND sequence = ?",
             self.placed.segment
         );
         let mut values = vec![self.now.into()];
-        values.extend(self.recorded().values());
+        values.extend(self.written());
         values.extend([
             self.placed.endpoint.into(),
             self.placed.result.message.0.sequence.into(),
@@ -593,11 +568,10 @@ impl<S: Sql> Entry<'_, S> {
         }
         let sequence = self.placed.result.message.0.sequence;
         let statement = format!(
-            "UPDATE attempt_{} SET number = ?, time = ?, ok = ?, status = ?, duration = ?, cause = ?, url = ?, \
-             response = ? WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
+            "UPDATE attempt_{} SET {WRITTEN_SET} WHERE endpoint = ? AND number = ? AND sequence = ? AND ok = 0",
             self.placed.segment
         );
-        let mut values = self.recorded().values().to_vec();
+        let mut values = self.written();
         values.extend([
             self.placed.endpoint.into(),
             self.placed.result.number.into(),
@@ -690,6 +664,12 @@ impl<S: Sql> Entry<'_, S> {
 
     fn succeeded(&self) -> bool {
         self.placed.result.cause.is_none()
+    }
+
+    /// Values of [`WRITTEN_COLUMNS`].
+    fn written(&self) -> Vec<Value> {
+        let headers = crate::sent::header_values(self.placed.result);
+        self.recorded().values().into_iter().chain(headers).collect()
     }
 
     fn recorded(&self) -> Recorded {

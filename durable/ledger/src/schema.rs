@@ -82,7 +82,7 @@ pub(crate) fn create_segment<S: Sql>(sql: &S, number: u64) -> Result<(), Problem
 
 /// Drops the tables of a segment: costs no billed rows.
 pub(crate) fn drop_segment<S: Sql>(sql: &S, number: u64) -> Result<(), Problem> {
-    for table in ["message", "delivery", "attempt", "ordered"] {
+    for table in ["message", "delivery", "attempt", "ordered", "extra"] {
         sql.run(&format!("DROP TABLE {table}_{number}"), &[])?;
     }
     Ok(())

@@ -79,6 +79,7 @@ impl<S: Sql> Ledger<S> {
         })?;
         self.memory = None;
         self.outbox.clear();
+        self.desk.over = true;
         self.armed = Armed::No;
         Ok(())
     }

@@ -345,7 +345,7 @@ impl<S: Sql> Ledger<S> {
         found.map(|source| source.number).ok_or_else(Problem::not_found)
     }
 
-    fn source_view(&mut self, number: u16) -> Result<SourceView, Problem> {
+    pub(crate) fn source_view(&mut self, number: u16) -> Result<SourceView, Problem> {
         let source = self.source(number)?;
         let tenant = self.memory()?.tenant;
         let id = self.memory()?.source_id(number).ok_or_else(Problem::not_found)?;

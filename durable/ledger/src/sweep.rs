@@ -166,7 +166,8 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn is_lost(&mut self, endpoint: u32, row: &OwedRow) -> Result<bool, Problem> {
-        if self.is_cancelled(endpoint, row.sequence)? {
+        // What is polled was never handed out.
+        if self.memory()?.is_polled(endpoint) || self.is_cancelled(endpoint, row.sequence)? {
             return Ok(false);
         }
         if !self.keeps_order(endpoint, row.sequence)? {

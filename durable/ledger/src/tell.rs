@@ -73,6 +73,7 @@ fn accept_of(event: &Happened, now: Millis) -> Accept {
         content_type: "application/json".to_owned(),
         headers: BTreeMap::new(),
         payload_hours: None,
+        only_endpoint: None,
         hop: 0,
         idempotency: None,
     }

@@ -74,7 +74,7 @@ function measured(atOnce) {
         const settled = await phase(PHASE_MS, "to.all");
         return { before, calm, onset, settled };
       },
-      { workers: consumersAtOnce(atOnce), vars: { DELIVERY_TIMEOUT_SECONDS: String(DEADLINE_SECONDS) } },
+      { beside: consumersAtOnce(atOnce), vars: { DELIVERY_TIMEOUT_SECONDS: String(DEADLINE_SECONDS) } },
     ),
   );
 }

@@ -5,14 +5,16 @@ use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Configure, SetUp, Wipe};
+use postern_domain::wire::moving::Erase;
 use worker::Env;
 
 use super::shape::{self, ApplicationIn};
 use crate::api::access::OrganisationAccess;
+use crate::api::erasure::shape::Told;
 use crate::platform::random;
 use crate::platform::tenant::TenantObject;
 use crate::store::application::{self, Application, Key, State};
-use crate::store::{Directory, idempotency, revocation, uid};
+use crate::store::{Directory, erasure, idempotency, revocation, uid};
 
 /// A half that is younger than this has somebody at work on it.
 const ABANDONED_MS: u64 = 60 * Millis::SECOND;
@@ -99,7 +101,18 @@ pub(crate) async fn delete(
     let directory = access.directory()?;
     application::begin_delete(&directory, row.id, now).await?;
     uid::forget(access.organisation, row.uid.as_ref());
-    wipe(&directory, &access.tenant(row.id).object(), row.id).await
+    wipe(&directory, &access.tenant(row.id).object(), row, now).await
+}
+
+/// Deletes a tenant and tells what there was: the line that proves it is written first, so that whatever breaks off is
+/// finished as an erasure and not as a mere deletion.
+pub(crate) async fn erase(
+    access: &OrganisationAccess,
+    row: &Application,
+    now: Millis,
+) -> Result<(), Problem> {
+    erasure::begin(&access.directory()?, access.organisation, row.id, now).await?;
+    delete(access, row, now).await
 }
 
 /// The active tenant that a path names.
@@ -145,7 +158,7 @@ pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
     let directory = Directory::new(env)?;
     let mut failed = None;
     for row in application::halves(&directory, now.minus(ABANDONED_MS)).await? {
-        if let Err(problem) = finish(env, &directory, &row).await {
+        if let Err(problem) = finish(env, &directory, &row, now).await {
             failed = Some(problem);
         }
     }
@@ -154,7 +167,7 @@ pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
     failed.map_or(Ok(()), Err)
 }
 
-async fn finish(env: &Env, directory: &Directory, row: &Application) -> Result<(), Problem> {
+async fn finish(env: &Env, directory: &Directory, row: &Application, now: Millis) -> Result<(), Problem> {
     let caller = postern_domain::wire::call::Caller::Organisation(row.organisation);
     let object = TenantObject::new(env, row.id, caller);
     match row.state {
@@ -166,17 +179,46 @@ async fn finish(env: &Env, directory: &Directory, row: &Application) -> Result<(
             object.call(call, &[]).await?;
             application::activate(directory, row.id).await
         }
-        State::Deleting => wipe(directory, &object, row.id).await,
+        State::Deleting => wipe(directory, &object, row, now).await,
         State::Active => Ok(()),
     }
 }
 
-async fn wipe(directory: &Directory, object: &TenantObject, id: TenantId) -> Result<(), Problem> {
+async fn wipe(
+    directory: &Directory,
+    object: &TenantObject,
+    row: &Application,
+    now: Millis,
+) -> Result<(), Problem> {
+    let line = erasure::find(directory, row.organisation, row.id).await?;
+    if line.is_some_and(|line| line.erased_at.is_none()) {
+        return wipe_told(directory, object, row.id, now).await;
+    }
     match object.call(Wipe {}, &[]).await {
         // Wiped before, or never set up: it refuses everything already.
         Err(problem) if problem.code != Code::NotFound => Err(problem),
-        _ => application::end_delete(directory, id).await,
+        _ => application::end_delete(directory, row.id).await,
     }
+}
+
+async fn wipe_told(
+    directory: &Directory,
+    object: &TenantObject,
+    id: TenantId,
+    now: Millis,
+) -> Result<(), Problem> {
+    let erased = match object.call(Erase {}, &[]).await {
+        Ok((erased, _)) => Some(erased),
+        // Wiped before, and the answer that told of it was lost: what there was nobody can tell any more.
+        Err(problem) if problem.code == Code::NotFound => None,
+        Err(problem) => return Err(problem),
+    };
+    let told = Told {
+        object: erased,
+        directory_rows: erasure::rows_of(directory, id).await?,
+    };
+    let told = serde_json::to_string(&told).map_err(Problem::internal)?;
+    erasure::finish(directory, id, &told, now).await
 }
 
 /// 409.

@@ -208,6 +208,7 @@ async fn publish(
             content_type: "application/json".to_owned(),
             headers: std::collections::BTreeMap::new(),
             payload_hours: None,
+            only_endpoint: None,
             hop: content.hop,
             idempotency: None,
         };

@@ -6,19 +6,26 @@ use serde_json::{Value, json};
 
 use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, CreateTokenIn, EndpointIn, EndpointPatch, EndpointSecretOut, EnvironmentIn,
-    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, MessageBatchIn, MessageIn,
-    OneTimeTokenIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
+    BroadcastIn, BulkExpungeIn, BulkReplayIn, CancelMsgsIn, ConsumerSeekIn, CreateTokenIn, EmptyResponse,
+    EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn, EndpointPatch,
+    EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
+    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn, KeySetOut,
+    MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
+    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
+    TokenRotateIn,
 };
-use crate::api::app::{attempt, endpoint, msg, shape, source};
+use crate::api::app::{attempt, endpoint, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
+use crate::api::background_task::shape::BackgroundTaskOut;
 use crate::api::broadcast::BroadcastOut;
 use crate::api::environment::export::EnvironmentOut;
+use crate::api::erasure::shape::ErasureOut;
 use crate::api::event_type::export_openapi::ExportEventTypeOut;
 use crate::api::event_type::import_openapi::EventTypeImportOpenApiOut;
 use crate::api::event_type::retry_schedule::RetryScheduleInOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
+use crate::api::import::shape::ImportOut;
 
 /// What the document says of one operation beside its path.
 pub(super) struct Described {
@@ -37,7 +44,28 @@ const MESSAGES: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
+];
+const DELIVERIES: &[&str] = &[
+    "limit",
+    "iterator",
+    "before",
+    "after",
+    "channel",
+    "event_types",
+    "tag",
+    "with_content",
+    "status",
+];
+const ATTEMPT_FILTERS: &[&str] = &[
+    "before",
+    "after",
+    "channel",
+    "event_types",
+    "tag",
+    "status",
+    "status_code_class",
 ];
 const ATTEMPTS: &[&str] = &[
     "limit",
@@ -47,6 +75,7 @@ const ATTEMPTS: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
     "status",
     "status_code_class",
@@ -59,11 +88,14 @@ const ATTEMPTS_OF_MESSAGE: &[&str] = &[
     "channel",
     "tag",
     "event_types",
+    "tag",
     "with_content",
     "status",
     "status_code_class",
     "endpoint_id",
 ];
+
+const DRY_RUN: &[&str] = &["dry_run"];
 
 /// What the document says of this operation; `None`: nothing yet.
 #[expect(clippy::too_many_lines, reason = "a table")]
@@ -159,6 +191,28 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             None,
             ok::<EndpointSecretOut>(s),
         ),
+        ("POST", "/app/{app_id}/erase") => make(
+            "Erases an application and tells what there was",
+            &[],
+            Some(of::<EraseIn>(s)),
+            ok::<ErasureOut>(s),
+        ),
+        ("GET", "/app/{app_id}/export") => make(
+            "Everything that an application has, as lines of JSON",
+            &["after", "secrets"],
+            None,
+            vec![(200, None)],
+        ),
+        ("POST", "/app/{app_id}/import" | "/import") => make(
+            "Imports endpoints with the secrets that they have; without dryRun: false it only plans",
+            &[],
+            Some(of::<ImportIn>(s)),
+            ok::<ImportOut>(s),
+        ),
+        ("GET", "/erasure") => {
+            let query = &["limit", "iterator", "order", "application"];
+            make("Lists what was erased", query, None, list::<ErasureOut>(s))
+        }
 
         ("GET", "/app/{app_id}/endpoint") => make(
             "Lists endpoints",
@@ -193,6 +247,43 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<EndpointSecretOut>(s),
+        ),
+
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate") => make(
+            "Puts a new signing key before the current one, which signs on for a while",
+            &[],
+            Some(of::<EndpointSecretRotateIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "The endpoint's own headers; of credentials the names only",
+            &[],
+            None,
+            ok::<EndpointHeadersOut>(s),
+        ),
+        ("PUT", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Replaces the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersIn>(s)),
+            empty(),
+        ),
+        ("PATCH", "/app/{app_id}/endpoint/{endpoint_id}/headers") => make(
+            "Changes the given ones of the endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersPatchIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/jwks.json") => make(
+            "The public keys of the application's v1a signatures, for anybody (RFC 7517, RFC 8037)",
+            &[],
+            None,
+            ok::<KeySetOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers") => make(
+            "Headers of an attempt, sent and answered",
+            &[],
+            None,
+            ok::<attempt::headers::MessageAttemptHeadersOut>(s),
         ),
 
         ("GET", "/app/{app_id}/msg") => make(
@@ -235,6 +326,93 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             let answers = list::<attempt::shape::MessageAttemptOut>(s);
             make("Attempts at an endpoint, newest first", ATTEMPTS, None, answers)
         }
+        ("GET", "/app/{app_id}/msg/{msg_id}/raw") => make(
+            "A message's bytes as a text",
+            &[],
+            None,
+            ok::<msg::raw::MessageRawPayloadOut>(s),
+        ),
+        ("DELETE", "/app/{app_id}/msg/{msg_id}/content") => make(
+            "Takes a message's body away; what is not delivered yet is cancelled",
+            &[],
+            None,
+            empty(),
+        ),
+        ("POST", "/app/{app_id}/msg/bulk-expunge") => make(
+            "Takes the bodies of up to 250 messages away",
+            &[],
+            Some(of::<BulkExpungeIn>(s)),
+            ok::<msg::bulk_expunge::BulkExpungeOut>(s),
+        ),
+        ("POST", "/app/{app_id}/msg/search") => make(
+            "Lists messages, newest first, with the filters in the body",
+            &[],
+            Some(of::<MessageSearchIn>(s)),
+            list::<msg::shape::MessageOut>(s),
+        ),
+        ("POST", "/app/{app_id}/msg/precheck/active") => make(
+            "Whether a message of this type would go to any endpoint now",
+            &[],
+            Some(of::<MessagePrecheckIn>(s)),
+            ok::<msg::precheck::MessagePrecheckOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/endpoint") => make(
+            "Endpoints that a message was decided for, with where it stands",
+            &["limit", "iterator"],
+            None,
+            list::<msg::endpoints::MessageEndpointOut>(s),
+        ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}") => make(
+            "One attempt of a message",
+            &[],
+            None,
+            ok::<attempt::shape::MessageAttemptOut>(s),
+        ),
+        ("DELETE", "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content") => {
+            make("Takes an attempt's response away", &[], None, empty())
+        }
+        ("GET", "/app/{app_id}/attempt/endpoint/{endpoint_id}/count") => make(
+            "How many attempts at an endpoint there are",
+            ATTEMPT_FILTERS,
+            None,
+            ok::<attempt::count::CountOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/msg") => make(
+            "Messages that were decided for an endpoint, newest first, with where each stands",
+            DELIVERIES,
+            None,
+            list::<endpoint::messages::EndpointMessageOut>(s),
+        ),
+        ("GET", "/app/{app_id}/failed") => make(
+            "What failed for good at any endpoint, newest message first",
+            MESSAGES,
+            None,
+            list::<failed::FailedDeliveryOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/failed") => make(
+            "What failed for good at one endpoint, newest message first",
+            MESSAGES,
+            None,
+            list::<failed::FailedDeliveryOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/stats") => make(
+            "Deliveries to an endpoint by where they stand, of messages in whole hours",
+            &["since", "until"],
+            None,
+            ok::<endpoint::stats::EndpointStatsOut>(s),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status") => make(
+            "Whether a rate holds anything back",
+            &[],
+            None,
+            ok::<endpoint::rate_limit_status::EndpointThrottleRateStatusOut>(s),
+        ),
+        ("GET", "/app/{app_id}/stats/attempts") => make(
+            "Attempts by event type, in whole hours",
+            &["since", "until", "event_types"],
+            None,
+            ok::<stats::AppAttemptStatsOut>(s),
+        ),
         ("GET", "/app/{app_id}/attempt/msg/{msg_id}") => {
             let answers = list::<attempt::shape::MessageAttemptOut>(s);
             make(
@@ -243,6 +421,89 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 None,
                 answers,
             )
+        }
+
+        ("POST", "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend") => {
+            let answers = vec![(202, Some(of::<EmptyResponse>(s)))];
+            make("Tries a delivery once more, by hand", &[], None, answers)
+        }
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/recover") => make(
+            "Tries once more what failed for good, as a background task",
+            DRY_RUN,
+            Some(of::<RecoverIn>(s)),
+            job(s),
+        ),
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/replay-missing") => make(
+            "Sends what matches the endpoint now and it never got, as a background task",
+            DRY_RUN,
+            Some(of::<ReplayMissingIn>(s)),
+            job(s),
+        ),
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/bulk-replay") => make(
+            "Sends what filters choose once more, as a background task",
+            DRY_RUN,
+            Some(of::<BulkReplayIn>(s)),
+            job(s),
+        ),
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/failed/redrive") => make(
+            "Tries one, some or all of what failed for good once more, as a background task",
+            DRY_RUN,
+            Some(of::<RedriveIn>(s)),
+            job(s),
+        ),
+        ("POST", "/app/{app_id}/replay") => make(
+            "A bulk replay over several endpoints, as a background task",
+            DRY_RUN,
+            Some(of::<ReplayIn>(s)),
+            job(s),
+        ),
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs") => make(
+            "Cancels what the endpoint is owed of old messages",
+            &[],
+            Some(of::<CancelMsgsIn>(s)),
+            empty(),
+        ),
+        ("GET", "/app/{app_id}/endpoint/{endpoint_id}/missed") => {
+            let answers = ok::<endpoint::missed::MissedOut>(s);
+            make(
+                "What the endpoint missed while it was off, and how to send it",
+                &[],
+                None,
+                answers,
+            )
+        }
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/send-example") => make(
+            "Sends an example of an event type to this endpoint alone",
+            &[],
+            Some(of::<EventExampleIn>(s)),
+            ok::<msg::shape::MessageOut>(s),
+        ),
+        ("POST", "/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt") => {
+            let answers = vec![(201, Some(of::<attempt::shape::MessageAttemptOut>(s)))];
+            make(
+                "Sends a message to this endpoint once, and answers what came of it",
+                &[],
+                Some(of::<MessageIn>(s)),
+                answers,
+            )
+        }
+        ("GET", "/background-task") => {
+            let query = &["limit", "iterator", "order", "task_status", "task"];
+            make(
+                "Lists background tasks",
+                query,
+                None,
+                list::<BackgroundTaskOut>(s),
+            )
+        }
+        ("GET", "/background-task/{task_id}") => make(
+            "One background task, as it stands",
+            &[],
+            None,
+            ok::<BackgroundTaskOut>(s),
+        ),
+        ("POST", "/background-task/{task_id}/cancel") => {
+            make("Stops a background task", &[], None, ok::<BackgroundTaskOut>(s))
         }
 
         ("GET", "/app/{app_id}/source") => {
@@ -286,6 +547,49 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 answers,
             )
         }
+
+        ("GET", "/app/{app_id}/poller/{sink_id}") => {
+            let query = &["limit", "iterator", "event_type", "channel", "after", "wait"];
+            make(
+                "What an endpoint that is polled has behind the iterator",
+                query,
+                None,
+                ok::<poller::shape::PollOut>(s),
+            )
+        }
+        ("GET", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}") => make(
+            "What a consumer has next",
+            &["limit", "iterator", "wait"],
+            None,
+            ok::<poller::shape::PollOut>(s),
+        ),
+        ("POST", "/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek") => make(
+            "Puts a consumer somewhere else",
+            &[],
+            Some(of::<ConsumerSeekIn>(s)),
+            ok::<poller::shape::SeekOut>(s),
+        ),
+        ("GET", "/auth/app/{app_id}/poller/{endpoint_id}/token") => make(
+            "A poller's own token",
+            &[],
+            None,
+            ok::<poller::shape::TokenOut>(s),
+        ),
+        ("POST", "/auth/app/{app_id}/poller/{endpoint_id}/token/rotate") => {
+            let answers = vec![(201, Some(of::<poller::shape::TokenOut>(s)))];
+            make(
+                "Puts a new token beside the old one",
+                &[],
+                Some(of::<PollerTokenRotateIn>(s)),
+                answers,
+            )
+        }
+        ("GET", "/app/{app_id}/stream") => make(
+            "Messages as they come: server-sent events, or a WebSocket",
+            &["event_types", "channels", "after"],
+            None,
+            vec![(101, None), (200, None)],
+        ),
 
         ("GET", "/event-type") => {
             let query = &["limit", "iterator", "order", "include_archived", "with_content"];
@@ -407,6 +711,14 @@ pub(super) fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
 
 fn ok<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
     vec![(200, Some(of::<T>(schemas)))]
+}
+
+/// A count, or the task that was started.
+fn job(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
+    vec![
+        (200, Some(of::<job::CountOut>(schemas))),
+        (202, Some(of::<BackgroundTaskOut>(schemas))),
+    ]
 }
 
 fn empty() -> Vec<(u16, Option<Value>)> {

@@ -41,8 +41,11 @@ pub(super) struct ApplicationPatch {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointIn {
-    /// A public http or https address.
-    url: String,
+    /// `webhook` (messages are sent to it) or `polling` (they are fetched); the first if nobody says. Never changes.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// A public http or https address. One that is polled has none; `postern:poller` says the same as its type.
+    url: Option<String>,
     description: Option<String>,
     uid: Option<String>,
     /// Names and patterns (`*`, `invoice.*`); null: all. Also read as `filterTypes`.
@@ -65,8 +68,91 @@ pub(super) struct EndpointIn {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
-    /// `whsec_` and base64; null: a random one. At creation only.
+    /// `whsec_` or `whsk_` and base64; null: a random one. At creation only.
     secret: Option<String>,
+    /// `v1` (HMAC-SHA256), `v1a` (Ed25519) or both; null: as it is, of a new one that of its secret.
+    signatures: Option<Vec<String>>,
+    /// A signature of an older kind beside them; null: none; left out: as it is.
+    legacy_signature: Option<LegacySignatureIn>,
+}
+
+/// One header with an HMAC, as the endpoint's receiver checks it today.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LegacySignatureIn {
+    /// Such as `X-Webhook-Signature`: none that the sender sets.
+    header: String,
+    /// `hmac-sha256` (if nothing is said), `hmac-sha1` or `hmac-sha512`.
+    algorithm: Option<String>,
+    /// `hex` (if nothing is said), `base64` or `base64url`.
+    encoding: Option<String>,
+    /// What stands in front of the code, such as `sha256=`.
+    prefix: Option<String>,
+    /// What is signed: `{body}`, with `{id}` and `{timestamp}` if wanted.
+    template: Option<String>,
+    /// What the header says: `{signature}`, with `{id}` and `{timestamp}` if wanted.
+    value: Option<String>,
+    /// 8 to 256 characters, whose bytes are the key. Never shown again; null: the one that is there.
+    secret: Option<String>,
+}
+
+/// A new signing key.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointSecretRotateIn {
+    /// `whsec_` or `whsk_` and base64; null: a random one of each kind that the endpoint has.
+    key: Option<String>,
+    /// How long the key before signs beside it: 0 to 604800; null: a day. 0 ends all old keys at once.
+    grace_period_seconds: Option<u32>,
+}
+
+/// Replaces an endpoint's own headers.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointHeadersIn {
+    headers: BTreeMap<String, String>,
+}
+
+/// Changes the given ones.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointHeadersPatchIn {
+    /// Null takes one away.
+    headers: BTreeMap<String, Option<String>>,
+    /// Names of those to take away.
+    delete_headers: Option<Vec<String>>,
+}
+
+/// An endpoint's own headers.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EndpointHeadersOut {
+    headers: BTreeMap<String, String>,
+    /// Names of those that are set and are not shown.
+    sensitive: Vec<String>,
+}
+
+/// A JSON Web Key Set.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct KeySetOut {
+    keys: Vec<JsonWebKey>,
+}
+
+/// A public key of Ed25519.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct JsonWebKey {
+    /// `OKP`.
+    kty: String,
+    /// `Ed25519`.
+    crv: String,
+    /// `EdDSA`.
+    alg: String,
+    /// `sig`.
+    r#use: String,
+    /// The endpoint's id, a dot, and which of its keys.
+    kid: String,
+    /// The key's bytes, in base64 for URLs.
+    x: String,
 }
 
 /// Changes what is given; null clears what may be cleared.
@@ -88,6 +174,9 @@ pub(super) struct EndpointPatch {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
+    /// A kind that is not named ends at once.
+    signatures: Option<Vec<String>>,
+    legacy_signature: Option<LegacySignatureIn>,
 }
 
 /// Publishes an event.
@@ -121,6 +210,36 @@ pub(super) struct MessageIn {
 pub(super) struct MessageBatchIn {
     /// 1 to 100.
     messages: Vec<MessageIn>,
+}
+
+/// Messages whose bodies are to go.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkExpungeIn {
+    /// Up to 250, each by its id or the publisher's.
+    ids: Vec<String>,
+}
+
+/// What a list of messages is narrowed to.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct MessageSearchIn {
+    /// 1 to 250; 50 if nobody says.
+    limit: Option<u16>,
+    iterator: Option<String>,
+    channel: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    with_content: Option<bool>,
+    tag: Option<String>,
+    event_types: Option<Vec<String>>,
+}
+
+/// A message that might be published.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MessagePrecheckIn {
+    event_type: String,
+    channels: Option<Vec<String>>,
 }
 
 /// A body that is no JSON object.
@@ -206,6 +325,24 @@ pub(super) struct SecretRotateIn {
 pub(super) struct TokenRotateIn {
     /// The old one ends then: 0 to 604800, a day if nobody says.
     overlap_seconds: Option<u32>,
+}
+
+/// Puts a consumer somewhere else.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConsumerSeekIn {
+    /// It goes on with what is later: a time of RFC 3339.
+    after: String,
+}
+
+/// A new token of a poller.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PollerTokenRotateIn {
+    /// Seconds after which it ends, 1 to 31536000; none: when it is replaced.
+    expiry: Option<u32>,
+    /// Seconds after which the one before ends, 0 to 86400; 300 if nobody says.
+    old_token_expiry: Option<u32>,
 }
 
 /// Makes an event type.
@@ -329,12 +466,142 @@ pub(super) struct EnvironmentIn {
     connectors: Option<Vec<Value>>,
 }
 
+/// Once more what failed for good.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RecoverIn {
+    /// At most 14 days ago.
+    since: String,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// What an endpoint never got.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplayMissingIn {
+    since: String,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// What filters choose of what one endpoint was owed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BulkReplayIn {
+    since: String,
+    until: Option<String>,
+    event_types: Option<Vec<String>>,
+    channel: Option<String>,
+    /// 0 success, 1 pending, 2 fail (cancelled, too), 3 sending; none: whatever is settled.
+    status: Option<u8>,
+    /// Of the latest attempt: 0 (no answer), 100 … 500.
+    status_code_class: Option<u16>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// A bulk replay over several endpoints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ReplayIn {
+    /// Up to 250 ids or uids; none: all that are on.
+    endpoints: Option<Vec<String>>,
+    since: String,
+    until: Option<String>,
+    event_types: Option<Vec<String>>,
+    channel: Option<String>,
+    /// `failed`, `cancelled`, `delivered` or `any`; may be left out with `missing`.
+    status: Option<String>,
+    /// Of the latest attempt: 0 (no answer), 100 … 500.
+    status_code_class: Option<u16>,
+    /// Also what matches an endpoint now and it never got.
+    missing: Option<bool>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// Of what failed for good one, a selection, or all.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RedriveIn {
+    /// Up to 250 messages (ids or event ids); none: all.
+    ids: Option<Vec<String>>,
+    since: Option<String>,
+    until: Option<String>,
+    /// Tries per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}
+
+/// Cancels what is owed of old messages.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CancelMsgsIn {
+    created_before: String,
+}
+
+/// An example of an event type.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EventExampleIn {
+    event_type: String,
+    /// Which of the schema's examples; the first if nobody says.
+    example_index: Option<u32>,
+}
+
+/// Nothing.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EmptyResponse {}
+
 /// The key that receivers check signatures with.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EndpointSecretOut {
-    /// `whsec_` and base64.
+    /// `whsec_` and base64; of an endpoint that signs with `v1a` only the public `whpk_` and base64.
     key: String,
+    /// `whpk_` and base64, of an endpoint that signs with `v1a`.
+    public_key: Option<String>,
+}
+
+/// Erases an application.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EraseIn {
+    /// The application's id, said again: nothing brings back what is erased.
+    confirm: String,
+}
+
+/// Imports endpoints.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImportIn {
+    /// `svix` (any server that speaks its API) or `csv`.
+    source: String,
+    /// Where the server is reached.
+    url: Option<String>,
+    /// For that server. Never stored, never logged.
+    token: Option<String>,
+    /// Only these of the server, by id or uid; into one application: the one whose endpoints are meant.
+    applications: Option<Vec<String>>,
+    /// A table with the columns `application_uid`, `url`, `secret`, `event_types`, `channels`, `description`, `uid`,
+    /// `headers`, `disabled`, `header_names`.
+    csv: Option<String>,
+    /// True if nobody says: nothing is written.
+    dry_run: Option<bool>,
+    /// From an answer that was not done.
+    iterator: Option<String>,
 }
 
 /// An error.

@@ -63,7 +63,7 @@ fn operation_item(method: &str, path: &str, described: &Described, open: bool, e
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
         .map(|name| json!({ "in": "path", "name": name, "required": true, "schema": { "type": "string" } }))
         .collect();
-    parameters.extend(described.query.iter().map(|name| query_parameter(name)));
+    parameters.extend(described.query.iter().map(|name| query_parameter(path, name)));
     if method == "POST" {
         let schema = json!({ "type": "string", "maxLength": 256 });
         parameters.push(json!({ "in": "header", "name": "idempotency-key", "schema": schema }));
@@ -95,17 +95,25 @@ fn operation_item(method: &str, path: &str, described: &Described, open: bool, e
     item
 }
 
-fn query_parameter(name: &str) -> Value {
+fn query_parameter(path: &str, name: &str) -> Value {
     let schema = match name {
+        // There it is a cursor.
+        "after" if path.ends_with("/export") => json!({ "type": "string" }),
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 250, "default": 50 }),
+        "wait" => json!({ "type": "integer", "minimum": 0, "maximum": 25, "default": 0 }),
         "order" => json!({ "type": "string", "enum": ["ascending", "descending"] }),
-        "before" | "after" => json!({ "type": "string", "format": "date-time" }),
-        "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
+        "before" | "after" | "since" | "until" => json!({ "type": "string", "format": "date-time" }),
+        "channels" | "event_types" => json!({ "type": "array", "items": { "type": "string" } }),
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),
-        "with_content" | "get_if_exists" | "include_archived" | "expunge" => json!({ "type": "boolean" }),
+        "task_status" => json!({ "type": "string", "enum": ["running", "finished", "failed"] }),
+        "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" | "dry_run" => {
+            json!({ "type": "boolean" })
+        }
         _ => json!({ "type": "string" }),
     };
+    // Two lists have a `status`, and mean other things by it.
+    let name = name.strip_prefix("task_").unwrap_or(name);
     json!({ "in": "query", "name": name, "schema": schema })
 }
 

@@ -14,72 +14,10 @@ const fn unbuilt(method: &'static str, path: &'static str) -> Operation {
 
 /// The table; literal parts stand before those that vary.
 pub(super) static UNBUILT: &[Operation] = &[
-    unbuilt("GET", "/api/v1/app/{app_id}/attempt/endpoint/{endpoint_id}/count"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay"),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/headers"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt",
-    ),
     unbuilt("DELETE", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("PUT", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth"),
     unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/oauth-config"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/rate-limit-status",
-    ),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/recover"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
-    ),
-    unbuilt("POST", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example"),
-    unbuilt("GET", "/api/v1/app/{app_id}/endpoint/{endpoint_id}/stats"),
-    unbuilt("POST", "/api/v1/app/{app_id}/msg/bulk-expunge"),
-    unbuilt("POST", "/api/v1/app/{app_id}/msg/precheck/active"),
-    unbuilt("POST", "/api/v1/app/{app_id}/msg/search"),
-    unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}"),
-    unbuilt(
-        "DELETE",
-        "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
-    ),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/headers",
-    ),
-    unbuilt("DELETE", "/api/v1/app/{app_id}/msg/{msg_id}/content"),
-    unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/endpoint"),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
-    ),
-    unbuilt("GET", "/api/v1/app/{app_id}/msg/{msg_id}/raw"),
-    unbuilt("GET", "/api/v1/app/{app_id}/poller/{sink_id}"),
-    unbuilt(
-        "GET",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek",
-    ),
-    unbuilt("GET", "/api/v1/app/{app_id}/stats/attempts"),
-    unbuilt("GET", "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token"),
-    unbuilt(
-        "POST",
-        "/api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate",
-    ),
-    unbuilt("GET", "/api/v1/background-task"),
-    unbuilt("GET", "/api/v1/background-task/{task_id}"),
     unbuilt("GET", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt("POST", "/api/v1/management/authentication/{env_id}/api-token"),
     unbuilt(

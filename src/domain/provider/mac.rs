@@ -18,7 +18,7 @@ const PASTED: GeneralPurpose = GeneralPurpose::new(
 
 /// The hash under an HMAC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
+pub(crate) enum Algorithm {
     Sha1,
     Sha256,
     Sha512,
@@ -27,7 +27,7 @@ pub(super) enum Algorithm {
 impl Algorithm {
     /// The HMAC over the parts as if they stood in one piece, so that a body is never copied to be signed. None would be
     /// a key that HMAC cannot take; there is no such key, and it would match nothing.
-    pub(super) fn mac(self, key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
+    pub(crate) fn mac(self, key: &[u8], parts: &[&[u8]]) -> Option<Vec<u8>> {
         match self {
             Self::Sha1 => keyed::<Hmac<Sha1>>(key, parts),
             Self::Sha256 => keyed::<Hmac<Sha256>>(key, parts),
@@ -37,7 +37,7 @@ impl Algorithm {
 }
 
 /// Whether the code is one of the candidates. Looks at all of them, each in constant time; another length is no match.
-pub(super) fn is_among(mac: &[u8], candidates: &[Vec<u8>]) -> bool {
+pub(crate) fn is_among(mac: &[u8], candidates: &[Vec<u8>]) -> bool {
     let found = candidates
         .iter()
         .fold(Choice::from(0), |found, candidate| found | mac.ct_eq(candidate));
@@ -45,22 +45,22 @@ pub(super) fn is_among(mac: &[u8], candidates: &[Vec<u8>]) -> bool {
 }
 
 /// Whether two texts are the same, in constant time for texts of one length. Empty is not the same as empty.
-pub(super) fn is_same(expected: &[u8], given: &[u8]) -> bool {
+pub(crate) fn is_same(expected: &[u8], given: &[u8]) -> bool {
     !expected.is_empty() && bool::from(expected.ct_eq(given))
 }
 
 /// Hex in either case.
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_hex(text: &str) -> Option<Vec<u8>> {
     hex::decode(text).ok()
 }
 
 /// Base64 as a signature must be written: standard alphabet, padded, no stray bits, no white space.
-pub(super) fn from_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
 }
 
 /// Base64 of a key that a person pasted.
-pub(super) fn from_pasted_base64(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn from_pasted_base64(text: &str) -> Option<Vec<u8>> {
     PASTED.decode(text).ok()
 }
 

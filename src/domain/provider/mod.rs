@@ -20,7 +20,7 @@ mod basic;
 mod event;
 mod headers;
 mod hmac;
-mod mac;
+pub(crate) mod mac;
 mod secret;
 mod settings;
 mod standard_webhooks;

@@ -15,14 +15,34 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
+use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
 use super::operational::{Tell, Told};
+use super::poll::{
+    ConsumerPoll, ConsumerSeek, Poll, Polled, PollerKey, PollerTokenGet, PollerTokenRotate, PollerTokenView,
+    Sought,
+};
 use super::publish::{AcceptBatch, BatchAccepted};
+use super::reads::{
+    AttemptCount, AttemptExpunge, AttemptGet, AttemptStats, AttemptsCounted, Counted, DeliveryCounts,
+    EndpointMessageView, EndpointStats, EndpointsOfMessage, Expunged, FailedList, FailedView,
+    MessageEndpointView, MessageExpunge, MessagesOfEndpoint, Precheck, Prechecked, RateLimitStatus,
+    RateLimited, Usage, Used,
+};
+use super::replay::{
+    AttemptAwait, CancelMessages, Counted as TaskCounted, Missed, MissedView, Resend, TaskCancel, TaskCount,
+    TaskGet, TaskStart, TaskView, TestAttempt, Tested,
+};
 use super::report::LaneReport;
+use super::signing::{
+    AttemptHeaders, AttemptHeadersView, EndpointHeadersGet, EndpointHeadersPatch, EndpointHeadersPut,
+    EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
+};
 use super::source::{SourceForIngest, SourceView};
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
 use crate::schedule::Schedule;
 use crate::time::Millis;
 
@@ -36,6 +56,8 @@ pub enum Caller {
     Ingest,
     /// The queues' consumer and the cron.
     System,
+    /// A request with the token of one poller, which may do nothing else.
+    Poller(PollerKey),
 }
 
 /// A call on its way.
@@ -49,6 +71,26 @@ pub struct Envelope {
     pub caller: Caller,
     /// What.
     pub call: Call,
+}
+
+/// An envelope of a later release: whatever it asks, this release does not know it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UnknownEnvelope {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// The object's name.
+    pub tenant: TenantId,
+    /// What.
+    pub call: Value,
+}
+
+/// What answers a call that is not known: during a deployment the asking side may be the newer one.
+#[must_use]
+pub fn not_known() -> Problem {
+    Problem::new(
+        Code::NotImplemented,
+        "This deployment is being updated, and a part of it does not know this yet; try again in a minute",
+    )
 }
 
 /// The answer to a call: its head.
@@ -67,6 +109,16 @@ macro_rules! calls {
         #[serde(rename_all = "snake_case")]
         pub enum Call {
             $($(#[$doc])* $name($name),)*
+        }
+
+        impl Call {
+            /// Which it is.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
         }
 
         $(
@@ -112,6 +164,18 @@ calls! {
     EndpointDelete -> ();
     /// An endpoint's signing secret, in clear.
     EndpointSecret -> Secret;
+    /// A new signing secret beside the old ones, which end after an overlap.
+    EndpointSecretRotate -> ();
+    /// The public keys of all endpoints.
+    PublicKeys -> KeySet;
+    /// An endpoint's own headers, without credentials.
+    EndpointHeadersGet -> HeadersView;
+    /// Replaces an endpoint's own headers.
+    EndpointHeadersPut -> ();
+    /// Changes the given ones of an endpoint's own headers.
+    EndpointHeadersPatch -> ();
+    /// Headers of one attempt, sent and answered.
+    AttemptHeaders -> AttemptHeadersView;
     /// Makes a source.
     SourceCreate -> SourceView;
     /// One source, by id or `uid`.
@@ -140,9 +204,103 @@ calls! {
     AttemptsOfEndpoint -> Page<AttemptView>;
     /// Takes what another object of the organisation has to tell: the operational tenant's only.
     Tell -> Told;
+    /// What an endpoint that is polled has next; bodies beside it.
+    Poll -> Polled;
+    /// The same from where a consumer stands, which the object keeps.
+    ConsumerPoll -> Polled;
+    /// Puts a consumer somewhere else.
+    ConsumerSeek -> Sought;
+    /// The token of a poller, in clear.
+    PollerTokenGet -> PollerTokenView;
+    /// A new token beside the old one, which ends later.
+    PollerTokenRotate -> PollerTokenView;
+    /// The log of the tenant from a place on; bodies beside it.
+    Follow -> LogPage;
+    /// Asks to be told of what comes, over a socket.
+    Watch -> Watching;
+    /// One attempt; its response's body beside it.
+    AttemptGet -> AttemptView;
+    /// Takes an attempt's response away.
+    AttemptExpunge -> ();
+    /// How many attempts at one endpoint there are.
+    AttemptCount -> Counted;
+    /// Takes messages' bodies away; what of them is not settled is cancelled.
+    MessageExpunge -> Expunged;
+    /// Messages of one endpoint with where they stand, newest first; their bodies beside it if asked for.
+    MessagesOfEndpoint -> Page<EndpointMessageView>;
+    /// Endpoints that a message was decided for, with where it stands.
+    EndpointsOfMessage -> Page<MessageEndpointView>;
+    /// What failed for good, newest message first; bodies beside it if asked for.
+    FailedList -> Page<FailedView>;
+    /// Deliveries to one endpoint by where they stand.
+    EndpointStats -> DeliveryCounts;
+    /// Attempts of the tenant by type and how they ended.
+    AttemptStats -> AttemptsCounted;
+    /// What the tenant used.
+    Usage -> Used;
+    /// Whether an endpoint's rate holds anything back.
+    RateLimitStatus -> RateLimited;
+    /// Whether a message of this type would go anywhere.
+    Precheck -> Prechecked;
+    /// One manual try.
+    Resend -> ();
+    /// Takes a message for one manual try and nothing else.
+    TestAttempt -> Tested;
+    /// The first attempt of a delivery, as soon as there is one; the object answers late, or `None` at its deadline.
+    AttemptAwait -> Option<AttemptView>;
+    /// Cancels what an endpoint is owed of old messages.
+    CancelMessages -> ();
+    /// What an endpoint did not get because it was off.
+    Missed -> MissedView;
+    /// What a job would do.
+    TaskCount -> TaskCounted;
+    /// Starts a job.
+    TaskStart -> TaskView;
+    /// Jobs, by id.
+    TaskGet -> Vec<TaskView>;
+    /// Stops a job. What it has made due goes out.
+    TaskCancel -> TaskView;
     /// Counts for tests and for the operator: rows, sizes, the alarm.
     Inspect -> Value;
+    /// Takes endpoints with the secrets that they have.
+    EndpointsImport -> EndpointsImported;
+    /// A page of everything that the tenant has, as lines of JSON beside it.
+    ExportPage -> ExportedPage;
+    /// [`Call::Wipe`], told: answers what there was.
+    Erase -> Erased;
 }
+
+/// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that
+/// they do not know it.
+pub const FIRST: [&str; 27] = [
+    "SetUp",
+    "Configure",
+    "Wipe",
+    "Accept",
+    "Report",
+    "Bodies",
+    "EndpointCreate",
+    "EndpointGet",
+    "EndpointList",
+    "EndpointUpdate",
+    "EndpointPatch",
+    "EndpointDelete",
+    "EndpointSecret",
+    "SourceCreate",
+    "SourceGet",
+    "SourceList",
+    "SourceUpdate",
+    "SourceDelete",
+    "SourceRotateSecret",
+    "SourceRotateToken",
+    "SourceByToken",
+    "SourceRejected",
+    "MessageGet",
+    "MessageList",
+    "AttemptsOfMessage",
+    "AttemptsOfEndpoint",
+    "Inspect",
+];
 
 /// See [`Call::SetUp`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -220,6 +378,9 @@ pub struct Accept {
     /// How long its payload may be kept; none: as long as the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload_hours: Option<u16>,
+    /// Owed to the endpoint of this number alone, whatever its filters say; no endpoint has the number 0.
+    #[serde(default)]
+    pub only_endpoint: Option<u32>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.
@@ -313,9 +474,12 @@ pub struct Upserted<T> {
 pub struct EndpointCreate {
     /// As it shall be.
     pub config: EndpointConfig,
-    /// `whsec_…` of its own choice; none: a random one.
+    /// `whsec_…` or `whsk_…` of its owner's choice; none: a random one.
     #[serde(default)]
     pub secret: Option<String>,
+    /// What it signs with beside that.
+    #[serde(default)]
+    pub signing: SigningChange,
     /// `Idempotency-Key` of the request.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
@@ -342,6 +506,9 @@ pub struct EndpointUpdate {
     pub endpoint: String,
     /// As it shall be; headers are kept.
     pub config: EndpointConfig,
+    /// What changes of its signatures.
+    #[serde(default)]
+    pub signing: SigningChange,
 }
 
 /// See [`Call::EndpointPatch`]. A field that is not there stays; `null` inside clears what may be cleared.
@@ -387,6 +554,9 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::disable_after`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub disable_after: Option<Option<super::DisableAfter>>,
+    /// What changes of its signatures.
+    #[serde(default)]
+    pub signing: SigningChange,
 }
 
 /// See [`Call::EndpointPatch`].
@@ -415,8 +585,11 @@ pub struct EndpointSecret {
 /// A secret in clear, on its way to its owner.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Secret {
-    /// `whsec_…`.
+    /// `whsec_…`; of an endpoint that signs with `v1a` only, the public `whpk_…`.
     pub key: String,
+    /// What its receiver checks `v1a` with, if it signs so.
+    #[serde(default, rename = "publicKey", skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
 }
 
 /// Secrets stay out of logs.
@@ -610,7 +783,7 @@ pub struct AttemptsOfEndpoint {
 pub struct Inspect {}
 
 /// A field that is there with `null` is not a field that is not there.
-mod present {
+pub(super) mod present {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     #[expect(
@@ -618,14 +791,14 @@ mod present {
         clippy::ref_option,
         reason = "serde's form of a field module"
     )]
-    pub(super) fn serialize<T: Serialize, S: Serializer>(
+    pub(in crate::wire) fn serialize<T: Serialize, S: Serializer>(
         value: &Option<Option<T>>,
         to: S,
     ) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(to)
     }
 
-    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    pub(in crate::wire) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<T>>, D::Error> {
         Option::deserialize(from).map(Some)

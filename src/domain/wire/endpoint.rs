@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::signing::LegacyView;
 use crate::filter::Filter;
 use crate::id::{EndpointId, Uid};
 use crate::schedule::Schedule;
+use crate::signature::Version;
 use crate::time::Millis;
 
 /// Under which names the signature's headers are sent.
@@ -112,6 +114,20 @@ impl DisabledReason {
         }
     }
 }
+/// How messages reach an endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointKind {
+    /// They are sent to its URL.
+    #[default]
+    Webhook,
+    /// Whoever wants them fetches them: nothing is ever handed out, and it has no deliveries.
+    Polling,
+}
+
+/// What stands as the URL of an endpoint that is polled: Svix's clients want one there. No rule for addresses lets it
+/// pass, so that a release which does not know the kind sends nothing to it.
+pub const POLLED_URL: &str = "postern:poller";
 
 /// What an endpoint's owner decides. Stored as JSON: a later release adds fields with defaults.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +180,9 @@ pub struct EndpointConfig {
     /// Why Postern disabled it; none: it is on, or its owner did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_reason: Option<DisabledReason>,
+    /// Whether it is sent to or polled. Never changes.
+    #[serde(default)]
+    pub kind: EndpointKind,
 }
 
 /// An endpoint as the API shows it.
@@ -177,4 +196,10 @@ pub struct EndpointView {
     pub created_at: Millis,
     /// When it was last changed.
     pub updated_at: Millis,
+    /// Which kinds of signature it has.
+    #[serde(default)]
+    pub signatures: Vec<Version>,
+    /// The signature of an older kind beside them.
+    #[serde(default)]
+    pub legacy: Option<LegacyView>,
 }

@@ -69,6 +69,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<Vec<u8>>), In
     }
 }
 
+/// A frame as the value of a header: where a request can have no body.
+#[must_use]
+pub fn to_header(frame: &[u8]) -> String {
+    hex::encode(frame)
+}
+
+/// The frame of a header; `None`: it holds none.
+#[must_use]
+pub fn from_header(text: &str) -> Option<Vec<u8>> {
+    hex::decode(text).ok()
+}
+
 fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], InvalidFrame> {
     let (part, behind) = rest.split_at_checked(n).ok_or(InvalidFrame::Form)?;
     *rest = behind;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
 use super::message::Trigger;
+use super::signing::SealedLegacy;
 use crate::id::{EndpointId, MessageId, OrganisationId, TenantId};
 use crate::time::Millis;
 
@@ -35,6 +36,12 @@ pub struct Lane {
     pub headers: Option<SealedPart>,
     /// Signing keys, sealed, the newest first: each signs.
     pub keys: Vec<SealedPart>,
+    /// The same of asymmetric keys. The release before does not know them, and reads every one of `keys` as symmetric.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asymmetric_keys: Vec<SealedPart>,
+    /// A signature of an older kind beside the standard ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub legacy: Option<SealedLegacy>,
     /// Names of the signature's headers.
     #[serde(default)]
     pub header_names: HeaderNames,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::endpoint::HeaderNames;
 use super::publish::Skipped;
 use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
 use crate::outcome::Cause;
@@ -42,6 +43,9 @@ pub struct MessageView {
     /// The publisher's labels.
     #[serde(default)]
     pub tags: Option<Vec<String>>,
+    /// Its body was taken away.
+    #[serde(default)]
+    pub expunged: bool,
 }
 
 /// Where a delivery stands.
@@ -98,7 +102,7 @@ pub struct AttemptView {
     #[serde(default)]
     pub response_status: Option<u16>,
     /// Why it failed.
-    #[serde(default)]
+    #[serde(flatten, with = "crate::outcome::on_the_wire")]
     pub cause: Option<Cause>,
     /// From opening the connection to the end of the body.
     pub duration_ms: u32,
@@ -112,4 +116,10 @@ pub struct AttemptView {
     /// The message's type, for filters.
     #[serde(default)]
     pub event_type: Option<String>,
+    /// Where its delivery stands.
+    #[serde(default)]
+    pub delivery: Option<DeliveryStatus>,
+    /// Names of the signature's headers, as the endpoint has them now.
+    #[serde(default)]
+    pub header_names: HeaderNames,
 }

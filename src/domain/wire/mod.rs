@@ -5,21 +5,32 @@
 //! never inside it.
 
 pub mod call;
+pub mod follow;
 pub mod frame;
 pub mod lane;
+pub mod moving;
 pub mod operational;
+pub mod poll;
 pub mod publish;
+pub mod reads;
+pub mod replay;
 pub mod report;
+pub mod signing;
 
 mod endpoint;
 mod message;
 mod source;
 
 pub use endpoint::{
-    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, OnFailure, OrderedSpan, Ordering,
+    DisableAfter, DisabledReason, EndpointConfig, EndpointKind, EndpointView, HeaderNames, OnFailure,
+    OrderedSpan, Ordering, POLLED_URL,
 };
 pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
+
+/// The header by which an object's answer says that it comes from an object that knows which calls it does not know.
+/// Those of the first release do not send it.
+pub const OBJECT_HEADER: &str = "postern-object";
 
 /// The version that this release writes. It reads this one and the one before.
 pub const VERSION: u8 = 1;

@@ -45,7 +45,7 @@ pub struct SendResult {
     #[serde(default)]
     pub status: Option<u16>,
     /// Why it failed; none: it succeeded.
-    #[serde(default)]
+    #[serde(flatten, with = "crate::outcome::on_the_wire")]
     pub cause: Option<Cause>,
     /// `Retry-After`, as milliseconds from the answer.
     #[serde(default)]
@@ -54,4 +54,13 @@ pub struct SendResult {
     /// object never asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
+    /// Headers that were sent; without a value: it is a secret.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent_headers: Vec<SentHeader>,
+    /// Headers of the answer, without cookies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<(String, String)>,
 }
+
+/// Name and value of a header that was sent; no value: it is a secret.
+pub type SentHeader = (String, Option<String>);

@@ -2,6 +2,7 @@
 
 use postern_domain::problem::Code;
 use postern_domain::wire::call::{Accept, Caller, EndpointDelete, MessageGet, SourceDelete};
+use postern_domain::wire::signing::SigningChange;
 use postern_tests::tenant::{Answer, Stand, Tenant, code, idempotency};
 use serde_json::json;
 
@@ -299,6 +300,7 @@ fn an_endpoint_is_made_once_for_an_idempotency_key() {
     let call = EndpointCreate {
         config,
         secret: None,
+        signing: SigningChange::default(),
         idempotency: Some(idempotency("a", "body")),
     };
     let first = tenant.call(call.clone()).unwrap();

@@ -497,6 +497,7 @@ fn a_finished_replay_is_told_with_its_task() {
         .call(postern_domain::wire::call::EndpointCreate {
             config,
             secret: None,
+            signing: postern_domain::wire::signing::SigningChange::default(),
             idempotency: None,
         })
         .unwrap();

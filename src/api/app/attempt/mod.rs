@@ -2,5 +2,7 @@
 
 pub(crate) mod by_endpoint;
 pub(crate) mod by_msg;
+pub(crate) mod count;
+pub(crate) mod headers;
 
 pub(crate) mod shape;

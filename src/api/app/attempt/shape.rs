@@ -1,10 +1,12 @@
 //! An attempt, as it is shown.
 
-use postern_domain::outcome::Cause;
+use postern_domain::outcome::{self, Cause, WhoActs};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Page;
-use postern_domain::wire::{AttemptStatus, AttemptView, Trigger};
+use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, Trigger};
 use serde::Serialize;
+
+use crate::platform::fetch::USER_AGENT;
 
 /// Svix's fields, and why it failed.
 #[derive(Serialize)]
@@ -31,12 +33,20 @@ pub(crate) struct MessageAttemptOut {
     cause: Option<Cause>,
     /// The same as a sentence: what happened, and who must act.
     cause_text: Option<&'static str>,
+    /// `owner` (the endpoint's), `receiver_network`, `operator` (Postern's) or `nobody`.
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
+    who_acts: Option<WhoActs>,
+    /// What becomes of the delivery after this failure, as a sentence.
+    next_step: Option<String>,
+    /// Where a firewall stopped it: what to send to whoever runs that.
+    text_for_receiver: Option<String>,
     /// When the delivery is tried next.
     next_attempt: Option<String>,
 }
 
 impl MessageAttemptOut {
-    fn new(attempt: &AttemptView, response: &[u8]) -> Self {
+    /// Of what the object says, with as much of the response as is shown.
+    pub(crate) fn new(attempt: &AttemptView, response: &[u8]) -> Self {
         let (status, status_text) = match attempt.status {
             AttemptStatus::Success => (0, "success"),
             AttemptStatus::Failure => (2, "fail"),
@@ -58,8 +68,30 @@ impl MessageAttemptOut {
             timestamp: attempt.timestamp.to_rfc3339(),
             cause: attempt.cause,
             cause_text: attempt.cause.map(Cause::sentence),
+            who_acts: attempt.cause.map(Cause::who_acts),
+            next_step: attempt.cause.map(|_| next_step(attempt)),
+            text_for_receiver: (attempt.cause == Some(Cause::Firewall))
+                .then(|| outcome::text_for_receiver(&attempt.url, USER_AGENT, attempt.header_names)),
             next_attempt: attempt.next_attempt.map(Millis::to_rfc3339),
         }
+    }
+}
+
+/// What becomes of a delivery after an attempt that failed.
+fn next_step(attempt: &AttemptView) -> String {
+    match (attempt.next_attempt, attempt.delivery) {
+        (Some(at), _) => format!("The next attempt is at {} or soon after.", at.to_rfc3339()),
+        (None, Some(DeliveryStatus::Delivered)) => {
+            "Another attempt arrived: nothing more is sent.".to_owned()
+        }
+        (None, Some(DeliveryStatus::Failed)) => {
+            "It failed for good: nothing more is sent unless it is resent.".to_owned()
+        }
+        (None, Some(DeliveryStatus::Cancelled)) => {
+            "The endpoint was disabled or deleted, which cancelled the delivery: nothing more is sent unless it is resent."
+                .to_owned()
+        }
+        (None, _) => "A later attempt of this delivery says what comes next.".to_owned(),
     }
 }
 

@@ -14,10 +14,12 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let policy = ask.address_policy()?;
     let mut form = ask.form()?;
     let config = shape::read(&mut form, &policy);
+    let signing = shape::signing(&mut form);
     let secret = form.optional("secret", field::signing_key);
     let call = EndpointCreate {
         config: form.finish(config)?,
         secret,
+        signing,
         idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,
     };
     let (endpoint, _) = access.object().call(call, &[]).await?;

@@ -28,6 +28,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         header_names: form.given("headerNames", field::header_names),
         ordering: form.change("ordering", field::ordering),
         disable_after: form.change("disableAfter", field::disable_after),
+        signing: shape::signing(&mut form),
     };
     let call = EndpointPatch {
         endpoint: ask.param(1).to_owned(),

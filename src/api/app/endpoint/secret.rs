@@ -7,7 +7,7 @@ use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
 
-/// 200, `{key}`.
+/// 200, `{key}`, and `publicKey` of an endpoint that signs with `v1a`.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let endpoint = ask.param(1).to_owned();
     let (secret, _) = access.object().call(EndpointSecret { endpoint }, &[]).await?;

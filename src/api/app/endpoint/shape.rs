@@ -5,18 +5,32 @@ use std::collections::BTreeMap;
 use postern_domain::address::Policy;
 use postern_domain::filter::Filter;
 use postern_domain::id::Uid;
+use postern_domain::legacy_signature::{Algorithm, Encoding, Scheme};
+use postern_domain::signature::Version;
+use postern_domain::wire::signing::{LegacyChange, LegacyView, SigningChange};
 use postern_domain::wire::{
-    DisableAfter, DisabledReason, EndpointConfig, EndpointView, HeaderNames, Ordering,
+    DisableAfter, DisabledReason, EndpointConfig, EndpointKind, EndpointView, HeaderNames, Ordering,
+    POLLED_URL,
 };
 use serde::Serialize;
 
 use crate::api::field;
 use crate::api::form::Form;
 
+const LEGACY: &str = "legacySignature";
+
 /// Reads a whole endpoint; `None`: the form knows why.
-pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
-    let url = form.required("url", field::url);
-    let url = url.and_then(|url| judged(form, policy, &url));
+pub(crate) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfig> {
+    let kind = kind(form);
+    let url = match kind {
+        // It has no URL: the word that stands for one says the same as the type.
+        Some(EndpointKind::Polling) => form
+            .optional("url", field::url)
+            .or_else(|| Some(POLLED_URL.to_owned())),
+        _ => form
+            .required("url", field::url)
+            .and_then(|url| judged(form, policy, &url)),
+    };
     let config = EndpointConfig {
         url: url.clone().unwrap_or_default(),
         description: form
@@ -38,8 +52,66 @@ pub(super) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfi
         ordered: None,
         disable_after: form.optional("disableAfter", field::disable_after),
         disabled_reason: None,
+        kind: kind.unwrap_or_default(),
     };
     url.map(|_| config)
+}
+
+/// Whether it is polled: by its type, or by the URL that Svix's clients can write.
+fn kind(form: &mut Form<'_>) -> Option<EndpointKind> {
+    let polled = form
+        .raw("url")
+        .is_some_and(|url| serde_json::from_str(url.get()).is_ok_and(|url: String| url == POLLED_URL));
+    let default = if polled {
+        EndpointKind::Polling
+    } else {
+        EndpointKind::Webhook
+    };
+    if form.has("type") {
+        form.optional("type", field::endpoint_kind)
+    } else {
+        Some(default)
+    }
+}
+
+/// What the request says of signatures; what it does not name stays.
+pub(super) fn signing(form: &mut Form<'_>) -> SigningChange {
+    SigningChange {
+        signatures: form.optional("signatures", field::signatures),
+        legacy: match (form.names(LEGACY), form.has(LEGACY)) {
+            (false, _) => None,
+            (true, false) => Some(None),
+            (true, true) => form.inner(LEGACY, legacy).map(Some),
+        },
+    }
+}
+
+/// Reads a signature of an older kind; `None`: the form knows why.
+fn legacy(form: &mut Form<'_>) -> Option<LegacyChange> {
+    let header = form.required("header", field::text);
+    let scheme = Scheme {
+        header: header.clone().unwrap_or_default(),
+        algorithm: form
+            .optional("algorithm", field::legacy_algorithm)
+            .unwrap_or(Algorithm::Sha256),
+        encoding: form
+            .optional("encoding", field::legacy_encoding)
+            .unwrap_or(Encoding::Hex),
+        prefix: form.optional("prefix", field::text).unwrap_or_default(),
+        template: form.optional("template", field::text),
+        value: form.optional("value", field::text),
+    };
+    let secret = form.optional("secret", field::legacy_secret);
+    header?;
+    match scheme.checked() {
+        Ok(scheme) => Some(LegacyChange { scheme, secret }),
+        Err(faults) => {
+            for (name, sentence) in faults {
+                form.say(&[name], sentence, "value_error");
+            }
+            None
+        }
+    }
 }
 
 /// The URL as the rule for addresses writes it; `None`: refused, with the rule's sentence.
@@ -78,6 +150,10 @@ pub(super) fn rate_name(form: &Form<'_>) -> &'static str {
 pub(crate) struct EndpointOut {
     id: String,
     uid: Option<String>,
+    /// `webhook` or `polling`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Of one that is polled `postern:poller`.
     url: String,
     /// Always 1: Svix's older clients want it.
     version: u8,
@@ -108,17 +184,59 @@ pub(crate) struct EndpointOut {
     disabled_reason: Option<DisabledReason>,
     /// The same as a sentence: what happened, and what to do.
     disabled_text: Option<&'static str>,
+    /// `v1` (HMAC-SHA256), `v1a` (Ed25519) or both.
+    signatures: Vec<&'static str>,
+    /// A signature of an older kind beside them.
+    legacy_signature: Option<LegacySignatureOut>,
     created_at: String,
     updated_at: String,
 }
 
+/// A signature of an older kind: never with its secret.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LegacySignatureOut {
+    header: String,
+    /// `hmac-sha256`, `hmac-sha1` or `hmac-sha512`.
+    #[cfg_attr(test, schemars(with = "String"))]
+    algorithm: Algorithm,
+    /// `hex`, `base64` or `base64url`.
+    #[cfg_attr(test, schemars(with = "String"))]
+    encoding: Encoding,
+    prefix: String,
+    template: String,
+    value: String,
+    /// Up to four characters at its end, to know it by.
+    secret_hint: String,
+}
+
+impl LegacySignatureOut {
+    fn new(legacy: LegacyView) -> Self {
+        let scheme = legacy.scheme;
+        Self {
+            template: scheme.template().to_owned(),
+            value: scheme.value().to_owned(),
+            header: scheme.header,
+            algorithm: scheme.algorithm,
+            encoding: scheme.encoding,
+            prefix: scheme.prefix,
+            secret_hint: legacy.hint,
+        }
+    }
+}
+
 impl EndpointOut {
     /// Of what the object says.
-    pub(super) fn new(endpoint: EndpointView) -> Self {
+    pub(crate) fn new(endpoint: EndpointView) -> Self {
         let config = endpoint.config;
         Self {
             id: endpoint.id.to_string(),
             uid: config.uid.map(Uid::into),
+            kind: match config.kind {
+                EndpointKind::Webhook => "webhook",
+                EndpointKind::Polling => "polling",
+            },
             url: config.url,
             version: 1,
             description: config.description,
@@ -140,8 +258,21 @@ impl EndpointOut {
             disable_after: config.disable_after.unwrap_or_default(),
             disabled_reason: config.disabled_reason,
             disabled_text: config.disabled_reason.map(DisabledReason::sentence),
+            signatures: match endpoint.signatures.as_slice() {
+                // Of an object of the release before, which has no other.
+                [] => vec!["v1"],
+                kinds => kinds.iter().copied().map(word).collect(),
+            },
+            legacy_signature: endpoint.legacy.map(LegacySignatureOut::new),
             created_at: endpoint.created_at.to_rfc3339(),
             updated_at: endpoint.updated_at.to_rfc3339(),
         }
+    }
+}
+
+const fn word(kind: Version) -> &'static str {
+    match kind {
+        Version::V1 => "v1",
+        Version::V1a => "v1a",
     }
 }

@@ -14,13 +14,16 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let policy = ask.address_policy()?;
     let mut form = ask.form()?;
     let config = shape::read(&mut form, &policy);
+    let signing = shape::signing(&mut form);
     let mut config = form.finish(config)?;
     // Named by its uid, it keeps it: only a path with the id can take a uid away. An id is no uid.
     config.uid = config.uid.or_else(|| endpoint.parse().ok());
-    let (saved, _) = access
-        .object()
-        .call(EndpointUpdate { endpoint, config }, &[])
-        .await?;
+    let call = EndpointUpdate {
+        endpoint,
+        config,
+        signing,
+    };
+    let (saved, _) = access.object().call(call, &[]).await?;
     let status = if saved.created { 201 } else { 200 };
     Answer::json(status, &EndpointOut::new(saved.value))
 }

@@ -3,6 +3,7 @@
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::MessageGet;
 
+use super::shape;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
@@ -11,9 +12,7 @@ use crate::api::reply::Answer;
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let message = ask.param(1).to_owned();
     let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
-    if message.content_type.is_empty() {
-        return Err(Problem::not_found()); // the payload is gone, and the message says so
-    }
+    shape::has_content(&message)?;
     let body = bodies.into_iter().next().unwrap_or_default();
     Ok(Answer::stranger(&message.content_type, body))
 }

@@ -73,6 +73,7 @@ async fn accept(
         hop: ask.hop,
         idempotency,
         payload_hours: message.payload_hours,
+        only_endpoint: None,
     };
     let repeat = Accept {
         repeat: true,

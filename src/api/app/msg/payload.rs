@@ -32,6 +32,11 @@ pub(super) fn hidden() -> Result<Box<RawValue>, Problem> {
     raw(&json!({}))
 }
 
+/// Taken away: as Svix says it.
+pub(super) fn expired() -> Result<Box<RawValue>, Problem> {
+    raw(&json!({ "expired": true }))
+}
+
 fn raw(value: &serde_json::Value) -> Result<Box<RawValue>, Problem> {
     to_raw_value(value).map_err(Problem::internal)
 }

@@ -12,15 +12,15 @@ use crate::api::form::Form;
 pub(crate) const BODY_CAP: usize = 1_048_576;
 
 /// One message and its body.
-pub(super) struct Published {
-    pub(super) message: NewMessage,
-    pub(super) body: Vec<u8>,
-    pub(super) application: Option<ApplicationIn>,
+pub(in crate::api::app) struct Published {
+    pub(in crate::api::app) message: NewMessage,
+    pub(in crate::api::app) body: Vec<u8>,
+    pub(in crate::api::app) application: Option<ApplicationIn>,
 }
 
 impl Published {
     /// Reads it; `None`: the form knows why.
-    pub(super) fn read(form: &mut Form<'_>, now: Millis) -> Option<Self> {
+    pub(in crate::api::app) fn read(form: &mut Form<'_>, now: Millis) -> Option<Self> {
         let event_type = form.required("eventType", field::event_type);
         let event_id = form.optional("eventId", field::word);
         let channels = form.optional("channels", field::message_channels);
@@ -52,7 +52,7 @@ impl Published {
     }
 
     /// Whether it fits.
-    pub(super) fn check_size(&self) -> Result<(), Problem> {
+    pub(in crate::api::app) fn check_size(&self) -> Result<(), Problem> {
         if self.body.len() > BODY_CAP {
             let detail = format!("The payload is larger than {BODY_CAP} bytes");
             return Err(Problem::new(Code::PayloadTooLarge, detail));

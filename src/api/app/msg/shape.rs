@@ -1,6 +1,6 @@
 //! A message, as it is shown.
 
-use postern_domain::problem::Problem;
+use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::MessageView;
 use postern_domain::wire::publish::SkipReason;
@@ -43,6 +43,9 @@ pub(crate) struct MessageOut {
     /// How many more those are than `skipped` names.
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped_more: Option<u32>,
+    /// Its body was taken away: `payload` is `{"expired":true}`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    expunged: bool,
 }
 
 /// An endpoint that a message did not go to.
@@ -58,15 +61,27 @@ pub(crate) struct SkippedOut {
     text: &'static str,
 }
 
+/// For operations that answer a body and nothing else.
+///
+/// # Errors
+/// 404 for a message whose body was taken away.
+pub(super) fn has_content(message: &MessageView) -> Result<(), Problem> {
+    if message.expunged {
+        return Err(Problem::new(Code::NotFound, "The message's content was expunged"));
+    }
+    Ok(())
+}
+
 impl MessageOut {
     /// With its body, or without.
-    pub(super) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
+    pub(crate) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
         Ok(Self {
             id: message.id.to_string(),
             event_type: message.event_type,
             event_id: message.event_id,
             channels: message.channels,
             payload: match body {
+                Some(_) if message.expunged => payload::expired()?,
                 Some(body) => payload::shown(&message.content_type, body)?,
                 None => payload::hidden()?,
             },
@@ -75,6 +90,7 @@ impl MessageOut {
             not_sent: message.not_sent,
             deliver_at: message.deliver_at.map(Millis::to_rfc3339),
             tags: message.tags,
+            expunged: message.expunged,
             skipped: None,
             skipped_more: None,
         })

@@ -1,0 +1,304 @@
+//! Long jobs: many manual tries, made due slice by slice.
+//!
+//! A job is a row. What a slice made due and where the job stands move in one transaction, so an eviction costs nothing and
+//! repeats nothing. A slice looks at a bounded number of deliveries, keeps the job's rate, and lets no more manual tries wait
+//! than go out soon: an endpoint that is slow slows its job, and not the ledger.
+
+use postern_domain::id::{MessageId, TaskId};
+use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
+use postern_domain::wire::replay::{
+    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskProgress, TaskStart, TaskState, TaskView,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Ledger;
+use crate::manual::{Try, insert_try};
+use crate::memory::{Memory, message_id};
+use crate::select::{Bounds, Found, Place, Selection};
+use crate::sql::{Row, Sql, Value};
+
+/// Jobs of a tenant that go on at the same time.
+const RUNNING: u64 = 10;
+
+/// Deliveries that a count looks at.
+pub(crate) const COUNTED: usize = 5000;
+
+/// Deliveries that a slice looks at.
+const LOOKED: usize = 500;
+
+/// Manual tries that a slice makes due at the most.
+const SLICE: u64 = 250;
+
+/// Manual tries of a tenant that may wait.
+const WAITING: u64 = 1000;
+
+/// Between slices that found little.
+const PAUSE_MS: u64 = 5;
+
+/// Until a job looks again whether fewer tries wait; doubled each time, up to half a minute.
+const HOLD_MS: u64 = 500;
+
+/// A sample of what a plan chooses.
+const SAMPLE: usize = 10;
+
+/// A job that has ended is remembered this long; its summary stands in the directory by then.
+const KEPT_MS: u64 = 7 * Millis::DAY;
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Progress {
+    place: Place,
+    #[serde(flatten)]
+    shown: TaskProgress,
+    /// How often it was held back without a move between.
+    #[serde(default)]
+    held: u32,
+}
+
+impl<S: Sql> Ledger<S> {
+    /// What a plan chooses, without doing it.
+    pub(crate) fn task_count(&mut self, call: &TaskCount) -> Result<Counted, Problem> {
+        let selection = self.resolve(&call.plan)?;
+        self.count(&selection)
+    }
+
+    /// Starts a job. Once more with the same id: nothing changes.
+    pub(crate) fn task_start(&mut self, call: &TaskStart, now: Millis) -> Result<TaskView, Problem> {
+        if let Some(stands) = self.task(call.id)? {
+            return Ok(stands);
+        }
+        let running = "SELECT count(*) FROM task WHERE state = 'running'";
+        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
+        if running >= RUNNING {
+            let detail = format!(
+                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
+            );
+            return Err(Problem::new(Code::RateLimited, detail));
+        }
+        let selection = self.resolve(&call.plan)?;
+        let counted = self.count(&selection)?;
+        let progress = Progress {
+            place: Place::default(),
+            shown: TaskProgress {
+                total: counted.count,
+                approximated: counted.approximated,
+                rate: call.plan.rate.max(1),
+                ..TaskProgress::default()
+            },
+            held: 0,
+        };
+        let values = [
+            call.id.to_string().into(),
+            Value::from(call.plan.kind.as_str()),
+            json(&selection)?,
+            json(&progress)?,
+            now.into(),
+        ];
+        let armed = self.sql.atomic(|sql| {
+            let old = [now.minus(KEPT_MS).into()];
+            sql.run("DELETE FROM task WHERE state <> 'running' AND updated_at < ?", &old)?;
+            let statement = "INSERT INTO task (id, kind, state, work, progress, next_at, created_at, updated_at) \
+                             VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?5)";
+            sql.run(statement, &values)?;
+            self.wake_by(now, now)
+        })?;
+        self.armed = armed;
+        self.task(call.id)?
+            .ok_or_else(|| Problem::internal("a job that was just written"))
+    }
+
+    /// Jobs, as they stand.
+    pub(crate) fn task_get(&mut self, call: &TaskGet) -> Result<Vec<TaskView>, Problem> {
+        let mut views = Vec::new();
+        for id in &call.ids {
+            views.extend(self.task(*id)?);
+        }
+        Ok(views)
+    }
+
+    /// Stops a job. One that has ended stays as it is.
+    pub(crate) fn task_cancel(&mut self, call: TaskCancel, now: Millis) -> Result<TaskView, Problem> {
+        self.sql.run(
+            "UPDATE task SET state = 'cancelled', updated_at = ? WHERE id = ? AND state = 'running'",
+            &[now.into(), call.id.to_string().into()],
+        )?;
+        self.task(call.id)?.ok_or_else(Problem::not_found)
+    }
+
+    /// Works one slice of every job whose time has come.
+    pub(crate) fn work_tasks(&mut self, now: Millis) -> Result<(), Problem> {
+        let statement =
+            "SELECT id, work, progress FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
+        for row in self.sql.rows(statement, &[now.into()])? {
+            let id = row.text(0)?;
+            let read = || -> Result<(Selection, Progress), serde_json::Error> {
+                let text = |column| row.text(column).unwrap_or_default();
+                Ok((serde_json::from_str(&text(1))?, serde_json::from_str(&text(2))?))
+            };
+            match read() {
+                Ok((selection, progress)) => self.work(&id, &selection, progress, now)?,
+                // Written by a release that is not this one: it keeps no other from its work.
+                Err(error) => {
+                    self.notice("task_failed", format!("{id}: {error}"));
+                    let why = "The job was written by another release and cannot be read; start it again";
+                    self.sql.run(
+                        "UPDATE task SET state = 'failed', error = ?, updated_at = ? WHERE id = ?",
+                        &[why.into(), now.into(), id.into()],
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When the first job has something to do next.
+    pub(crate) fn tasks_at(&self) -> Result<Option<Millis>, Problem> {
+        let row = self
+            .sql
+            .row("SELECT min(next_at) FROM task WHERE state = 'running'", &[])?;
+        Ok(row.map(|row| row.maybe(0, Row::time)).transpose()?.flatten())
+    }
+
+    fn work(
+        &mut self,
+        id: &str,
+        selection: &Selection,
+        mut progress: Progress,
+        now: Millis,
+    ) -> Result<(), Problem> {
+        let rate = u64::from(progress.shown.rate).max(1);
+        let allowed = WAITING.saturating_sub(self.waiting()?).min(rate).min(SLICE);
+        if allowed == 0 {
+            let hold = HOLD_MS << progress.held.min(6);
+            progress.held += 1;
+            return self.moved(id, &progress, TaskState::Running, &[], (now.plus(hold), now));
+        }
+        let bounds = Bounds {
+            looked: LOOKED,
+            chosen: usize::try_from(allowed).map_err(Problem::internal)?,
+            even_off: false,
+        };
+        let found = self.select(selection, progress.place, bounds)?;
+        let made = found.chosen.len() as u64;
+        progress.held = 0;
+        progress.shown.done += made;
+        progress.shown.skipped += found.skipped;
+        let at = now.plus((made * 1000).div_ceil(rate).max(PAUSE_MS));
+        let state = if let Some(place) = found.next {
+            progress.place = place;
+            TaskState::Running
+        } else {
+            let shown = &mut progress.shown;
+            if shown.approximated {
+                shown.total = shown.done + shown.skipped;
+                shown.approximated = false;
+            }
+            // What was counted and could not be chosen any more when its turn came.
+            shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+            TaskState::Finished
+        };
+        self.moved(id, &progress, state, &found.chosen, (at, now))
+    }
+
+    /// What a slice did: its tries and where it stands, all or nothing.
+    fn moved(
+        &self,
+        id: &str,
+        progress: &Progress,
+        state: TaskState,
+        made: &[Try],
+        (next_at, now): (Millis, Millis),
+    ) -> Result<(), Problem> {
+        let values = [
+            Value::from(state.as_str()),
+            json(progress)?,
+            next_at.into(),
+            now.into(),
+            id.into(),
+        ];
+        self.sql.atomic(|sql| {
+            for wanted in made {
+                insert_try(sql, wanted, now)?;
+            }
+            let statement =
+                "UPDATE task SET state = ?, progress = ?, next_at = ?, updated_at = ? WHERE id = ?";
+            sql.run(statement, &values)?;
+            Ok(())
+        })
+    }
+
+    /// How many manual tries wait or are out, counted as far as it matters.
+    fn waiting(&self) -> Result<u64, Problem> {
+        let statement = "SELECT count(*) FROM (SELECT 1 FROM due WHERE kind = 1 AND endpoint >= 0 LIMIT ?)";
+        let row = self.sql.row(statement, &[WAITING.into()])?;
+        Ok(row.map_or(Ok(0), |row| row.number(0))?)
+    }
+
+    fn count(&mut self, selection: &Selection) -> Result<Counted, Problem> {
+        let bounds = Bounds {
+            looked: COUNTED,
+            chosen: usize::MAX,
+            even_off: false,
+        };
+        let found = self.select(selection, Place::default(), bounds)?;
+        self.counted(&found)
+    }
+
+    /// What a look found, as the API tells it.
+    pub(crate) fn counted(&mut self, found: &Found) -> Result<Counted, Problem> {
+        let mut sample = Vec::new();
+        for chosen in found.chosen.iter().take(SAMPLE) {
+            let statement = format!(
+                "SELECT time, random FROM message_{} WHERE sequence = ?",
+                chosen.segment
+            );
+            let Some(row) = self.sql.row(&statement, &[chosen.sequence.into()])? else {
+                continue;
+            };
+            let message: MessageId = message_id(chosen.sequence, row.time(0)?, &row.blob(1)?);
+            let memory = self.memory()?;
+            let endpoint = memory
+                .endpoints
+                .get(&chosen.endpoint)
+                .ok_or_else(Problem::not_found)?;
+            sample.push(Chosen {
+                message,
+                endpoint: Memory::endpoint_id(endpoint),
+            });
+        }
+        Ok(Counted {
+            count: found.chosen.len() as u64,
+            approximated: found.next.is_some(),
+            sample,
+        })
+    }
+
+    fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
+        self.memory()?;
+        let statement = "SELECT kind, state, progress, error, updated_at FROM task WHERE id = ?";
+        let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {
+            return Ok(None);
+        };
+        let progress: Progress = serde_json::from_str(&row.text(2)?).map_err(Problem::internal)?;
+        Ok(Some(TaskView {
+            id,
+            kind: word(&row.text(0)?)?,
+            state: word(&row.text(1)?)?,
+            progress: progress.shown,
+            error: row.maybe(3, Row::text)?,
+            updated_at: row.time(4)?,
+        }))
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {
+    serde_json::to_string(value)
+        .map(Value::from)
+        .map_err(Problem::internal)
+}
+
+fn word<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, Problem> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(Problem::internal)
+}

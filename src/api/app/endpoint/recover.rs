@@ -1,0 +1,20 @@
+//! `POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover`: once more what failed for good.
+
+use postern_domain::problem::Problem;
+use postern_domain::wire::DeliveryStatus;
+use postern_domain::wire::replay::TaskKind;
+
+use super::super::job::Job;
+use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::reply::Answer;
+
+/// 202 with the background task; of a dry run 200 with the count.
+pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
+    let mut form = ask.form()?;
+    let job = Job::read(&mut form, TaskKind::Recover, vec![ask.param(1).to_owned()])
+        .of(vec![DeliveryStatus::Failed], false)
+        .between(&mut form)
+        .recent(&mut form, ask.now);
+    job.begin(access, &ask, form).await
+}

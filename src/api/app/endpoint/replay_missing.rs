@@ -1,0 +1,18 @@
+//! `POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing`: what matches the endpoint now and it never got.
+
+use postern_domain::problem::Problem;
+use postern_domain::wire::replay::TaskKind;
+
+use super::super::job::Job;
+use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::reply::Answer;
+
+/// 202 with the background task; of a dry run 200 with the count.
+pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
+    let mut form = ask.form()?;
+    let job = Job::read(&mut form, TaskKind::Replay, vec![ask.param(1).to_owned()])
+        .of(Vec::new(), true)
+        .between(&mut form);
+    job.begin(access, &ask, form).await
+}

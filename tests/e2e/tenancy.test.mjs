@@ -1,0 +1,287 @@
+// What belongs to one tenant is nobody else's: every operation of the document is asked with another's ids, by path, by
+// query, by body and by iterator. The table is read when the test runs, so that an operation that is new fails here by
+// its name until somebody says below how to make what its path names and what its body is.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { caller, eventually, inspect } from "./api.mjs";
+import { start } from "./harness.mjs";
+import { startReceiver } from "./receiver.mjs";
+
+const OTHER = "org_23rb8YdGqMT0qIzpgGwdXfHirMv";
+let postern, receiver, operations, own, sibling, stranger;
+
+before(async () => {
+  [postern, receiver] = await Promise.all([start({ vars: { TEST_HOOKS: "1" } }), startReceiver()]);
+  receiver.at("/dead").always(500);
+  const document = await (await postern.fetch("/openapi.json")).json();
+  operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, { parameters, requestBody }]) => ({
+      name: `${method.toUpperCase()} ${path}`,
+      method: method.toUpperCase(),
+      path,
+      body: Boolean(requestBody),
+      query: parameters.filter((parameter) => parameter.in === "query").map((parameter) => parameter.name),
+    })),
+  );
+  const [one, two] = [caller(postern), caller(postern, postern.token({ org: OTHER }))];
+  own = { ...(await things(one, "own")), call: one };
+  sibling = { ...(await things(one, "sibling")), call: one };
+  stranger = { ...(await things(two, "stranger")), call: two };
+});
+after(() => Promise.all([postern?.stop(), receiver?.stop()]));
+
+/** How to make a thing for each part of a path. Two of what is listed, so that each list has a page and one behind it. */
+async function things(call, name) {
+  const { id: app_id } = await call.ok("POST", "/api/v1/app", { name, uid: `uid-of-${name}` });
+  await call.ok("POST", "/api/v1/app", { name: `${name} two` });
+  const at = `/api/v1/app/${app_id}`;
+  const { id: endpoint_id } = await call.ok("POST", `${at}/endpoint`, { url: receiver.at("/dead").url, retrySchedule: [] });
+  await call.ok("POST", `${at}/endpoint`, { url: receiver.at("/alive").url });
+  const { id: source_id } = await call.ok("POST", `${at}/source`, body("POST /api/v1/app/{app_id}/source"));
+  await call.ok("POST", `${at}/source`, body("POST /api/v1/app/{app_id}/source"));
+  const event_type_name = `only.of.${name}`;
+  await call.ok("POST", "/api/v1/event-type", { name: event_type_name, description: name });
+  await call.ok("POST", "/api/v1/event-type", { name: `${event_type_name}.two`, description: name });
+  await call.ok("POST", `${at}/msg`, { eventType: "a.b", payload: {}, eventId: `first-of-${name}` });
+  const { id: msg_id } = await call.ok("POST", `${at}/msg`, { eventType: "a.b", payload: { of: name }, eventId: `event-of-${name}` });
+  const list = () => call.ok("GET", `${at}/attempt/endpoint/${endpoint_id}`);
+  const attempts = await eventually(list, ({ data }) => data.length === 2, "both failed attempts are on record");
+  const settled = await eventually(() => inspect2(call, app_id), ({ deliveries }) => deliveries.delivered === 2, "both are delivered");
+  assert.equal(settled.deliveries.failed, 2);
+  const attempt_id = attempts.data.find((attempt) => attempt.msgId === msg_id).id;
+  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name };
+}
+
+const inspect2 = (call, app) => call.ok("GET", `/test/app/${app}/inspect`);
+
+const SOURCE = { name: "S", provider: "api_key", config: { header: "x-key" } };
+
+/** A body that would be taken, for each operation that takes one. */
+const BODIES = {
+  "POST /api/v1/app": { name: "x" },
+  "PUT /api/v1/app/{app_id}": { name: "x" },
+  "PATCH /api/v1/app/{app_id}": { name: "x" },
+  "POST /api/v1/app/{app_id}/msg": { eventType: "a.b", payload: {} },
+  "POST /api/v1/app/{app_id}/msg/bulk-expunge": { ids: [] },
+  "POST /api/v1/app/{app_id}/msg/search": {},
+  "POST /api/v1/app/{app_id}/msg/precheck/active": { eventType: "a.b" },
+  "POST /api/v1/app/{app_id}/endpoint": { url: "http://127.0.0.1:9/" },
+  "PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}": { url: "http://127.0.0.1:9/" },
+  "PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}": { disabled: true },
+  "POST /api/v1/app/{app_id}/source": { ...SOURCE, secrets: ["a key that is long enough"] },
+  "PUT /api/v1/app/{app_id}/source/{source_id}": SOURCE,
+  "PATCH /api/v1/app/{app_id}/source/{source_id}": { name: "x" },
+  "POST /api/v1/app/{app_id}/source/{source_id}/secret/rotate": { secret: "another key, long enough" },
+  "POST /api/v1/app/{app_id}/source/{source_id}/token/rotate": {},
+  "POST /api/v1/event-type": { name: "some.type", description: "x" },
+  "PUT /api/v1/event-type/{event_type_name}": { description: "x" },
+  "PATCH /api/v1/event-type/{event_type_name}": { description: "x" },
+};
+
+/** What a query must have. */
+const QUERIES = {
+  "GET /api/v1/app/{app_id}/stats/attempts": "?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z",
+};
+
+/** What asks for things in its body: the body with another's ids, and what must come of it. */
+const BY_BODY = {
+  "POST /api/v1/app/{app_id}/msg/bulk-expunge": {
+    body: ({ msg_id }) => ({ ids: [msg_id] }),
+    holds: (answer, { msg_id }) => assert.deepEqual(answer, { status: 200, body: { results: { [msg_id]: "not-found" } } }),
+  },
+  "POST /api/v1/app/{app_id}/msg/search": { body: async (theirs) => ({ iterator: await iterator(theirs, "msg") }), holds: refusedIterator },
+};
+
+/** What takes no ids in its body. One that does belongs into BY_BODY. */
+const NO_IDS_IN_BODY = new Set(Object.keys(BODIES).filter((name) => !(name in BY_BODY)));
+
+/** Parameters of a query that name nothing; `endpoint_id` and `iterator` do, and are asked below. */
+const PLAIN = new Set([
+  "limit", "order", "before", "after", "since", "until", "channel", "event_types", "tag", "with_content", "status",
+  "status_code_class", "get_if_exists", "include_archived", "expunge",
+]);
+
+/** A name is the organisation's own: PUT makes one of its own of it. */
+const MAKES_ITS_OWN = new Set(["PUT /api/v1/event-type/{event_type_name}"]);
+
+/** For everybody. */
+const OPEN = new Set(["GET /api/v1/health", "GET /api/v1/health/ping", "GET /health", "GET /version"]);
+
+function body(name) {
+  assert.ok(name in BODIES, `${name} takes a body: say in BODIES which one it would take`);
+  return BODIES[name];
+}
+
+const parts = (path) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+
+function filled({ name, path }, ids) {
+  return path.replace(/\{(\w+)\}/g, (_, part) => {
+    assert.ok(part in ids, `${name} has {${part}} in its path: say in things() how to make one`);
+    return ids[part];
+  });
+}
+
+const ask = async (call, operation, ids, query = QUERIES[operation.name] ?? "") => {
+  const given = operation.body ? body(operation.name) : undefined;
+  const { status, body: answer } = await call(operation.method, filled(operation, ids) + query, given);
+  return { status, body: answer };
+};
+
+function refused({ status, body }, what, statuses = [404]) {
+  assert.ok(statuses.includes(status), `${what}: ${status} ${JSON.stringify(body)}`);
+  assert.ok(body.code && body.detail, what);
+}
+
+/** A place in another's list is refused, or is a number that says nothing: only own things come of it. */
+function refusedIterator({ status, body }, theirs, what) {
+  if (status === 400) {
+    assert.equal(body.code, "invalid_iterator", what);
+    return;
+  }
+  assert.equal(status, 200, `${what}: ${JSON.stringify(body)}`);
+  nothingOf(theirs, body, what);
+}
+
+function nothingOf(theirs, answer, what) {
+  const text = JSON.stringify(answer);
+  for (const id of Object.values(theirs).filter((id) => typeof id === "string")) {
+    assert.ok(!text.includes(id), `${what} tells of ${id}: ${text}`);
+  }
+}
+
+/** The second page of a list of theirs begins there. */
+async function iterator({ call, ...ids }, path) {
+  const page = await call.ok("GET", `/api/v1/app/${ids.app_id}/${path}?limit=1`);
+  assert.ok(page.iterator, `${path}: there is no page, so its iterator is not asked with`);
+  return page.iterator;
+}
+
+/** All that is stored of them, as far as it is told. */
+async function standing() {
+  const database = await postern.database();
+  const rows = async (table) => (await database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()).results;
+  const of = async ({ call, app_id, endpoint_id, source_id, msg_id, attempt_id }) => {
+    const at = `/api/v1/app/${app_id}`;
+    const { messages, deliveries, attempts, rejected, lastSequence } = await inspect(postern, app_id).catch(() => inspect2(call, app_id));
+    const paths = [`endpoint/${endpoint_id}`, `endpoint/${endpoint_id}/secret`, `source/${source_id}`, `msg/${msg_id}`, `msg/${msg_id}/attempt/${attempt_id}`];
+    const things = await Promise.all(paths.map((path) => call.ok("GET", `${at}/${path}`)));
+    const lists = await Promise.all(["endpoint", "source", "msg"].map((path) => call.ok("GET", `${at}/${path}?limit=250`)));
+    return { messages, deliveries, attempts, rejected, lastSequence, things, lists };
+  };
+  return { directory: await rows("application"), tenants: await Promise.all([own, sibling, stranger].map(of)) };
+}
+
+const ofTenants = () => operations.filter(({ path }) => path.includes("{app_id}"));
+
+describe("of what is another's nothing is told and nothing changed", () => {
+  let first;
+  before(async () => (first = await standing()));
+  after(async () => assert.deepEqual(await standing(), first, "somebody wrote"));
+
+  test("there are operations to ask, and all are known here", () => {
+    assert.ok(ofTenants().length >= 35);
+    for (const operation of operations.filter(({ name }) => !OPEN.has(name))) {
+      filled(operation, own);
+      if (operation.body) {
+        body(operation.name);
+        assert.ok(operation.name in BY_BODY || NO_IDS_IN_BODY.has(operation.name), operation.name);
+      }
+      for (const name of operation.query) {
+        assert.ok(PLAIN.has(name) || ["endpoint_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
+      }
+    }
+  });
+
+  test("by path: another organisation's application, with all that is in it, is not there", async () => {
+    for (const operation of ofTenants()) {
+      refused(await ask(stranger.call, operation, own), operation.name);
+      if (operation.name === "PUT /api/v1/app/{app_id}") continue; // a uid is the organisation's own: it makes one
+      refused(await ask(stranger.call, operation, { ...own, app_id: "uid-of-own" }), `${operation.name}, by uid`);
+    }
+  });
+
+  test("by path: another tenant's token reaches nothing of it", async () => {
+    const call = caller(postern, postern.token({ app: sibling.app_id }));
+    for (const operation of ofTenants()) {
+      refused(await ask(call, operation, own), operation.name, [403, 404]);
+    }
+  });
+
+  test("by path: each part that is another tenant's, or another organisation's, is not in this one", async () => {
+    let asked = 0;
+    for (const operation of ofTenants()) {
+      for (const part of parts(operation.path).filter((part) => part !== "app_id")) {
+        for (const theirs of [sibling, stranger]) {
+          const ids = { ...own, [part]: theirs[part] };
+          refused(await ask(own.call, operation, ids), `${operation.name} with another's ${part}`);
+          asked += 1;
+        }
+      }
+    }
+    assert.ok(asked >= 50, `${asked}`);
+  });
+
+  test("by query: another's endpoint is not found", async () => {
+    const named = operations.filter(({ query }) => query.includes("endpoint_id"));
+    assert.ok(named.length >= 1);
+    for (const operation of named) {
+      for (const theirs of [sibling, stranger]) {
+        refused(await ask(own.call, operation, own, `?endpoint_id=${theirs.endpoint_id}`), operation.name);
+      }
+    }
+  });
+
+  test("by body: another's ids are not found", async () => {
+    for (const [name, { body: make, holds }] of Object.entries(BY_BODY)) {
+      const operation = operations.find((operation) => operation.name === name);
+      for (const theirs of [sibling, stranger]) {
+        const { status, body: answer } = await own.call(operation.method, filled(operation, own), await make(theirs));
+        await holds({ status, body: answer }, theirs, name);
+      }
+    }
+  });
+
+  test("by iterator: a place in another's list is refused, or shows own things only", async () => {
+    const lists = ofTenants().filter(({ query }) => query.includes("iterator"));
+    assert.ok(lists.length >= 9);
+    for (const operation of lists) {
+      for (const theirs of [sibling, stranger]) {
+        const path = filled(operation, theirs).replace(`/api/v1/app/${theirs.app_id}/`, "");
+        const at = await iterator(theirs, path);
+        for (const iterator of [at, `-${at}`]) {
+          const answer = await ask(own.call, operation, own, `?limit=250&iterator=${encodeURIComponent(iterator)}`);
+          refusedIterator(answer, theirs, operation.name);
+        }
+      }
+    }
+  });
+
+  test("lists of an organisation hold nothing of another's, by no iterator either", async () => {
+    const lists = operations.filter(({ path, query }) => !path.includes("{") && query.includes("iterator"));
+    assert.ok(lists.length >= 2);
+    for (const operation of lists) {
+      nothingOf(own, (await ask(stranger.call, operation, stranger, "?limit=250")).body, operation.name);
+      const { iterator } = (await ask(own.call, operation, own, "?limit=1")).body;
+      assert.ok(iterator, operation.name);
+      refusedIterator(await ask(stranger.call, operation, stranger, `?limit=250&iterator=${encodeURIComponent(iterator)}`), own, operation.name);
+    }
+  });
+});
+
+test("what is named in an organisation, and is another's, is not there", async () => {
+  const named = operations.filter(({ path }) => parts(path).length > 0 && !path.includes("{app_id}"));
+  assert.ok(named.length >= 4);
+  for (const operation of named) {
+    const answer = await ask(stranger.call, operation, own);
+    if (MAKES_ITS_OWN.has(operation.name)) {
+      assert.equal(answer.status, 201, operation.name);
+      const undone = { ...operation, method: "DELETE", body: false };
+      assert.equal((await ask(stranger.call, undone, own, "?expunge=true")).status, 204);
+    } else {
+      refused(answer, operation.name);
+    }
+  }
+  const kept = await own.call.ok("GET", `/api/v1/event-type/${own.event_type_name}`);
+  assert.equal(kept.description, "own");
+});
