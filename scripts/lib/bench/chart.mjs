@@ -3,8 +3,8 @@
 import { writeFileSync } from "node:fs";
 import { asked, figures, machine } from "./figures.mjs";
 
-const WIDTH = 860;
-const NAMES = 350;
+const WIDTH = 880;
+const NAMES = 360;
 const VALUES = 190;
 const ROW = 26;
 const HEAD = 40;
@@ -40,19 +40,24 @@ export function chart(file) {
 <title id="title">${heading}</title>
 <desc id="figures">${escaped(summary())}</desc>
 <style>
-  svg { --ground: #fff; --ink: #1c1e21; --quiet: #5a6068; --bar: #2f6fb3; --bare: #b4bac2; --line: #b3261e; background: var(--ground); }
-  @media (prefers-color-scheme: dark) {
-    svg { --ground: #15181c; --ink: #e8eaed; --quiet: #9aa2ab; --bar: #6ea8e6; --bare: #4b525b; --line: #ff8a80; }
-  }
-  text { font: 13px system-ui, sans-serif; fill: var(--ink); }
+  .ground { fill: #fff; }
+  text { font: 13px system-ui, sans-serif; fill: #1c1e21; }
   .heading { font-size: 20px; font-weight: 600; }
-  .quiet { fill: var(--quiet); font-size: 12px; }
+  .quiet { fill: #5a6068; font-size: 12px; }
   .group { font-weight: 600; }
-  .bar { fill: var(--bar); }
-  .bare { fill: var(--bare); }
-  .limit { stroke: var(--line); stroke-width: 2; }
+  .bar { fill: #2f6fb3; }
+  .bare { fill: #b4bac2; }
+  .limit { stroke: #b3261e; stroke-width: 2; }
+  @media (prefers-color-scheme: dark) {
+    .ground { fill: #15181c; }
+    text { fill: #e8eaed; }
+    .quiet { fill: #9aa2ab; }
+    .bar { fill: #6ea8e6; }
+    .bare { fill: #4b525b; }
+    .limit { stroke: #ff8a80; }
+  }
 </style>
-<rect x="-16" width="${WIDTH + 32}" height="${y + 16}" style="fill: var(--ground)"/>
+<rect class="ground" x="-16" width="${WIDTH + 32}" height="${y + 16}"/>
 <text class="heading" x="0" y="34">${heading}</text>
 <text class="quiet" x="0" y="54">${escaped(machine())}; the load runs on the same machine. Grey: a bare Worker in Rust. Line: the limit.</text>
 ${parts.join("\n")}
@@ -86,7 +91,7 @@ function bar(row, group, most, y) {
     `<text x="${NAMES - 10}" y="${y + 14}" text-anchor="end">${escaped(shortened(what))}</text>`,
     `<rect class="${what.includes("bare") ? "bare" : "bar"}" x="${NAMES}" y="${y + 2}" width="${width.toFixed(1)}" height="16" rx="2"/>`,
     at !== undefined && `<line class="limit" x1="${at.toFixed(1)}" x2="${at.toFixed(1)}" y1="${y}" y2="${y + 20}"/>`,
-    `<text x="${NAMES + Math.max(width, at === undefined ? 0 : at - NAMES) + 8}" y="${y + 14}">${escaped(shown)}</text></g>`,
+    `<text x="${(Math.max(NAMES + width, at ?? 0) + 8).toFixed(1)}" y="${y + 14}">${escaped(shown)}</text></g>`,
   ]
     .filter(Boolean)
     .join("");

@@ -15,7 +15,7 @@ const LIMITS = {
 };
 
 /** Counts do not depend on how long a lease is, and its end has to be waited for: the alarm behind it costs, too. */
-const LEASE_SECONDS = options.quick ? 8 : 30;
+const LEASE_SECONDS = options.quick ? 16 : 30;
 const LEASE_OVER_MS = LEASE_SECONDS * 1000 + 2000;
 
 /** Rows, requests and queue messages of a message, counted by the object, beside the budget; what they cost at list price. */
@@ -41,7 +41,7 @@ function profile(count, work) {
   const vars = { LEASE_SECONDS: String(LEASE_SECONDS), ...(options.quick && { DELIVERY_TIMEOUT_SECONDS: "1" }) };
   return withReceiver((receiver) =>
     withTenant(
-      async ({ publish, counted }) => {
+      async ({ postern, publish, counted }) => {
         await receiver.roundTrip(publish, -1); // the endpoint is proven from here on
         await delay(500);
         const before = await counted();
@@ -49,7 +49,10 @@ function profile(count, work) {
         if (!(await receiver.reached(count + 1, 60_000))) throw new Error("not all arrived");
         await awake(counted);
         const after = await counted();
-        return Object.fromEntries(Object.keys(after).map((name) => [name, (after[name] - before[name]) / count]));
+        const per = Object.fromEntries(Object.keys(after).map((name) => [name, (after[name] - before[name]) / count]));
+        // On a machine that is too slow for this load, what waited too long is handed out again, and written.
+        const late = postern.logs.some(({ message }) => message.includes("leases_lost"));
+        return { ...per, beside: late ? "leases were lost: measure again" : undefined };
       },
       { endpoint: receiver.url, vars },
     ),
@@ -61,9 +64,9 @@ async function awake(counted) {
   for (const end = performance.now() + LEASE_OVER_MS; performance.now() < end; await delay(2000)) await counted();
 }
 
-function tell(what, per, limits) {
+function tell(what, { beside, ...per }, limits) {
   const requests = per.requests + per.alarms;
-  figure(`rows written per message, ${what}`, per.rows, "", COUNTED, { limit: limits.rows });
+  figure(`rows written per message, ${what}`, per.rows, "", COUNTED, { limit: limits.rows, beside });
   figure(`object requests per message, ${what} (alarms included)`, requests, "", COUNTED, { limit: limits.requests });
   figure(`queue messages per message, ${what}`, per.queueMessages, "", COUNTED, { limit: limits.queueMessages });
   const dollars =

@@ -18,7 +18,7 @@ export async function fanout() {
       withBare(({ url }) => arrivals(receiver, 1, () => once({ url: `${url}/deliver`, headers: {} })), receiver.url),
     ),
   );
-  figure("arrivals, bare Worker in Rust, never more than 256 ahead", bare, "deliveries/s", RUNNER);
+  figure(`arrivals, bare Worker in Rust (${AHEAD} on their way)`, bare, "deliveries/s", RUNNER);
   const ofBare = median(bare);
   for (const count of [1, 10, 100]) {
     const runs = await repeated(() => delivered(count));
@@ -27,7 +27,7 @@ export async function fanout() {
   const ordered = await repeated(() => delivered(1, { key: null, onFailure: "skip" }));
   figure("delivered to one endpoint in order", ordered, "deliveries/s", RUNNER, { ofBare });
   const keyed = await repeated(() => delivered(1, { key: "/key", onFailure: "skip" }));
-  figure(`delivered to one endpoint in order per key, ${KEYS} keys`, keyed, "deliveries/s", RUNNER, { ofBare });
+  figure(`delivered to one endpoint in order per key (${KEYS} keys)`, keyed, "deliveries/s", RUNNER, { ofBare });
 }
 
 function delivered(endpoints, ordering) {
