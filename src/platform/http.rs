@@ -74,7 +74,11 @@ pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, P
     }
     if announced.is_some() && header(request, "content-encoding").is_none() {
         let bytes = request.bytes().await.map_err(|_| broken_off())?;
-        return if bytes.len() > cap { Err(too_large()) } else { Ok(bytes) };
+        return if bytes.len() > cap {
+            Err(too_large())
+        } else {
+            Ok(bytes)
+        };
     }
     let mut bytes = Vec::new();
     let mut chunks = request.stream().map_err(|_| broken_off())?;
