@@ -154,8 +154,28 @@ pub enum Answer {
     Broken,
     /// 503 with `Retry-After`, in milliseconds.
     RetryAfter(u64),
+    /// 429 that does not say how long.
+    TooMany,
+    /// 410: it does not want anything any more.
+    Gone,
     /// No answer in time.
     Silence,
+    /// A failure's status, and nothing beside it.
+    Status(u16),
+}
+
+/// Settings without gates but those that an endpoint asks for.
+#[must_use]
+pub fn wide() -> Settings {
+    Settings {
+        gates: postern_ledger::Gates {
+            window: 100_000,
+            unproven: 100_000,
+            slow: 100_000,
+            breaker_samples: u32::MAX,
+        },
+        ..Settings::default()
+    }
 }
 
 /// A tenant's object with its clock.
@@ -187,6 +207,12 @@ impl Tenant {
     #[must_use]
     pub fn new() -> Self {
         Self::with(Settings::default(), TenantSettings::default())
+    }
+
+    /// A tenant whose endpoints get as much at a time as there is, whatever they answer: for tests of something else.
+    #[must_use]
+    pub fn wide() -> Self {
+        Self::with(wide(), TenantSettings::default())
     }
 
     /// A tenant with settings of its own.
@@ -391,10 +417,20 @@ impl Tenant {
 
     /// Sends a report, and keeps the lanes that come with its answer.
     fn send_report(&mut self, lanes: Vec<LaneReport>, bodies: &[Vec<u8>]) -> Result<(), Problem> {
-        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
-        assert_eq!(usize::from(reported.lanes), frames.len());
+        let frames = self.report_lanes(lanes, bodies)?;
         self.answered.extend(frames);
         Ok(())
+    }
+
+    /// Sends a report as a consumer does; answers the frames of the lanes that come back.
+    pub fn report_lanes(
+        &mut self,
+        lanes: Vec<LaneReport>,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, Problem> {
+        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
+        assert_eq!(usize::from(reported.lanes), frames.len());
+        Ok(frames)
     }
 
     /// What leaves now, delivery by delivery.
@@ -437,6 +473,24 @@ impl Tenant {
         }];
         self.send_report(lanes, &[response.to_vec()])
             .expect("a report is taken");
+    }
+
+    /// The consumer's word on sends of one lane; `last`: it sends nothing more of it.
+    pub fn report_lane(&mut self, sends: &[(&Out, Answer)], last: bool) {
+        let results = sends
+            .iter()
+            .map(|(out, answer)| result_of(out, *answer, self.now));
+        self.report_results(LaneReport {
+            endpoint: sends.first().map_or(0, |(out, _)| out.endpoint),
+            results: results.collect(),
+            last,
+        });
+    }
+
+    /// The same, result by result.
+    pub fn report_results(&mut self, lane: LaneReport) {
+        let bodies: Vec<Vec<u8>> = lane.results.iter().map(|_| b"thanks".to_vec()).collect();
+        self.send_report(vec![lane], &bodies).expect("a report is taken");
     }
 
     /// The consumer's word on sends.
@@ -632,7 +686,10 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         Answer::Ok => (Some(200), None),
         Answer::Broken => (Some(500), Some(Cause::ServerError)),
         Answer::RetryAfter(_) => (Some(503), Some(Cause::ServerError)),
+        Answer::TooMany => (Some(429), Some(Cause::ClientError)),
+        Answer::Gone => (Some(410), Some(Cause::ClientError)),
         Answer::Silence => (None, Some(Cause::Timeout)),
+        Answer::Status(status) => (Some(status), Cause::of_status(status)),
     };
     SendResult {
         message: out.handout.message,

@@ -114,7 +114,9 @@ impl<'a> Run<'a> {
                 slip.begin();
             }
             let now = clock::now();
-            for handout in &lane.head.deliveries {
+            // In order the first one stops those behind it, as if it had been sent and failed.
+            let told = if lane.head.ordered { 1 } else { usize::MAX };
+            for handout in lane.head.deliveries.iter().take(told) {
                 let result = not_sent(&lane, handout, cause, now);
                 self.add_result(number, &lane, handout, result, Vec::new());
             }
@@ -226,8 +228,9 @@ impl<'a> Run<'a> {
         self.moved_at = clock::now();
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
         let arrived = result.as_ref().is_some_and(|(result, _)| result.cause.is_none());
-        if !arrived && lane.as_ref().is_some_and(|lane| lane.head.ordered) {
-            self.turns.release(number); // what stands behind it waits
+        if !arrived {
+            self.turns.not_arrived(number);
+            self.drop_bodies(number);
         }
         match (lane, result) {
             (Some(lane), Some((result, body))) => {
@@ -289,6 +292,8 @@ impl<'a> Run<'a> {
                 self.turns.release(number);
             }
         }
+        let turns = &self.turns;
+        self.fetched.retain(|(lane, index), _| turns.waits(*lane, *index));
         self.turns.hand_over(clock::now());
         // A handler that is gone needs no word.
         let _ = hand_over.send(());
@@ -337,8 +342,18 @@ impl<'a> Run<'a> {
         let places: Vec<usize> = found.iter().map(|(index, _)| *index).collect();
         self.turns.came(number, wanted, &places);
         for (index, body) in found {
-            self.fetched.insert((number, index), Rc::new(body));
+            if self.turns.waits(number, index) {
+                self.fetched.insert((number, index), Rc::new(body));
+            }
         }
+        self.drop_bodies(number);
+    }
+
+    /// Bodies of what is not sent any more are not kept.
+    fn drop_bodies(&mut self, number: usize) {
+        let turns = &self.turns;
+        self.fetched
+            .retain(|(lane, index), _| *lane != number || turns.waits(number, *index));
     }
 
     /// The next lanes of a busy endpoint, without a hop through the queue: while the handler is there.

@@ -237,6 +237,19 @@ impl Turns {
         self.handed_over_at = Some(now);
     }
 
+    /// A send did not arrive. In a lane in order nothing behind it is sent.
+    pub(super) fn not_arrived(&mut self, lane: usize) {
+        if self.lanes.get(lane).is_some_and(|queued| queued.ordered) {
+            self.release(lane);
+        }
+    }
+
+    /// Whether a delivery still waits for its turn.
+    pub(super) fn waits(&self, lane: usize, index: usize) -> bool {
+        let queued = self.lanes.get(lane);
+        queued.is_some_and(|queued| queued.waiting.iter().any(|waiting| waiting.index == index))
+    }
+
     /// Nothing more of this lane is sent here.
     pub(super) fn release(&mut self, lane: usize) {
         let Some(queued) = self.lanes.get_mut(lane) else {
@@ -563,6 +576,72 @@ mod tests {
         assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index: 0 }));
         turns.ended(0, 0, Pace::Quick);
         assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index: 1 }));
+    }
+
+    #[test]
+    fn a_lane_in_order_sends_one_after_another_however_many_permits_are_free() {
+        let mut turns = Turns::new(DEADLINE_MS);
+        turns.add(endpoint(1, 1), 16, true, waiting(3));
+        for index in 0..3 {
+            assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index }));
+            assert_eq!(turns.next(NOW), None);
+            turns.ended(0, index, Pace::Quick);
+        }
+        assert!(turns.lane_done(0));
+    }
+
+    #[test]
+    fn behind_one_that_did_not_arrive_nothing_of_a_lane_in_order_is_sent() {
+        for ordered in [true, false] {
+            let mut turns = Turns::new(DEADLINE_MS);
+            turns.add(endpoint(1, 1), 1, ordered, waiting(3));
+            assert_eq!(turns.next(NOW), Some(Turn::Send { lane: 0, index: 0 }));
+            turns.ended(0, 0, Pace::Quick);
+            turns.not_arrived(0);
+            assert_eq!(turns.lane_done(0), ordered);
+            assert_eq!(turns.next(NOW).is_none(), ordered);
+        }
+    }
+
+    #[test]
+    fn behind_one_that_is_too_late_everything_of_a_lane_in_order_is_dropped() {
+        for ordered in [true, false] {
+            let mut turns = Turns::new(DEADLINE_MS);
+            let mut lane = waiting(3);
+            lane[0].until = NOW; // the others have time
+            turns.add(endpoint(1, 1), 1, ordered, lane);
+            let turns: Vec<Turn> = std::iter::from_fn(|| turns.next(NOW)).collect();
+            let dropped = |index| Turn::Drop { lane: 0, index };
+            let wanted = if ordered {
+                vec![dropped(0), dropped(1), dropped(2)]
+            } else {
+                vec![dropped(0), Turn::Send { lane: 0, index: 1 }]
+            };
+            assert_eq!(turns, wanted);
+        }
+    }
+
+    #[test]
+    fn behind_one_whose_body_is_missing_nothing_of_a_lane_in_order_is_sent() {
+        let mut turns = Turns::new(DEADLINE_MS);
+        let mut lane = waiting(5);
+        for index in [1, 2, 3] {
+            lane[index].here = false;
+        }
+        let lane = turns.add(endpoint(1, 1), 1, true, lane);
+        assert_eq!(turns.next(NOW), Some(Turn::Send { lane, index: 0 }));
+        turns.ended(lane, 0, Pace::Quick);
+        assert_eq!(turns.next(NOW), None, "its body is not here yet");
+        assert_eq!(turns.wanted(), Some((lane, vec![1, 2, 3])));
+        turns.came(lane, &[1, 2, 3], &[1, 3]);
+        let waits: Vec<bool> = (0..5).map(|index| turns.waits(lane, index)).collect();
+        assert_eq!(waits, [false, true, false, false, false]);
+        assert_eq!(turns.held, 1, "bodies of what is not sent are not kept");
+        assert_eq!(turns.next(NOW), Some(Turn::Send { lane, index: 1 }));
+        turns.ended(lane, 1, Pace::Quick);
+        assert_eq!(turns.next(NOW), None);
+        assert!(turns.lane_done(lane));
+        assert_eq!(turns.held, 0);
     }
 
     #[test]

@@ -20,9 +20,6 @@ use crate::sql::{Sql, Value};
 /// The breaker looks at this long.
 const BREAKER_SPAN_MS: u64 = 300_000;
 
-/// It judges nothing by fewer attempts.
-const BREAKER_SAMPLES: u32 = 10;
-
 /// It opens when so many of a hundred failed.
 const BREAKER_PERCENT: u32 = 70;
 
@@ -37,9 +34,6 @@ const PAUSE_MS: u64 = 10_000;
 
 /// What an endpoint may ask for at the most.
 const PAUSE_MOST_MS: u64 = Millis::DAY;
-
-/// Hand-outs of a tenant in the slow queue at a time.
-const SLOW_DELIVERIES: usize = 64;
 
 /// Not disabled for a time without success unless it was tried so often.
 const NO_SUCCESS_ATTEMPTS: u32 = 10;
@@ -90,7 +84,7 @@ pub(crate) struct Hold {
     pub(crate) reason: Reason,
 }
 
-/// How an endpoint is doing since its last success. One that does well has none.
+/// How an endpoint is doing since its last success. One that does well has none, unless it asked for time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Health {
     pub(crate) failing_since: Millis,
@@ -140,9 +134,9 @@ impl Samples {
         self.now.1 += u32::from(failed);
     }
 
-    fn trips(&self) -> bool {
+    fn trips(&self, samples: u32) -> bool {
         let (all, failed) = (self.now.0 + self.before.0, self.now.1 + self.before.1);
-        all >= BREAKER_SAMPLES && failed * 100 >= all * BREAKER_PERCENT
+        all >= samples && failed * 100 >= all * BREAKER_PERCENT
     }
 }
 
@@ -168,6 +162,9 @@ impl Health {
         config: &EndpointConfig,
         now: Millis,
     ) -> Verdict {
+        if self.attempts == 0 {
+            self.failing_since = now;
+        }
         self.attempts = self.attempts.saturating_add(1);
         self.failed = self.failed.saturating_add(u32::from(for_good));
         if let Some(ms) = asked_to_wait(result) {
@@ -182,8 +179,20 @@ impl Health {
         self.verdict(result, config, now)
     }
 
-    /// The later of two closings counts.
+    /// What a success leaves: nothing, or the rest of a pause. What succeeds while one lasts was sent before it.
+    fn after_success(self, now: Millis) -> Option<Self> {
+        let pauses = self.reason == Reason::Paused && self.opens_at > now;
+        pauses.then(|| Self {
+            opens_at: self.opens_at,
+            reason: Reason::Paused,
+            ..Self::new(now)
+        })
+    }
+
+    /// The later of two closings counts. Up to a whole second: so each second costs a row at the most, and what is
+    /// stored is never behind.
     fn close(&mut self, until: Millis, reason: Reason) {
+        let until = Millis(until.0.next_multiple_of(1000));
         if until > self.opens_at {
             self.opens_at = until;
             self.reason = reason;
@@ -191,7 +200,8 @@ impl Health {
     }
 
     fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
-        if result.status == Some(410) {
+        // The release before has one cause for all of 4xx. What a firewall says is not the endpoint's word.
+        if result.status == Some(410) && matches!(result.cause, Some(Cause::Gone | Cause::ClientError)) {
             return Verdict::Disable(DisabledReason::Gone);
         }
         let DisableAfter { failed, days } = config.disable_after.unwrap_or_default();
@@ -215,11 +225,12 @@ impl Health {
     /// Whether the stored row must follow. Attempts are counted exactly as far as they decide something.
     fn differs(&self, stored: Option<&Self>) -> bool {
         stored.is_none_or(|stored| {
-            (self.attempts != stored.attempts && stored.attempts < NO_SUCCESS_ATTEMPTS)
+            self.attempts < stored.attempts
+                || (self.attempts > stored.attempts && stored.attempts < NO_SUCCESS_ATTEMPTS)
                 || self.failed != stored.failed
                 || self.warned != stored.warned
                 || self.opened != stored.opened
-                || self.opens_at > stored.opens_at.plus(1000)
+                || self.opens_at > stored.opens_at
         })
     }
 
@@ -318,7 +329,7 @@ impl Observed {
         let known = memory.samples.get(&endpoint).copied().unwrap_or_default();
         let samples = self.samples.entry(endpoint).or_insert(known);
         samples.add(failed, self.now);
-        let trips = samples.trips();
+        let trips = samples.trips(memory.gates.breaker_samples);
         let stored = memory.health.get(&endpoint);
         let health = self
             .changed
@@ -326,8 +337,8 @@ impl Observed {
             .copied()
             .unwrap_or_else(|| stored.copied());
         if !failed {
-            if health.is_some() {
-                self.changed.insert(endpoint, None);
+            if let Some(health) = health {
+                self.changed.insert(endpoint, health.after_success(self.now));
                 self.samples.insert(endpoint, Samples::default());
             }
             return Verdict::Nothing;
@@ -404,7 +415,7 @@ impl Memory {
         own_bytes: usize,
         now: Millis,
     ) -> Result<(), Hold> {
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.expire(now);
         // With nothing out there is no lease to wait for: then whatever holds is looked at again soon.
         let first_end = flight.first_end().unwrap_or(now.plus(1000));
@@ -437,12 +448,12 @@ impl Memory {
             until: first_end,
             reason: Reason::Capacity,
         };
-        let slow = self.is_slow(endpoint) && self.slow_deliveries() >= SLOW_DELIVERIES;
+        let slow = self.is_slow(endpoint) && self.slow_deliveries() >= self.gates.slow;
         let fixed = self
             .endpoints
             .get(&endpoint)
             .map_or(0, crate::handout::fixed_bytes);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         if slow || !flight.admit(manner, fixed, own_bytes) {
             return Err(full);
         }
@@ -459,20 +470,29 @@ impl Memory {
             .sum()
     }
 
+    /// Whether it asks for a rate or an order.
+    pub(crate) fn is_capped(&self, endpoint: u32) -> bool {
+        let config = self.endpoints.get(&endpoint).map(|endpoint| &endpoint.config);
+        self.settings.throttle_rate.is_some()
+            || config.is_some_and(|config| config.throttle_rate.is_some() || config.ordering.is_some())
+    }
+
     /// Whether its lanes go through the queue for endpoints that may keep others waiting.
     pub(crate) fn is_slow(&self, endpoint: u32) -> bool {
         self.proven.get(&endpoint) != Some(&true)
     }
 
-    /// Whether a look at what waits for this endpoint is worth while: a slot may be free.
-    pub(crate) fn may_have_room(&mut self, endpoint: u32, now: Millis) -> bool {
+    /// When the gate of an endpoint opens that is closed for its health.
+    pub(crate) fn closed_until(&self, endpoint: u32, now: Millis) -> Option<Millis> {
+        let health = self.health.get(&endpoint)?;
+        (health.opens_at > now).then_some(health.opens_at)
+    }
+
+    /// Whether a slot of this endpoint may be free.
+    pub(crate) fn has_room(&mut self, endpoint: u32, now: Millis) -> bool {
         let manner = self.manner(endpoint);
-        let closed = self
-            .health
-            .get(&endpoint)
-            .is_some_and(|health| health.opens_at > now);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.expire(now);
-        !closed && flight.has_room(manner)
+        flight.has_room(manner)
     }
 }

@@ -114,6 +114,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// The storage holds this much.
     pub capacity_bytes: u64,
+    /// How much goes to one endpoint at a time.
+    pub gates: Gates,
     /// Why a delivery may not be sent after all: tests switch rules of the protocol off to see the guarantees break.
     pub rules: Rules,
 }
@@ -125,7 +127,33 @@ impl Default for Settings {
             retention_ms: 30 * Millis::DAY,
             segment_bytes: 256 << 20,
             capacity_bytes: 10_000_000_000,
+            gates: Gates::default(),
             rules: Rules::default(),
+        }
+    }
+}
+
+/// How much goes to one endpoint at a time. Tests widen them where they are about something else.
+#[derive(Debug, Clone, Copy)]
+pub struct Gates {
+    /// Sends at a time to an endpoint that answers, to begin with: the window grows while answers come, and halves when
+    /// they do not.
+    pub window: usize,
+    /// The same to an endpoint that has not shown yet that it answers.
+    pub unproven: usize,
+    /// Hand-outs of a tenant in the queue for slow endpoints.
+    pub slow: usize,
+    /// The breaker judges nothing by fewer attempts.
+    pub breaker_samples: u32,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            window: 16,
+            unproven: 4,
+            slow: 64,
+            breaker_samples: 10,
         }
     }
 }
@@ -220,6 +248,8 @@ enum Armed {
     Unknown,
     /// None is set.
     No,
+    /// It rings now, and none is set yet.
+    Rings,
     /// It rings then.
     At(Millis),
 }
@@ -300,6 +330,20 @@ impl<S: Sql> Ledger<S> {
                 Ok(Armed::At(at))
             }
         }
+    }
+
+    /// An alarm that should have rung and did not is set again, by whatever call comes next: nobody else would notice.
+    fn mind_the_alarm(&mut self, now: Millis) {
+        let Armed::At(set) = self.armed else { return };
+        if now.since(set) < OVERDUE_MS {
+            return;
+        }
+        let at = now.plus(1);
+        match self.sql.set_alarm(Some(at)) {
+            Ok(()) => self.armed = Armed::At(at),
+            Err(error) => self.notice("alarm_not_set", error.to_string()),
+        }
+        self.notice("alarm_overdue", "it is set again");
     }
 
     fn notice(&mut self, event: &'static str, detail: impl Into<String>) {

@@ -15,6 +15,7 @@ use postern_domain::wire::{OnFailure, OrderedSpan, Trigger};
 
 use crate::delivery::State;
 use crate::endpoint::Endpoint;
+use crate::flight::Given;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, fixed_bytes};
 use crate::line::Line;
@@ -100,10 +101,10 @@ impl Memory {
 impl<S: Sql> Ledger<S> {
     pub(crate) fn advance_ordered(&mut self, mut line: Line, now: Millis) -> Result<(), Problem> {
         let before = line.clone();
-        let one_lane = self.settings.rules.one_lane_a_line;
+        let (one_lane, lease) = (self.settings.rules.one_lane_a_line, self.settings.lease_ms);
         self.is_proven(line.endpoint)?;
         let memory = self.memory()?;
-        let flight = memory.flights.entry(line.endpoint).or_default();
+        let flight = memory.flight(line.endpoint);
         flight.expire(now);
         let out = flight.holds(&line.key) && one_lane;
         let head = self.head(&mut line, now)?;
@@ -120,6 +121,8 @@ impl<S: Sql> Ledger<S> {
                 Head::Blocked => (NEVER, Reason::Ordering),
                 Head::Ready(_) if !on => (NEVER, Reason::Ordering),
                 Head::Ready(head) => match self.lane(&mut line, head, now)? {
+                    // Its payload went a moment ago: it is settled soon, and nothing is to spin until then.
+                    Ok(messages) if messages.is_empty() => (now.plus(lease), Reason::Ordering),
                     Ok(messages) => {
                         lane = messages;
                         (line.until, Reason::Ordering)
@@ -141,12 +144,12 @@ impl<S: Sql> Ledger<S> {
         let key: Rc<str> = line.key.as_str().into();
         let memory = self.memory()?;
         if !lane.is_empty() {
-            let messages: Vec<u64> = lane.iter().map(|message| message.id.0.sequence).collect();
-            let flight = memory.flights.entry(line.endpoint).or_default();
-            for message in &messages {
-                flight.gathers(*message, line.until);
-            }
-            flight.goes_on(Some(key.clone()), 1, &messages, line.until);
+            let given: Vec<Given> = lane
+                .iter()
+                .map(|message| (message.id.0.sequence, line.until))
+                .collect();
+            let flight = memory.flight(line.endpoint);
+            flight.goes_on(Some(key.clone()), 1, &given);
         }
         let outgoing: Vec<_> = lane
             .iter()
@@ -222,6 +225,10 @@ impl<S: Sql> Ledger<S> {
         let Some(first) = MessageToSend::read(&self.sql, head.segment, from)? else {
             return Ok(Ok(Vec::new()));
         };
+        if let Some(until) = self.out_by_hand(line.endpoint, from, now)? {
+            let reason = Reason::Capacity;
+            return Ok(Err(Hold { until, reason }));
+        }
         let memory = self.memory()?;
         if let Err(hold) = memory.admit(line.endpoint, Wish::Scheduled, first.bytes(), now) {
             return Ok(Err(hold));
@@ -239,6 +246,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 match self.step(line, &row)? {
                     Step::Settled => {}
+                    Step::Unsent if self.out_by_hand(line.endpoint, row.sequence, now)?.is_some() => break,
                     Step::Unsent => {
                         let Some(message) = MessageToSend::read(&self.sql, row.segment, row.sequence)? else {
                             break;
@@ -262,8 +270,17 @@ impl<S: Sql> Ledger<S> {
         Ok(Ok(lane))
     }
 
+    /// Until when a message of a line of which no lane is out is on its way all the same: somebody had it sent by hand.
+    /// One hand-out of it at a time.
+    fn out_by_hand(&mut self, endpoint: u32, sequence: u64, now: Millis) -> Result<Option<Millis>, Problem> {
+        let waits = self.settings.rules.manual_waits;
+        let flight = self.memory()?.flights.get(&endpoint);
+        let until = flight.and_then(|flight| flight.lease_of(sequence, now));
+        Ok(until.filter(|_| waits))
+    }
+
     /// Messages of a line from a number on, oldest first: a slice.
-    fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
+    pub(crate) fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
         let last = self.memory()?.last_sequence;
         if !is_keyed(&line.key) {
             let mut from = from;

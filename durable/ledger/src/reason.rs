@@ -74,8 +74,16 @@ impl<S: Sql> Ledger<S> {
             };
             key = self.line_key_of(endpoint, segment, sequence)?;
         }
-        let lines = &self.memory()?.lines;
-        let line = lines.get(&(endpoint, key)).filter(|line| sequence >= line.handed);
+        let in_order = !key.is_empty();
+        let memory = self.memory()?;
+        let flight = memory.flights.get(&endpoint);
+        let is_out = flight.is_some_and(|flight| flight.lease_of(sequence, now).is_some());
+        // What a lane in order did not get to was handed out, and waits again.
+        let waits = |handed: u64| if in_order { !is_out } else { sequence >= handed };
+        let line = memory
+            .lines
+            .get(&(endpoint, key))
+            .filter(|line| waits(line.handed));
         Ok(line.map(|line| WaitsFor {
             reason: named(line.reason),
             until: Some(line.opens_at).filter(|at| *at > now && *at < NEVER),

@@ -8,7 +8,7 @@ use postern_domain::time::Millis;
 
 use crate::line::Line;
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
+use crate::sweep::{owed_to, owes};
 use crate::{Ledger, delivery};
 
 /// Messages of one slice.
@@ -34,8 +34,8 @@ impl<S: Sql> Ledger<S> {
             "SELECT time, endpoint, sequence FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
         for row in self.sql.rows(statement, &[now.into(), end.into()])? {
             let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
-            let flight = self.memory()?.flights.entry(endpoint).or_default();
-            flight.goes_on(None, 1, &[sequence], until);
+            let flight = self.memory()?.flight(endpoint);
+            flight.goes_on(None, 1, &[(sequence, until)]);
         }
         self.recall_parked()
     }
@@ -49,21 +49,38 @@ impl<S: Sql> Ledger<S> {
             .cloned()
             .collect();
         for line in lines {
-            let mut messages = Vec::new();
-            for row in self.owed_between(line.cursor, line.handed - 1, LOOKED)? {
-                let settled = if line.key.is_empty() {
-                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
-                } else {
+            let in_order = !line.key.is_empty();
+            let rows = if in_order {
+                // Of its own key alone: what another line of this endpoint has out is no business of this one.
+                self.messages_of(&line, line.cursor)?
+            } else {
+                self.owed_between(line.cursor, line.handed - 1, LOOKED)?
+            };
+            let all = in_order || rows.len() < LOOKED;
+            let mut given = Vec::new();
+            for row in rows.iter().filter(|row| row.sequence < line.handed) {
+                let settled = if in_order {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
+                } else {
+                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
-                if !settled && owed_to(&row.owed).any(|endpoint| endpoint == line.endpoint) {
-                    messages.push(row.sequence);
+                if !settled && owes(&row.owed, line.endpoint) {
+                    given.push((row.sequence, line.until));
                 }
             }
-            let ordered = (!line.key.is_empty()).then(|| line.key.as_str().into());
-            let sends = if ordered.is_some() { 1 } else { usize::MAX };
-            let flight = self.memory()?.flights.entry(line.endpoint).or_default();
-            flight.goes_on(ordered, sends, &messages, line.until);
+            if given.is_empty() && all {
+                continue; // all of it has its results: its lease says nothing any more
+            }
+            let flight = self.memory()?.flight(line.endpoint);
+            if in_order {
+                flight.goes_on(Some(line.key.as_str().into()), 1, &given);
+            } else {
+                // Which of them left together is forgotten: the end of one lane must not free the places of others. Nor
+                // is it known when the lease of each ends; there was no hand-out before, of which a result could come.
+                for one in given {
+                    flight.recalled(None, 1, &[one]);
+                }
+            }
         }
         Ok(())
     }
@@ -98,8 +115,8 @@ impl<S: Sql> Ledger<S> {
                     }
                     if looked >= LOOKED && !ordered {
                         // Too many to look at each: until its lease is over each counts as out.
-                        let flight = memory.flights.entry(endpoint).or_default();
-                        flight.goes_on(None, 1, &[row.sequence], until);
+                        let flight = memory.flight(endpoint);
+                        flight.goes_on(None, 1, &[(row.sequence, until)]);
                         continue;
                     }
                     looked += 1;
@@ -109,9 +126,9 @@ impl<S: Sql> Ledger<S> {
                     if ordered {
                         self.recall_head(endpoint, row.segment, row.sequence, until, now)?;
                     } else {
-                        let flight = self.memory()?.flights.entry(endpoint).or_default();
+                        let flight = self.memory()?.flight(endpoint);
                         if flight.lease_of(row.sequence, now).is_none() {
-                            flight.goes_on(None, 1, &[row.sequence], until);
+                            flight.goes_on(None, 1, &[(row.sequence, until)]);
                         }
                     }
                 }
@@ -138,8 +155,8 @@ impl<S: Sql> Ledger<S> {
         let line = Line::out_since_accept(endpoint, key.clone(), sequence, until);
         memory.lines.insert(line.id(), line);
         if until > now {
-            let flight = memory.flights.entry(endpoint).or_default();
-            flight.goes_on(Some(key.as_str().into()), 1, &[sequence], until);
+            let flight = memory.flight(endpoint);
+            flight.goes_on(Some(key.as_str().into()), 1, &[(sequence, until)]);
         }
         Ok(())
     }

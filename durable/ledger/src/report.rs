@@ -94,12 +94,18 @@ impl<S: Sql> Ledger<S> {
                     jitter: random.number(),
                     in_order,
                     line: None,
+                    beside: None,
                 });
-                if in_order && result.trigger == Trigger::Scheduled {
-                    let line = self.line_of_result(lane.endpoint, segment, result)?;
-                    if let Some(placed) = placed.last_mut() {
-                        placed.line = Some(line);
-                    }
+                if !in_order {
+                    continue;
+                }
+                let (mut line, mut beside) = (None, None);
+                match result.trigger {
+                    Trigger::Scheduled => line = Some(self.line_of_result(lane.endpoint, segment, result)?),
+                    Trigger::Manual => beside = Some(self.line_key_of(lane.endpoint, segment, sequence)?),
+                }
+                if let Some(placed) = placed.last_mut() {
+                    (placed.line, placed.beside) = (line, beside);
                 }
             }
         }
@@ -261,10 +267,10 @@ impl<S: Sql> Ledger<S> {
         let memory = self.memory()?;
         for placed in results {
             let line = placed.line.as_ref().map(|in_line| in_line.line.key.clone());
-            touched.insert((placed.endpoint, line));
+            touched.insert((placed.endpoint, line.or_else(|| placed.beside.clone())));
         }
         for lane in &call.lanes {
-            let flight = memory.flights.entry(lane.endpoint).or_default();
+            let flight = memory.flight(lane.endpoint);
             let mut number = None;
             for result in &lane.results {
                 number = flight.came(result.message.0.sequence, result.until).or(number);
@@ -273,8 +279,6 @@ impl<S: Sql> Ledger<S> {
                 } else if result.cause.is_none() {
                     flight.answered();
                 }
-                let quick = result.cause.is_none() && is_quick(result.duration_ms);
-                memory.proven.insert(lane.endpoint, quick);
             }
             if lane.last || !partial_ends_nothing {
                 let reported: Vec<u64> = lane
@@ -285,6 +289,10 @@ impl<S: Sql> Ledger<S> {
                 flight.ended(number, &reported);
             }
             flight.expire(now);
+            if let Some(last) = lane.results.last() {
+                let quick = last.cause.is_none() && is_quick(last.duration_ms);
+                memory.proven.insert(lane.endpoint, quick);
+            }
         }
         Ok(touched)
     }
@@ -295,15 +303,20 @@ impl<S: Sql> Ledger<S> {
         for endpoint in endpoints {
             self.is_proven(endpoint)?;
             let memory = self.memory()?;
-            if !memory.may_have_room(endpoint, now) {
-                continue;
+            let closed_until = memory.closed_until(endpoint, now);
+            let has_room = memory.has_room(endpoint, now);
+            // What waits is to leave when the gate opens, and not when a lease ends that it was waiting for till now.
+            if let (Some(until), Some(at)) = (closed_until, memory.parked.get_mut(&endpoint)) {
+                *at = until.min(*at);
+            } else if has_room {
+                self.hand_out_parked(endpoint, now)?;
             }
-            self.hand_out_parked(endpoint, now)?;
             let own = |line: &Line| touched.contains(&(endpoint, Some(line.key.clone())));
+            let held = |line: &Line| line.reason != Reason::Ordering && (has_room || closed_until.is_some());
             let lines: Vec<Line> = self
                 .memory()?
                 .lines_of(endpoint)
-                .filter(|line| own(line) || line.reason != Reason::Ordering)
+                .filter(|line| own(line) || held(line))
                 .take(LINES)
                 .map(|line| line.clone())
                 .collect();
@@ -334,6 +347,8 @@ struct Placed<'a> {
     in_order: bool,
     /// Its line; of a manual try none.
     line: Option<InLine>,
+    /// The line that a manual try goes beside: its success may be what the line waits for.
+    beside: Option<String>,
 }
 
 /// The line of a result.

@@ -3,6 +3,7 @@
 
 mod accept;
 mod eviction;
+mod gates;
 mod handout;
 mod keeping;
 mod lists;

@@ -802,7 +802,7 @@ fn a_count_of_attempts_is_exact_where_each_can_be_looked_at() {
 
 #[test]
 fn attempts_before_a_time_are_found_from_there_on() {
-    let (mut tenant, endpoints, _) = life(7, 200);
+    let (mut tenant, endpoints, _) = life(7, 120);
     let endpoint = tenant.endpoint_id(endpoints[0]);
     let list = |tenant: &mut Tenant, filter: MessageFilter| {
         let call = postern_domain::wire::call::AttemptsOfEndpoint {
