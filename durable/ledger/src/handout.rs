@@ -14,7 +14,7 @@ use postern_domain::wire::{self, Trigger, frame};
 
 use crate::Ledger;
 use crate::endpoint::Endpoint;
-use crate::flight::Manner;
+use crate::flight::{Given, Manner};
 use crate::memory::{Memory, message_id};
 use crate::sql::{Row, Sql};
 
@@ -115,7 +115,7 @@ impl Memory {
         now: Millis,
     ) -> Outgoing {
         let number = self.next_number(endpoint, now);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.gathers(message.id.0.sequence, until);
         Outgoing {
             endpoint,
@@ -173,6 +173,9 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn lanes_of(&mut self, outgoing: Vec<Outgoing>) -> Result<Vec<LaneOut>, Problem> {
+        if outgoing.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut by_line: BTreeMap<(u32, Option<Rc<str>>), Vec<Outgoing>> = BTreeMap::new();
         for out in outgoing {
             by_line
@@ -204,14 +207,16 @@ impl<S: Sql> Ledger<S> {
                 parts.truncate(1); // by its making it is one; a second would go beside it
             }
             for part in parts {
-                let until = part.iter().map(|out| out.handout.until).max().unwrap_or_default();
-                let messages: Vec<u64> = part.iter().map(|out| out.handout.message.0.sequence).collect();
+                let given: Vec<Given> = part
+                    .iter()
+                    .map(|out| (out.handout.message.0.sequence, out.handout.until))
+                    .collect();
                 let counted = manner == Manner::Ordered;
-                let flight = memory.flights.entry(number).or_default();
+                let flight = memory.flight(number);
                 let concurrency = if counted {
                     1 // since it was handed out
                 } else {
-                    flight.leaves(manner, None, &messages, until)
+                    flight.leaves(manner, &given)
                 };
                 let memory = &*memory;
                 let Some(endpoint) = memory.endpoints.get(&number) else {
@@ -225,7 +230,7 @@ impl<S: Sql> Ledger<S> {
         }
         let memory = self.memory()?;
         for endpoint in formed {
-            memory.flights.entry(endpoint).or_default().formed();
+            memory.flight(endpoint).formed();
         }
         Ok(lanes)
     }

@@ -34,8 +34,8 @@ impl<S: Sql> Ledger<S> {
             "SELECT time, endpoint, sequence FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
         for row in self.sql.rows(statement, &[now.into(), end.into()])? {
             let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
-            let flight = self.memory()?.flights.entry(endpoint).or_default();
-            flight.goes_on(None, 1, &[sequence], until);
+            let flight = self.memory()?.flight(endpoint);
+            flight.goes_on(None, 1, &[(sequence, until)]);
         }
         self.recall_parked()
     }
@@ -49,7 +49,7 @@ impl<S: Sql> Ledger<S> {
             .cloned()
             .collect();
         for line in lines {
-            let mut messages = Vec::new();
+            let mut given = Vec::new();
             let rows = self.owed_between(line.cursor, line.handed - 1, LOOKED)?;
             let all = rows.len() < LOOKED;
             for row in rows {
@@ -59,16 +59,16 @@ impl<S: Sql> Ledger<S> {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
                 if !settled && owed_to(&row.owed).any(|endpoint| endpoint == line.endpoint) {
-                    messages.push(row.sequence);
+                    given.push((row.sequence, line.until));
                 }
             }
-            if messages.is_empty() && all {
+            if given.is_empty() && all {
                 continue; // all of it has its results: its lease says nothing any more
             }
             let ordered = (!line.key.is_empty()).then(|| line.key.as_str().into());
             let sends = if ordered.is_some() { 1 } else { usize::MAX };
-            let flight = self.memory()?.flights.entry(line.endpoint).or_default();
-            flight.goes_on(ordered, sends, &messages, line.until);
+            let flight = self.memory()?.flight(line.endpoint);
+            flight.recalled(ordered, sends, &given);
         }
         Ok(())
     }
@@ -103,8 +103,8 @@ impl<S: Sql> Ledger<S> {
                     }
                     if looked >= LOOKED && !ordered {
                         // Too many to look at each: until its lease is over each counts as out.
-                        let flight = memory.flights.entry(endpoint).or_default();
-                        flight.goes_on(None, 1, &[row.sequence], until);
+                        let flight = memory.flight(endpoint);
+                        flight.goes_on(None, 1, &[(row.sequence, until)]);
                         continue;
                     }
                     looked += 1;
@@ -114,9 +114,9 @@ impl<S: Sql> Ledger<S> {
                     if ordered {
                         self.recall_head(endpoint, row.segment, row.sequence, until, now)?;
                     } else {
-                        let flight = self.memory()?.flights.entry(endpoint).or_default();
+                        let flight = self.memory()?.flight(endpoint);
                         if flight.lease_of(row.sequence, now).is_none() {
-                            flight.goes_on(None, 1, &[row.sequence], until);
+                            flight.goes_on(None, 1, &[(row.sequence, until)]);
                         }
                     }
                 }
@@ -143,8 +143,8 @@ impl<S: Sql> Ledger<S> {
         let line = Line::out_since_accept(endpoint, key.clone(), sequence, until);
         memory.lines.insert(line.id(), line);
         if until > now {
-            let flight = memory.flights.entry(endpoint).or_default();
-            flight.goes_on(Some(key.as_str().into()), 1, &[sequence], until);
+            let flight = memory.flight(endpoint);
+            flight.goes_on(Some(key.as_str().into()), 1, &[(sequence, until)]);
         }
         Ok(())
     }
