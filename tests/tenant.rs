@@ -154,6 +154,10 @@ pub enum Answer {
     Broken,
     /// 503 with `Retry-After`, in milliseconds.
     RetryAfter(u64),
+    /// 429 that does not say how long.
+    TooMany,
+    /// 410: it does not want anything any more.
+    Gone,
     /// No answer in time.
     Silence,
     /// A failure's status, and nothing beside it.
@@ -413,10 +417,20 @@ impl Tenant {
 
     /// Sends a report, and keeps the lanes that come with its answer.
     fn send_report(&mut self, lanes: Vec<LaneReport>, bodies: &[Vec<u8>]) -> Result<(), Problem> {
-        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
-        assert_eq!(usize::from(reported.lanes), frames.len());
+        let frames = self.report_lanes(lanes, bodies)?;
         self.answered.extend(frames);
         Ok(())
+    }
+
+    /// Sends a report as a consumer does; answers the frames of the lanes that come back.
+    pub fn report_lanes(
+        &mut self,
+        lanes: Vec<LaneReport>,
+        bodies: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, Problem> {
+        let (reported, frames) = self.call_as(Caller::System, Report { lanes }, bodies)?;
+        assert_eq!(usize::from(reported.lanes), frames.len());
+        Ok(frames)
     }
 
     /// What leaves now, delivery by delivery.
@@ -672,6 +686,8 @@ pub fn result_of(out: &Out, answer: Answer, now: Millis) -> SendResult {
         Answer::Ok => (Some(200), None),
         Answer::Broken => (Some(500), Some(Cause::ServerError)),
         Answer::RetryAfter(_) => (Some(503), Some(Cause::ServerError)),
+        Answer::TooMany => (Some(429), Some(Cause::ClientError)),
+        Answer::Gone => (Some(410), Some(Cause::ClientError)),
         Answer::Silence => (None, Some(Cause::Timeout)),
         Answer::Status(status) => (Some(status), Cause::of_status(status)),
     };

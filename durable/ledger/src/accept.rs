@@ -266,7 +266,8 @@ impl<S: Sql> Ledger<S> {
                 fingerprint: None,
             });
         }
-        if call.repeat && self.settings.rules.nonce {
+        let out_of_time = call.nonce != 0 && self.is_out_of_time(call.sent_at)?;
+        if (call.repeat || out_of_time) && self.settings.rules.nonce {
             keys.push(NewKey {
                 scope: Scope::Nonce,
                 hash: nonce_hash(call.nonce),
@@ -274,6 +275,13 @@ impl<S: Sql> Ledger<S> {
             });
         }
         Ok(Keys::New(keys))
+    }
+
+    /// Whether a message that is stored now gets a time at which no repeat of it would look: a clock is wrong. It leaves
+    /// its nonce as a key, as a repeat does.
+    fn is_out_of_time(&mut self, sent_at: Millis) -> Result<bool, Problem> {
+        let time = self.clock.max(self.memory()?.last_time);
+        Ok(time.plus(CLOCK_SKEW_MS) < sent_at || time.since(sent_at) > NONCE_SPAN_MS)
     }
 
     /// The message of an earlier try whose answer was lost. A first try stands among the messages of the minute after
@@ -304,7 +312,8 @@ impl<S: Sql> Ledger<S> {
     /// The message of a repeat that arrived before its first try did: it stands since that began, so that one look is
     /// enough.
     fn find_overtaken(&mut self, nonce: u64, sent_at: Millis) -> Result<Option<MessageId>, Problem> {
-        let known = self.known(Scope::Nonce, &nonce_hash(nonce), sent_at.minus(CLOCK_SKEW_MS))?;
+        let since = sent_at.min(self.clock).minus(CLOCK_SKEW_MS);
+        let known = self.known(Scope::Nonce, &nonce_hash(nonce), since)?;
         Ok(known.map(|known| known.message))
     }
 
@@ -437,6 +446,9 @@ impl Memory {
             return;
         }
         let admitted = self.admit(endpoint, Wish::Scheduled, message.bytes(), now);
+        if admitted.is_ok() {
+            self.flight(endpoint).gathers(sequence, until);
+        }
         match (admitted, self.lines.get_mut(&key)) {
             (Ok(()), line) => {
                 if let Some(line) = line {

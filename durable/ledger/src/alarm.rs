@@ -17,12 +17,15 @@ const BACKOFF_MS: u64 = 300_000;
 impl<S: Sql> Ledger<S> {
     /// What the alarm does. Never fails: what went wrong is logged and tried again.
     pub fn alarm(&mut self, now: Millis) {
-        self.armed = Armed::No;
+        self.armed = Armed::Rings;
         self.clock = now;
         if self.memory().is_err() {
             // Never set up, or wiped: nothing is owed. A storage that cannot be read is asked again.
             if !matches!(crate::schema::version(&self.sql), Ok(None)) && !self.is_wiped() {
                 self.ring_again("wake", now);
+            }
+            if self.armed == Armed::Rings {
+                self.armed = Armed::No;
             }
             return;
         }
@@ -67,6 +70,9 @@ impl<S: Sql> Ledger<S> {
                 Ok(armed) => self.armed = armed,
                 Err(problem) => self.notice("alarm_not_set", problem.to_string()),
             }
+        }
+        if self.armed == Armed::Rings {
+            self.armed = Armed::No;
         }
     }
 

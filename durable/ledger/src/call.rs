@@ -34,6 +34,7 @@ impl<S: Sql> Ledger<S> {
     pub fn call(&mut self, request: &[u8], now: Millis, random: &mut dyn Random) -> Replied {
         self.clock = now;
         self.later = Later::default();
+        self.mind_the_alarm(now);
         let read = frame::decode::<Envelope>(request);
         let done = match read {
             Ok((envelope, bodies)) => self.answer(envelope, bodies, now, random),

@@ -12,7 +12,6 @@ use postern_domain::wire::Trigger;
 use crate::Ledger;
 use crate::delivery::{self, State};
 use crate::endpoint::Endpoint;
-use crate::flight::Manner;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, Outgoing};
 use crate::sql::{Row, Sql, Value};
@@ -185,11 +184,6 @@ impl<S: Sql> Ledger<S> {
             Trigger::Scheduled
         };
         let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
-        if memory.manner(due.endpoint) == Manner::Ordered {
-            // Beside its line: of what keeps an order only manual tries, and what was owed before.
-            let flight = memory.flight(due.endpoint);
-            flight.goes_on(None, 1, &[(due.sequence, until)]);
-        }
         let number = out.handout.number;
         outgoing.push(out);
         Ok(Move::Out(until, number))

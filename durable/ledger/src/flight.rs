@@ -95,8 +95,8 @@ impl Flight {
         let (window, most) = match manner {
             Manner::Proven => (self.window, MAX_DELIVERIES),
             Manner::Unproven => (self.window.min(self.unproven), 1),
-            // Counted as it is handed out: see `goes_on`.
-            Manner::Ordered => return used < self.window,
+            // Counted as it is handed out: see `goes_on`. Beside it only what was owed before the order.
+            Manner::Ordered => return used + self.gathered.len() < self.window,
         };
         let free = window.saturating_sub(used);
         let forming = &self.forming;
@@ -179,7 +179,7 @@ impl Flight {
         self.gathered.clear();
     }
 
-    /// A delivery waits to leave.
+    /// A delivery waits to leave. Said as soon as it was admitted, so that whoever is admitted next finds it there.
     pub(crate) fn gathers(&mut self, message: u64, until: Millis) {
         if !self.of.contains_key(&(message, until)) {
             self.gathered.insert((message, until));
@@ -230,6 +230,17 @@ impl Flight {
         }
     }
 
+    /// Whether a lane that holds this message is counted already, as those are that go in order.
+    pub(crate) fn counts(&self, given: &Given) -> bool {
+        self.of.contains_key(given)
+    }
+
+    /// Slots that an endpoint which has not shown that it answers has left.
+    pub(crate) fn free_unproven(&self) -> usize {
+        let used: usize = self.lanes.values().map(LaneOut::slots).sum();
+        self.window.min(self.unproven).saturating_sub(used)
+    }
+
     /// The line of a message that is out, if it keeps an order.
     pub(crate) fn line_of(&self, message: u64) -> Option<Rc<str>> {
         self.of_message(message)
@@ -243,6 +254,8 @@ impl Flight {
 
     /// Leases that are over free their places.
     pub(crate) fn expire(&mut self, now: Millis) {
+        // What was to leave and did not, because forming its lane failed.
+        self.gathered.retain(|(_, until)| *until > now);
         if self.lanes.values().all(|lane| lane.until > now) {
             return;
         }

@@ -189,8 +189,10 @@ impl Health {
         })
     }
 
-    /// The later of two closings counts.
+    /// The later of two closings counts. Up to a whole second: so each second costs a row at the most, and what is
+    /// stored is never behind.
     fn close(&mut self, until: Millis, reason: Reason) {
+        let until = Millis(until.0.next_multiple_of(1000));
         if until > self.opens_at {
             self.opens_at = until;
             self.reason = reason;
@@ -228,7 +230,7 @@ impl Health {
                 || self.failed != stored.failed
                 || self.warned != stored.warned
                 || self.opened != stored.opened
-                || self.opens_at > stored.opens_at.plus(1000)
+                || self.opens_at > stored.opens_at
         })
     }
 

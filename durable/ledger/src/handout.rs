@@ -146,7 +146,11 @@ impl<S: Sql> Ledger<S> {
     /// nothing, because their leases run.
     pub fn take_lanes(&mut self) -> Result<Vec<LaneOut>, Problem> {
         let outgoing = std::mem::take(&mut self.outbox);
-        self.lanes_of(outgoing)
+        let lanes = self.lanes_of(outgoing);
+        if lanes.is_err() {
+            self.forget(); // what was to leave counts as about to; it is found again by its leases
+        }
+        lanes
     }
 
     /// The lanes of these endpoints that may go back with the answer to a report, without a hop through the queue: those
@@ -190,6 +194,7 @@ impl<S: Sql> Ledger<S> {
             let memory = self.memory()?;
             formed.insert(number);
             let manner = memory.manner(number);
+            let free = memory.flight(number).free_unproven();
             let Some(endpoint) = memory.endpoints.get(&number) else {
                 continue;
             };
@@ -197,7 +202,9 @@ impl<S: Sql> Ledger<S> {
                 continue; // cancelled by derivation
             }
             let queue = if proven { QueueKind::Fast } else { QueueKind::Slow };
-            let most = if line.is_some() || manner == Manner::Proven {
+            // What does not go alone any more since it was admitted goes together: a lane takes one slot at least.
+            let crowded = manner == Manner::Unproven && handouts.len() > free;
+            let most = if line.is_some() || manner == Manner::Proven || crowded {
                 MAX_DELIVERIES
             } else {
                 1
@@ -211,8 +218,8 @@ impl<S: Sql> Ledger<S> {
                     .iter()
                     .map(|out| (out.handout.message.0.sequence, out.handout.until))
                     .collect();
-                let counted = manner == Manner::Ordered;
                 let flight = memory.flight(number);
+                let counted = given.iter().all(|one| flight.counts(one));
                 let concurrency = if counted {
                     1 // since it was handed out
                 } else {

@@ -248,6 +248,8 @@ enum Armed {
     Unknown,
     /// None is set.
     No,
+    /// It rings now, and none is set yet.
+    Rings,
     /// It rings then.
     At(Millis),
 }
@@ -328,6 +330,20 @@ impl<S: Sql> Ledger<S> {
                 Ok(Armed::At(at))
             }
         }
+    }
+
+    /// An alarm that should have rung and did not is set again, by whatever call comes next: nobody else would notice.
+    fn mind_the_alarm(&mut self, now: Millis) {
+        let Armed::At(set) = self.armed else { return };
+        if now.since(set) < OVERDUE_MS {
+            return;
+        }
+        let at = now.plus(1);
+        match self.sql.set_alarm(Some(at)) {
+            Ok(()) => self.armed = Armed::At(at),
+            Err(error) => self.notice("alarm_not_set", error.to_string()),
+        }
+        self.notice("alarm_overdue", "it is set again");
     }
 
     fn notice(&mut self, event: &'static str, detail: impl Into<String>) {

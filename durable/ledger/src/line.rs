@@ -101,8 +101,8 @@ impl Line {
         self.handed = sequence + 1;
         self.until = self.until.max(until);
         match self.out.back_mut() {
-            Some((end, lease)) if *lease == until => *end = self.handed,
-            _ => self.out.push_back((self.handed, until)),
+            Some((end, lease)) if *lease == self.until => *end = self.handed,
+            _ => self.out.push_back((self.handed, self.until)),
         }
     }
 
@@ -349,6 +349,8 @@ impl<S: Sql> Ledger<S> {
                         return Ok((next, Some(hold)));
                     }
                     line.hands_out(row.sequence, until);
+                    let flight = self.memory()?.flight(line.endpoint);
+                    flight.gathers(row.sequence, line.until);
                     next.push(message);
                 } else {
                     line.handed = row.sequence + 1;

@@ -123,12 +123,25 @@ impl<S: Sql> Ledger<S> {
         if self.memory.is_none() {
             let memory = self.read()?;
             self.memory = Some(memory);
-            if let Err(problem) = self.recall(self.clock) {
+            let read = self.recall(self.clock).and_then(|()| self.expects_an_alarm());
+            if let Err(problem) = read {
                 self.memory = None;
                 return Err(problem);
             }
         }
         self.memory.as_mut().ok_or_else(Problem::not_found)
+    }
+
+    /// Where messages are there is an alarm, if only for their end. One that is not there was lost while nobody looked.
+    fn expects_an_alarm(&mut self) -> Result<(), Problem> {
+        let Some(memory) = &self.memory else {
+            return Ok(());
+        };
+        let oldest = memory.segments.first().map_or(u64::MAX, |segment| segment.first);
+        if self.armed == crate::Armed::No && memory.last_sequence >= oldest {
+            self.armed = self.wake_by(self.clock.plus(1), self.clock)?;
+        }
+        Ok(())
     }
 
     fn read(&self) -> Result<Memory, Problem> {

@@ -225,6 +225,10 @@ impl<S: Sql> Ledger<S> {
         let Some(first) = MessageToSend::read(&self.sql, head.segment, from)? else {
             return Ok(Ok(Vec::new()));
         };
+        if let Some(until) = self.out_by_hand(line.endpoint, from, now)? {
+            let reason = Reason::Capacity;
+            return Ok(Err(Hold { until, reason }));
+        }
         let memory = self.memory()?;
         if let Err(hold) = memory.admit(line.endpoint, Wish::Scheduled, first.bytes(), now) {
             return Ok(Err(hold));
@@ -242,6 +246,7 @@ impl<S: Sql> Ledger<S> {
                 }
                 match self.step(line, &row)? {
                     Step::Settled => {}
+                    Step::Unsent if self.out_by_hand(line.endpoint, row.sequence, now)?.is_some() => break,
                     Step::Unsent => {
                         let Some(message) = MessageToSend::read(&self.sql, row.segment, row.sequence)? else {
                             break;
@@ -265,8 +270,17 @@ impl<S: Sql> Ledger<S> {
         Ok(Ok(lane))
     }
 
+    /// Until when a message of a line of which no lane is out is on its way all the same: somebody had it sent by hand.
+    /// One hand-out of it at a time.
+    fn out_by_hand(&mut self, endpoint: u32, sequence: u64, now: Millis) -> Result<Option<Millis>, Problem> {
+        let waits = self.settings.rules.manual_waits;
+        let flight = self.memory()?.flights.get(&endpoint);
+        let until = flight.and_then(|flight| flight.lease_of(sequence, now));
+        Ok(until.filter(|_| waits))
+    }
+
     /// Messages of a line from a number on, oldest first: a slice.
-    fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
+    pub(crate) fn messages_of(&mut self, line: &Line, from: u64) -> Result<Vec<OwedRow>, Problem> {
         let last = self.memory()?.last_sequence;
         if !is_keyed(&line.key) {
             let mut from = from;

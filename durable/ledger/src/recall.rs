@@ -8,7 +8,7 @@ use postern_domain::time::Millis;
 
 use crate::line::Line;
 use crate::sql::{Row, Sql};
-use crate::sweep::owed_to;
+use crate::sweep::{owed_to, owes};
 use crate::{Ledger, delivery};
 
 /// Messages of one slice.
@@ -49,26 +49,38 @@ impl<S: Sql> Ledger<S> {
             .cloned()
             .collect();
         for line in lines {
+            let in_order = !line.key.is_empty();
+            let rows = if in_order {
+                // Of its own key alone: what another line of this endpoint has out is no business of this one.
+                self.messages_of(&line, line.cursor)?
+            } else {
+                self.owed_between(line.cursor, line.handed - 1, LOOKED)?
+            };
+            let all = in_order || rows.len() < LOOKED;
             let mut given = Vec::new();
-            let rows = self.owed_between(line.cursor, line.handed - 1, LOOKED)?;
-            let all = rows.len() < LOOKED;
-            for row in rows {
-                let settled = if line.key.is_empty() {
-                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
-                } else {
+            for row in rows.iter().filter(|row| row.sequence < line.handed) {
+                let settled = if in_order {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
+                } else {
+                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
-                if !settled && owed_to(&row.owed).any(|endpoint| endpoint == line.endpoint) {
+                if !settled && owes(&row.owed, line.endpoint) {
                     given.push((row.sequence, line.until));
                 }
             }
             if given.is_empty() && all {
                 continue; // all of it has its results: its lease says nothing any more
             }
-            let ordered = (!line.key.is_empty()).then(|| line.key.as_str().into());
-            let sends = if ordered.is_some() { 1 } else { usize::MAX };
             let flight = self.memory()?.flight(line.endpoint);
-            flight.recalled(ordered, sends, &given);
+            if in_order {
+                flight.goes_on(Some(line.key.as_str().into()), 1, &given);
+            } else {
+                // Which of them left together is forgotten: the end of one lane must not free the places of others. Nor
+                // is it known when the lease of each ends; there was no hand-out before, of which a result could come.
+                for one in given {
+                    flight.recalled(None, 1, &[one]);
+                }
+            }
         }
         Ok(())
     }

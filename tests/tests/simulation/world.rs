@@ -1,4 +1,4 @@
-//! One life of a tenant, and what must hold in it.
+//! One life of a tenant: what is published, what is changed, what goes wrong, and that it comes to its end.
 
 use std::collections::BTreeMap;
 
@@ -6,211 +6,194 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    Accept, EndpointChange, EndpointDelete, EndpointPatch, MessageGet, TenantSettings,
+    Accept, Caller, EndpointChange, EndpointDelete, EndpointList, EndpointPatch, MessageGet, PageOf,
+    TenantSettings,
 };
-use postern_domain::wire::frame;
-use postern_domain::wire::lane::Lane;
-use postern_ledger::{Rules, Settings};
-use postern_tests::tenant::{Answer, Out, START, Seeded, Stand, Tenant, idempotency, number_of, outs_of};
+use postern_domain::wire::publish::{AcceptBatch, NewMessage};
+use postern_domain::wire::replay::Resend;
+use postern_domain::wire::{self, OnFailure};
+use postern_ledger::Settings;
+use postern_ledger::sql::Sql;
+use postern_tests::tenant::{START, Seeded, Stand, Tenant, idempotency, number_of};
 use serde_json::json;
 
-const LEASE: u64 = 60_000;
+use crate::consumer::{Run, Telling};
+use crate::known::{
+    Counts, Delivery, Endpoint, Known, Lanes, LineId, LineKnown, Manner, Order, Piece, Plant, Publish, Wanted,
+};
 
-/// A send ends by then, and its report leaves.
-const DEADLINE: u64 = 15_000;
-
-/// A consumer leaves this to spare.
-const SPARE: u64 = 5000;
+pub(crate) const LEASE: u64 = 60_000;
 
 const HOUR: u64 = 3_600_000;
 
 /// Runs of the alarm that are no spinning: so many, and so many a second.
 const ALARMS: (u64, u64) = (200, 60);
 
-/// What happened, so that a test can see that it did.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Counts {
-    delivered: u64,
-    failed: u64,
-    cancelled: u64,
-    gone: u64,
-    duplicates: u64,
-    repeats: u64,
-    lost_lanes: u64,
-    late_reports: u64,
-    planted: u64,
-    evictions: u64,
-}
+/// An alarm that is so late is not believed to ring any more; then a call sets it.
+const OVERDUE: u64 = 5000;
 
-impl Counts {
-    /// Adds another life.
-    pub(crate) fn add(&mut self, other: Self) {
-        self.delivered += other.delivered;
-        self.failed += other.failed;
-        self.cancelled += other.cancelled;
-        self.gone += other.gone;
-        self.duplicates += other.duplicates;
-        self.repeats += other.repeats;
-        self.lost_lanes += other.lost_lanes;
-        self.late_reports += other.late_reports;
-        self.planted += other.planted;
-        self.evictions += other.evictions;
-    }
-
-    /// Whether everything happened that can.
-    pub(crate) fn happened(&self) -> bool {
-        let all = [
-            self.delivered,
-            self.failed,
-            self.cancelled,
-            self.gone,
-            self.duplicates,
-            self.repeats,
-            self.lost_lanes,
-            self.late_reports,
-            self.planted,
-            self.evictions,
-        ];
-        all.iter().all(|count| *count > 0)
-    }
-}
-
-/// How an endpoint behaves.
-#[derive(Debug, Clone, Copy)]
-enum Manner {
-    Healthy,
-    /// Fails so many times of a hundred.
-    Flaky(u64),
-    Down,
-    /// Answers 503 and asks for time.
-    Busy(u64),
-}
-
-struct Endpoint {
-    number: u32,
-    id: String,
-    plan: u32,
-    manner: Manner,
-    /// Off or deleted since then.
-    off_since: Option<Millis>,
-    deleted: bool,
-    throttled: bool,
-    /// Whether it wants every type, or one.
-    picky: bool,
-}
-
-/// A publish as its sender sees it, over all its tries.
-struct Publish {
-    call: Accept,
-    /// The message that the object answered with, whether or not anybody heard.
-    message: Option<MessageId>,
-    /// It cannot end with a message of its own.
-    refused: bool,
-    heard: bool,
-    tries: u32,
-}
-
-/// One delivery as the world knows it.
-#[derive(Default)]
-struct Known {
-    /// Hand-outs that left: number, end of the lease, and whether the ledger took a report of it.
-    outs: Vec<(u64, Millis, bool)>,
-    /// The ledger took a success.
-    success: bool,
-    /// A send was answered with 2xx.
-    received: bool,
-    cancelled_at: Option<Millis>,
-}
-
-enum Event {
+pub(crate) enum Event {
     Try {
         publish: usize,
         repeat: bool,
         answer_lost: bool,
     },
-    Lane(Vec<Out>),
-    Report {
-        out: Out,
-        answer: Answer,
-        tries: u32,
+    /// Hand-outs that gathered leave.
+    Leave,
+    /// The queue delivers a lane, for so many times.
+    Queue {
+        lane: usize,
+        attempts: u32,
+    },
+    /// A request ends.
+    Sent(crate::consumer::Sent),
+    Gathered {
+        run: u64,
+        gathering: u64,
+    },
+    HandOver {
+        run: u64,
+    },
+    Dies {
+        run: u64,
+    },
+    /// A report arrives at the object.
+    Report(Telling),
+    /// A consumer hears of its report.
+    Reported {
+        run: u64,
+        lanes: Vec<usize>,
     },
 }
 
 pub(crate) struct World {
-    tenant: Tenant,
-    chance: Seeded,
-    events: BTreeMap<(Millis, u64), Event>,
+    pub(crate) tenant: Tenant,
+    pub(crate) chance: Seeded,
+    /// The time. The object's own clock may differ.
+    pub(crate) clock: Millis,
+    skew: i64,
+    pub(crate) events: BTreeMap<(Millis, u64), Event>,
     next_event: u64,
-    endpoints: Vec<Endpoint>,
-    publishes: Vec<Publish>,
-    owed: BTreeMap<(MessageId, u32), Known>,
+    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) publishes: Vec<Publish>,
+    pub(crate) owed: BTreeMap<Delivery, Known>,
+    pub(crate) lines: BTreeMap<LineId, LineKnown>,
+    pub(crate) lanes: Lanes,
+    pub(crate) runs: BTreeMap<u64, Run>,
+    pub(crate) plant: Plant,
     /// No more mishaps.
-    quiet: bool,
-    short_lived: bool,
-    counts: Counts,
-    telling: bool,
-    story: Vec<String>,
+    pub(crate) quiet: bool,
+    pub(crate) short_lived: bool,
+    /// The object's clock may jump: what is judged by the time is not judged.
+    pub(crate) jumpy: bool,
+    /// Of the tenant, in a second.
+    pub(crate) own_rate: Option<u16>,
+    pub(crate) own_handed: Vec<Millis>,
+    /// The platform lost the alarm.
+    pub(crate) alarm_lost: bool,
+    gathering: bool,
+    pub(crate) counts: Counts,
+    pub(crate) telling: bool,
+    pub(crate) story: Vec<String>,
 }
 
-type Held = Result<(), String>;
+pub(crate) type Held = Result<(), String>;
 
 /// Writes the story, where somebody wants to read it.
 macro_rules! tell {
     ($world:expr, $($what:tt)*) => {
         if $world.telling {
-            let line = format!("{:>9} {}", $world.tenant.now.since(START), format!($($what)*));
+            let line = format!("{:>9} {}", $world.clock.since(postern_tests::tenant::START), format!($($what)*));
             $world.story.push(line);
         }
     };
 }
+pub(crate) use tell;
+
+/// How long a life is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// A few dozen steps.
+    Usual,
+    /// Until so many messages were published.
+    Messages(u64),
+}
 
 impl World {
     /// Lives one life to its end. Answers its story, and the guarantee that broke.
-    pub(crate) fn live(seed: u64, rules: Rules, telling: bool) -> (Vec<String>, Result<Counts, String>) {
+    pub(crate) fn live(
+        seed: u64,
+        plant: Plant,
+        length: Length,
+        telling: bool,
+    ) -> (Vec<String>, Result<Counts, String>) {
         let mut chance = Seeded::new(seed.wrapping_mul(7_919).wrapping_add(17));
         let short_lived = chance.percent(25);
         let settings = Settings {
             retention_ms: if short_lived { HOUR } else { 30 * Millis::DAY },
-            rules,
+            rules: plant.rules,
             ..Settings::default()
         };
-        let throttle_rate = chance.percent(15).then_some(10);
+        let own_rate = chance.percent(12).then_some(10);
         let own = TenantSettings {
-            throttle_rate,
+            throttle_rate: own_rate,
             retry_schedule: None,
             ..Default::default()
         };
         let mut tenant = Tenant::with(settings, own);
         tenant.random = Seeded::new(seed);
+        let jumpy = chance.percent(12);
         let mut world = Self {
             tenant,
             chance,
+            clock: START,
+            skew: 0,
             events: BTreeMap::new(),
             next_event: 0,
             endpoints: Vec::new(),
             publishes: Vec::new(),
             owed: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            lanes: Lanes::default(),
+            runs: BTreeMap::new(),
+            plant,
             quiet: false,
             short_lived,
+            jumpy,
+            own_rate,
+            own_handed: Vec::new(),
+            alarm_lost: false,
+            gathering: false,
             counts: Counts::default(),
             telling,
             story: Vec::new(),
         };
-        let end = world.run();
+        let end = world.run(length);
+        world.counts.lives += 1;
         (world.story, end.map(|()| world.counts))
     }
 
-    fn run(&mut self) -> Held {
+    fn run(&mut self, length: Length) -> Held {
         for _ in 0..=self.chance.below(3) {
             self.make_endpoint();
         }
         let steps = 30 + self.chance.below(70);
-        for _ in 0..steps {
+        let mut step = 0;
+        loop {
+            let over = match length {
+                Length::Usual => step >= steps,
+                Length::Messages(most) => self.counts.messages >= most,
+            };
+            if over {
+                break;
+            }
+            step += 1;
             self.act()?;
-            let ms = match self.chance.below(10) {
-                0..=2 => self.chance.below(20),
-                3..=6 => self.chance.below(2000),
-                7..=8 => self.chance.below(40_000),
+            let ms = match self.chance.below(20) {
+                0..=6 => self.chance.below(20),
+                7..=13 => self.chance.below(2000),
+                14..=17 => self.chance.below(40_000),
+                18 => self.chance.below(120_000),
                 _ => self.chance.below(600_000),
             };
             self.pass(ms)?;
@@ -224,47 +207,134 @@ impl World {
         tell!(self, "quiet from here on");
         self.quiet = true;
         self.tenant.storage.fail_in(None);
+        self.skew = 0;
+        self.set_clock(self.clock);
         for endpoint in &mut self.endpoints {
             endpoint.manner = Manner::Healthy;
+        }
+        self.pass(OVERDUE + 1000)?;
+        self.any_call()?;
+        if self.alarm_lost && self.is_open() {
+            return Err("an alarm was lost and no call noticed".to_owned());
         }
         for _ in 0..60 {
             self.pass(600_000)?;
             self.check()?;
         }
+        // What failed for good keeps its line waiting for somebody.
+        for round in 0..200 {
+            let heads = self.blocking();
+            if heads.is_empty() {
+                break;
+            }
+            for (message, endpoint) in heads {
+                self.counts.blocked += 1;
+                if round == 0 && self.chance.percent(20) {
+                    self.turn_one(endpoint, true);
+                } else {
+                    self.resend(message, endpoint);
+                }
+            }
+            self.pass(90_000)?;
+            self.check()?;
+        }
+        self.pass(600_000)?;
+        self.check()?;
+        self.all_ended()?;
+        self.calm()
+    }
+
+    /// A call of somebody who only looks.
+    fn any_call(&mut self) -> Held {
+        let page = PageOf {
+            limit: 1,
+            iterator: None,
+            ascending: true,
+        };
+        let listed = self.tenant.call(EndpointList { page });
+        self.after_call()?;
+        listed
+            .map(|_| ())
+            .map_err(|problem| format!("a list failed: {problem}"))?;
+        self.alarm_lost &= self.tenant.storage.native().alarm().is_none();
+        Ok(())
+    }
+
+    fn all_ended(&mut self) -> Held {
         let deliveries: Vec<_> = self.owed.keys().copied().collect();
         for (message, endpoint) in deliveries {
             let (stand, attempts) = self.tenant.stand(message, endpoint);
             let known = self.owed.get(&(message, endpoint)).ok_or("a delivery of ours")?;
             let plan = self.plan_of(endpoint);
+            let what = format!("{message} ({}) to {endpoint}", message.0.sequence);
             match stand {
-                Stand::Open => return Err(format!("{message} to {endpoint} is open for ever")),
+                // Never owed: it has only what somebody did by hand.
+                Stand::Open | Stand::Failed | Stand::Cancelled if known.extra => {}
+                Stand::Open => return Err(format!("{what} is open for ever")),
                 Stand::Delivered if !known.received => {
-                    return Err(format!(
-                        "{message} to {endpoint} is delivered and was never received"
-                    ));
+                    return Err(format!("{what} is delivered and was never received"));
                 }
                 Stand::Failed if attempts != plan + 1 => {
-                    return Err(format!(
-                        "{message} to {endpoint} failed after {attempts} of {plan} + 1"
-                    ));
+                    return Err(format!("{what} failed after {attempts} of {plan} + 1"));
                 }
                 Stand::Cancelled if known.cancelled_at.is_none() => {
-                    return Err(format!("{message} to {endpoint} is cancelled and nobody did"));
+                    return Err(format!("{what} is cancelled and nobody did"));
                 }
-                Stand::Gone if !self.short_lived => return Err(format!("{message} is gone before its time")),
+                Stand::Gone if !self.short_lived => return Err(format!("{what} is gone before its time")),
                 Stand::Delivered => self.counts.delivered += 1,
                 Stand::Failed => self.counts.failed += 1,
                 Stand::Cancelled => self.counts.cancelled += 1,
                 Stand::Gone => self.counts.gone += 1,
+            }
+            let off = self.endpoint(endpoint).and_then(|endpoint| endpoint.off_since);
+            if let Some(asked) = known.asked
+                && stand != Stand::Gone
+                && off.is_none()
+                && known.cancelled_at.is_none_or(|at| at < asked)
+                && known.tried.is_none()
+            {
+                return Err(format!("{what} was to be tried by hand and never was"));
             }
         }
         let (due, lines) = (self.tenant.count("due"), self.tenant.count("backlog"));
         if due + lines > 0 {
             return Err(format!("{due} due rows and {lines} lines stay for ever"));
         }
-        for publish in &self.publishes {
-            if publish.heard && publish.message.is_none() {
-                return Err("heard without a message".to_owned());
+        Ok(())
+    }
+
+    /// When all is well again, what is published arrives at once.
+    fn calm(&mut self) -> Held {
+        for endpoint in &mut self.endpoints {
+            endpoint.successes = endpoint.successes.max(1);
+        }
+        let before = self.publishes.len();
+        for _ in 0..6 {
+            for _ in 0..=self.chance.below(3) {
+                self.publish();
+            }
+            let gap = self.chance.below(3000);
+            self.pass(gap)?;
+        }
+        // A bucket of one a second, and a few hand-outs to a lane that went alone.
+        self.pass(25_000)?;
+        self.check()?;
+        let late = self.publishes.iter().skip(before).flat_map(|publish| {
+            let pieces = publish.pieces.iter().zip(&publish.messages);
+            pieces
+                .filter(|(piece, _)| piece.deliver_at.is_none())
+                .map(|(_, message)| *message)
+        });
+        for message in late {
+            let owed = self.owed.range((message, 0)..=(message, u32::MAX));
+            for ((_, endpoint), known) in owed {
+                let waits = known.line.is_some_and(|line| self.is_blocked(line));
+                if !known.received && !waits && known.cancelled_at.is_none() {
+                    let at = message.0.sequence;
+                    return Err(format!(
+                        "{message} ({at}) to {endpoint} is late, and nothing held it"
+                    ));
+                }
             }
         }
         Ok(())
@@ -278,31 +348,51 @@ impl World {
             self.tenant.storage.fail_in(Some(at));
             self.counts.planted += 1;
         }
+        if self.jumpy && self.chance.percent(10) {
+            let most = 300_000;
+            let jump = self.chance.below(2 * most);
+            self.skew = i64::try_from(jump).unwrap_or(0) - i64::try_from(most).unwrap_or(0);
+            if self.chance.percent(40) {
+                self.skew = 0;
+            }
+            self.counts.clock_jumps += 1;
+            tell!(self, "the clock is {} ms off", self.skew);
+            self.set_clock(self.clock);
+        }
         match self.chance.below(100) {
-            0..=54 => {
+            0..=49 => {
                 for _ in 0..=self.chance.below(4) {
                     self.publish();
                 }
             }
-            55..=64 => {
-                tell!(self, "evicted");
-                self.counts.evictions += 1;
-                self.tenant.evict();
+            50..=51 => {
+                for _ in 0..30 {
+                    self.publish();
+                }
             }
-            65..=67 => self.tenant.ledger.forget(),
-            68..=71 => self.make_endpoint(),
-            72..=75 => {
+            52..=60 => self.evict(),
+            61..=62 => self.tenant.ledger.forget(),
+            63..=66 => self.make_endpoint(),
+            67..=69 => {
                 // The alarm rings though nothing is due: it may.
                 self.tenant.ring();
-                self.take()?;
+                self.after_call()?;
             }
-            76..=79 => self.turn(true),
-            80..=84 => self.turn(false),
-            85 => self.delete(),
-            86..=90 => self.throttle(),
+            70..=73 => self.turn(true),
+            74..=79 => self.turn(false),
+            80 => self.delete(),
+            81..=83 => self.throttle(),
+            84..=88 => self.reorder(),
+            89..=93 => self.try_by_hand(),
             _ => self.change_manner(),
         }
-        self.take()
+        self.after_call()
+    }
+
+    fn evict(&mut self) {
+        tell!(self, "evicted");
+        self.counts.evictions += 1;
+        self.tenant.evict();
     }
 
     fn make_endpoint(&mut self) {
@@ -314,16 +404,27 @@ impl World {
         let rate = self.chance.percent(35).then(|| 1 + self.chance.below(8));
         let picky = self.chance.percent(30);
         let types = picky.then_some(["order.*"]);
+        let order = if self.chance.percent(45) {
+            self.order()
+        } else {
+            None
+        };
+        let failed = if self.chance.percent(30) {
+            1 + self.chance.below(4)
+        } else {
+            0
+        };
         let made = self.tenant.make_endpoint(json!({
             "retrySchedule": steps, "throttleRate": rate, "eventTypes": types,
-            "disableAfter": {"failed": 0, "days": 0},
+            "disableAfter": {"failed": failed, "days": 0},
+            "ordering": order.map(ordering),
         }));
         let Ok(view) = made else { return };
         let manner = self.manner();
         let number = number_of(&view);
         tell!(
             self,
-            "endpoint {number}: plan {steps:?}, rate {rate:?}, picky {picky}, {manner:?}"
+            "endpoint {number}: plan {steps:?}, rate {rate:?}, picky {picky}, {order:?}, off after {failed}, {manner:?}"
         );
         self.endpoints.push(Endpoint {
             number,
@@ -332,17 +433,34 @@ impl World {
             manner,
             off_since: None,
             deleted: false,
-            throttled: rate.is_some(),
             picky,
+            rate: rate.and_then(|rate| u16::try_from(rate).ok()),
+            rate_since: self.tenant.now,
+            handed: Vec::new(),
+            order,
+            span: 0,
+            paused: None,
+            successes: 0,
         });
     }
 
+    fn order(&mut self) -> Option<Order> {
+        Some(Order {
+            keyed: self.chance.percent(60),
+            waits: self.chance.percent(50),
+        })
+    }
+
     fn manner(&mut self) -> Manner {
-        match self.chance.below(6) {
-            0 | 1 => Manner::Healthy,
-            2 | 3 => Manner::Flaky(self.chance.below(90)),
-            4 => Manner::Down,
-            _ => Manner::Busy(self.chance.below(300_000)),
+        match self.chance.below(24) {
+            0..=6 => Manner::Healthy,
+            7..=12 => Manner::Flaky(self.chance.below(95)),
+            13..=15 => Manner::Down,
+            16 => Manner::Slow,
+            17..=18 => Manner::Busy(self.chance.below(300_000)),
+            19..=20 => Manner::TooMany,
+            21..=22 => Manner::Flapping(1 + self.chance.below(60_000)),
+            _ => Manner::Gone,
         }
     }
 
@@ -355,58 +473,98 @@ impl World {
         live.get(at).copied()
     }
 
+    fn change(&mut self, at: usize, change: EndpointChange) -> Result<(), Problem> {
+        let endpoint = self.endpoints[at].id.clone();
+        self.tenant.call(EndpointPatch { endpoint, change })?;
+        let endpoint = &mut self.endpoints[at];
+        // Its owner may have mended it: it is tried at once.
+        endpoint.paused = None;
+        endpoint.rate_since = self.tenant.now;
+        endpoint.handed.clear();
+        Ok(())
+    }
+
     fn turn(&mut self, off: bool) {
-        let Some(at) = self.some_endpoint() else { return };
+        if let Some(at) = self.some_endpoint() {
+            let number = self.endpoints[at].number;
+            self.turn_one(number, off);
+        }
+    }
+
+    fn turn_one(&mut self, number: u32, off: bool) {
+        let Some(at) = self
+            .endpoints
+            .iter()
+            .position(|endpoint| endpoint.number == number)
+        else {
+            return;
+        };
         let change = EndpointChange {
             disabled: Some(off),
             ..EndpointChange::default()
         };
-        let patch = EndpointPatch {
-            endpoint: self.endpoints[at].id.clone(),
-            change,
-        };
-        if self.tenant.call(patch).is_err() {
+        if self.change(at, change).is_err() {
+            self.look_at(number);
             return;
         }
-        let now = self.tenant.now;
-        let endpoint = &mut self.endpoints[at];
-        let number = endpoint.number;
-        if off && endpoint.off_since.is_none() {
-            endpoint.off_since = Some(now);
-            self.cancel(number);
-        } else if !off {
-            endpoint.off_since = None;
-        }
         tell!(self, "endpoint {number} off: {off}");
+        if off {
+            self.is_off(number);
+        } else {
+            self.endpoints[at].off_since = None;
+            if matches!(self.endpoints[at].manner, Manner::Gone) {
+                self.endpoints[at].manner = Manner::Healthy;
+            }
+        }
+    }
+
+    /// The endpoint is off, by whoever: what it was owed is cancelled.
+    pub(crate) fn is_off(&mut self, number: u32) {
+        let now = self.clock;
+        let Some(endpoint) = self
+            .endpoints
+            .iter_mut()
+            .find(|endpoint| endpoint.number == number)
+        else {
+            return;
+        };
+        if endpoint.off_since.is_none() {
+            endpoint.off_since = Some(now);
+            for ((_, to), known) in &mut self.owed {
+                if *to == number {
+                    known.cancelled_at.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// Looks at an endpoint in the ledger: it may have gone off by itself.
+    pub(crate) fn look_at(&mut self, number: u32) {
+        let connection = self.tenant.storage.native().connection();
+        let statement = "SELECT config ->> '$.disabled' FROM endpoint WHERE number = ?";
+        let off: Option<bool> = connection
+            .query_row(statement, [number], |row| row.get(0))
+            .unwrap_or_default();
+        let known_off = self
+            .endpoint(number)
+            .is_none_or(|endpoint| endpoint.off_since.is_some());
+        if off == Some(true) && !known_off {
+            tell!(self, "endpoint {number} went off by itself");
+            self.counts.disabled += 1;
+            self.is_off(number);
+        }
     }
 
     fn delete(&mut self) {
         let Some(at) = self.some_endpoint() else { return };
-        if self
-            .tenant
-            .call(EndpointDelete {
-                endpoint: self.endpoints[at].id.clone(),
-            })
-            .is_err()
-        {
+        let endpoint = self.endpoints[at].id.clone();
+        if self.tenant.call(EndpointDelete { endpoint }).is_err() {
             return;
         }
-        let now = self.tenant.now;
-        let endpoint = &mut self.endpoints[at];
-        endpoint.deleted = true;
-        endpoint.off_since.get_or_insert(now);
-        let number = endpoint.number;
-        self.cancel(number);
+        let number = self.endpoints[at].number;
+        self.is_off(number);
+        self.endpoints[at].deleted = true;
         tell!(self, "endpoint {number} deleted");
-    }
-
-    fn cancel(&mut self, endpoint: u32) {
-        let now = self.tenant.now;
-        for ((_, to), known) in &mut self.owed {
-            if *to == endpoint {
-                known.cancelled_at.get_or_insert(now);
-            }
-        }
     }
 
     fn throttle(&mut self) {
@@ -419,14 +577,48 @@ impl World {
             throttle_rate: Some(rate),
             ..EndpointChange::default()
         };
-        let patch = EndpointPatch {
-            endpoint: self.endpoints[at].id.clone(),
-            change,
-        };
-        if self.tenant.call(patch).is_ok() {
-            self.endpoints[at].throttled = rate.is_some();
+        if self.change(at, change).is_ok() {
+            self.endpoints[at].rate = rate;
             let number = self.endpoints[at].number;
             tell!(self, "endpoint {number} at {rate:?}");
+        }
+    }
+
+    /// Order is switched on, off or to another key; or what a failure does is changed.
+    fn reorder(&mut self) {
+        let Some(at) = self.some_endpoint() else { return };
+        let before = self.endpoints[at].order;
+        let order = match before {
+            Some(order) if self.chance.percent(40) => Some(Order {
+                waits: !order.waits,
+                ..order
+            }),
+            Some(_) if self.chance.percent(60) => None,
+            _ => self.order(),
+        };
+        let change = EndpointChange {
+            ordering: Some(order.map(|order| wire::Ordering {
+                key: order.keyed.then(|| "/k".to_owned()),
+                on_failure: if order.waits {
+                    OnFailure::Wait
+                } else {
+                    OnFailure::Skip
+                },
+            })),
+            ..EndpointChange::default()
+        };
+        let number = self.endpoints[at].number;
+        match self.change(at, change) {
+            Ok(()) => {
+                tell!(self, "endpoint {number} keeps {order:?}");
+                let endpoint = &mut self.endpoints[at];
+                endpoint.order = order;
+                if before.map(|order| order.keyed) != order.map(|order| order.keyed) {
+                    endpoint.span += 1;
+                }
+            }
+            // Messages still wait in the order of before.
+            Err(problem) => tell!(self, "endpoint {number} keeps its order: {:?}", problem.code),
         }
     }
 
@@ -439,28 +631,120 @@ impl World {
         }
     }
 
+    /// Somebody asks for one more try of some delivery.
+    fn try_by_hand(&mut self) {
+        let all: Vec<Delivery> = self.owed.keys().copied().collect();
+        let recent = all.len().saturating_sub(20);
+        let at = recent + usize::try_from(self.chance.below((all.len() - recent) as u64)).unwrap_or(0);
+        let heads = self.blocking();
+        let mut some = all.get(at).copied();
+        if self.chance.percent(15)
+            && let (Some((message, _)), Some(endpoint)) = (some, self.some_endpoint())
+        {
+            some = Some((message, self.endpoints[endpoint].number)); // perhaps one that it was never owed to
+        }
+        let head = heads.first().copied().filter(|_| self.chance.percent(40));
+        if let Some((message, endpoint)) = head.or(some) {
+            for _ in 0..=self.chance.below(2) {
+                self.resend(message, endpoint);
+            }
+        }
+    }
+
+    /// Somebody asks for one more try.
+    fn resend(&mut self, message: MessageId, endpoint: u32) {
+        let Some(id) = self.endpoint(endpoint).filter(|known| !known.deleted) else {
+            return;
+        };
+        let call = Resend {
+            message: message.to_string(),
+            endpoint: id.id.clone(),
+            idempotency: None,
+        };
+        // An endpoint that is off gets none, nor does one whose message is about to go.
+        if self.tenant.call(call).is_err() {
+            return;
+        }
+        self.counts.manual += 1;
+        tell!(self, "one more try of {} to {endpoint}", message.0.sequence);
+        let known = self.owed.entry((message, endpoint)).or_insert_with(|| Known {
+            extra: true,
+            ..Known::default()
+        });
+        known.asked = Some(self.clock);
+        known.tried = None;
+    }
+
     fn publish(&mut self) {
+        let count = if self.chance.percent(20) {
+            1 + self.chance.below(12)
+        } else {
+            1
+        };
+        let batch = count > 1 || self.chance.percent(12);
+        let pieces: Vec<Piece> = (0..count).map(|_| self.piece(batch)).collect();
+        let name = format!("k{}", self.publishes.len());
+        let mut call = self.tenant.publish_call(&pieces[0].event_type);
+        let key = || Some(idempotency(&format!("{name:x>20}"), "body"));
+        let wanted = if batch {
+            self.counts.batches += 1;
+            let messages = (0..).zip(&pieces).map(|(at, piece): (u32, _)| NewMessage {
+                event_type: piece.event_type.clone(),
+                event_id: at.is_multiple_of(3).then(|| format!("{name}-{at}")),
+                channels: None,
+                tags: None,
+                content_type: "application/json".to_owned(),
+                deliver_at: piece.deliver_at,
+                payload_hours: None,
+            });
+            Wanted::Batch(AcceptBatch {
+                nonce: call.nonce,
+                sent_at: self.clock,
+                repeat: false,
+                hop: 0,
+                idempotency: key().filter(|_| self.chance.percent(50)),
+                alone: false,
+                messages: messages.collect(),
+            })
+        } else {
+            call.sent_at = self.clock;
+            match self.chance.below(4) {
+                0 => call.event_id = Some(name),
+                1 => call.idempotency = key(),
+                _ => {}
+            }
+            Wanted::One(call)
+        };
+        let publish = self.publishes.len();
+        self.publishes.push(Publish {
+            wanted,
+            pieces,
+            messages: Vec::new(),
+            tries: 0,
+        });
+        self.send_try(publish, 0);
+    }
+
+    fn piece(&mut self, batch: bool) -> Piece {
         let event_type = if self.chance.percent(60) {
             "order.made"
         } else {
             "invoice.paid"
         };
-        let mut call = self.tenant.publish_call(event_type);
-        let name = format!("k{}", self.publishes.len());
-        match self.chance.below(4) {
-            0 => call.event_id = Some(name),
-            1 => call.idempotency = Some(idempotency(&format!("{name:x>20}"), "body")),
-            _ => {}
+        let key = [None, Some("a"), Some("b")][usize::try_from(self.chance.below(3)).unwrap_or(0)];
+        let later = batch && self.chance.percent(15);
+        // Larger than what rides in a queue message, now and then.
+        let pad = if self.chance.percent(1) {
+            " ".repeat(41_000)
+        } else {
+            String::new()
+        };
+        Piece {
+            event_type: event_type.to_owned(),
+            key,
+            body: format!("{}{pad}", key.map_or(json!({}), |key| json!({"k": key}))).into_bytes(),
+            deliver_at: later.then(|| self.clock.plus(self.chance.below(300_000))),
         }
-        let publish = self.publishes.len();
-        self.publishes.push(Publish {
-            call,
-            message: None,
-            refused: false,
-            heard: false,
-            tries: 0,
-        });
-        self.send_try(publish, 0);
     }
 
     /// Sends a publish towards the object: it may get lost, come late, or its answer may get lost.
@@ -475,14 +759,12 @@ impl World {
             _ => self.chance.below(30),
         };
         if !lost {
-            self.at(
-                wait + late,
-                Event::Try {
-                    publish,
-                    repeat,
-                    answer_lost,
-                },
-            );
+            let event = Event::Try {
+                publish,
+                repeat,
+                answer_lost,
+            };
+            self.at(wait + late, event);
         }
         if lost || answer_lost || late > 1500 {
             self.repeat(publish, wait + 1500);
@@ -504,46 +786,76 @@ impl World {
         self.send_try(publish, wait);
     }
 
-    fn at(&mut self, wait: u64, event: Event) {
+    pub(crate) fn at(&mut self, wait: u64, event: Event) {
         self.next_event += 1;
         self.events
-            .insert((self.tenant.now.plus(wait), self.next_event), event);
+            .insert((self.clock.plus(wait), self.next_event), event);
+    }
+
+    fn set_clock(&mut self, to: Millis) {
+        self.clock = self.clock.max(to);
+        let own = self.clock.0.saturating_add_signed(self.skew);
+        self.tenant.now = Millis(own);
+    }
+
+    /// When the alarm rings, by the true clock.
+    fn alarm_at(&self) -> Option<Millis> {
+        let alarm = self.tenant.storage.native().alarm()?;
+        Some(Millis(alarm.0.saturating_add_signed(-self.skew)))
     }
 
     /// Time passes: events and the alarm come in their order.
-    fn pass(&mut self, ms: u64) -> Held {
-        let end = self.tenant.now.plus(ms);
+    pub(crate) fn pass(&mut self, ms: u64) -> Held {
+        let end = self.clock.plus(ms);
         let mut rung = 0;
         loop {
             let event = self.events.keys().next().copied().filter(|(at, _)| *at <= end);
-            let alarm = self.tenant.storage.native().alarm().filter(|at| *at <= end);
+            let alarm = self.alarm_at().filter(|at| *at <= end);
             match (event, alarm) {
                 (None, None) => break,
                 (Some(key), alarm) if alarm.is_none_or(|at| key.0 <= at) => {
-                    self.tenant.now = self.tenant.now.max(key.0);
+                    self.set_clock(key.0);
                     if let Some(event) = self.events.remove(&key) {
                         self.happen(event)?;
                     }
                 }
                 (_, alarm) => {
                     let late = if !self.quiet && self.chance.percent(5) {
+                        self.counts.late_alarms += 1;
                         self.chance.below(8000)
                     } else {
                         0
                     };
                     let at = alarm.unwrap_or(end).plus(late).min(end);
-                    self.tenant.now = self.tenant.now.max(at);
-                    self.tenant.ring();
+                    self.set_clock(at);
+                    self.ring();
                     rung += 1;
                     if rung > ALARMS.0 + ALARMS.1 * ms / 1000 {
                         return Err(format!("the alarm spins: {rung} runs in {ms} ms"));
                     }
                 }
             }
-            self.take()?;
+            self.after_call()?;
         }
-        self.tenant.now = end;
+        self.set_clock(end);
         Ok(())
+    }
+
+    fn ring(&mut self) {
+        if !self.quiet && self.chance.percent(1) {
+            tell!(self, "the alarm is lost");
+            self.counts.lost_alarms += 1;
+            self.alarm_lost = true;
+            let storage = self.tenant.storage.native();
+            storage.set_alarm(None).expect("an alarm is taken away");
+            return;
+        }
+        tell!(self, "the alarm rings");
+        self.tenant.ring();
+        if !self.quiet && self.chance.percent(3) {
+            self.counts.doubled_alarms += 1;
+            self.tenant.ring();
+        }
     }
 
     fn happen(&mut self, event: Event) -> Held {
@@ -553,32 +865,66 @@ impl World {
                 repeat,
                 answer_lost,
             } => self.accept(publish, repeat, answer_lost),
-            Event::Lane(outs) => self.consume(outs),
-            Event::Report { out, answer, tries } => self.report(&out, answer, tries),
+            Event::Leave => {
+                self.gathering = false;
+                self.take(false)
+            }
+            Event::Queue { lane, attempts } => self.consume(lane, attempts),
+            Event::Sent(sent) => self.sent(sent),
+            Event::Gathered { run, gathering } => self.gathered(run, gathering),
+            Event::HandOver { run } => self.hand_over(run),
+            Event::Dies { run } => {
+                if self.runs.remove(&run).is_some() {
+                    self.counts.dead_consumers += 1;
+                    tell!(self, "consumer {run} dies");
+                }
+                Ok(())
+            }
+            Event::Report(telling) => self.report(telling),
+            Event::Reported { run, lanes } => self.reported(run, lanes),
         }
     }
 
     fn accept(&mut self, at: usize, repeat: bool, answer_lost: bool) -> Held {
-        let call = Accept {
-            repeat,
-            ..self.publishes[at].call.clone()
-        };
+        let bodies: Vec<Vec<u8>> = self.publishes[at]
+            .pieces
+            .iter()
+            .map(|piece| piece.body.clone())
+            .collect();
+        let caller = Caller::Organisation(self.tenant.organisation);
         // The first that arrives is not always the first that left.
-        let answer = self.tenant.accept(call.clone(), b"{}");
+        let answer = match self.publishes[at].wanted.clone() {
+            Wanted::One(call) => {
+                let call = Accept { repeat, ..call };
+                let taken = self.tenant.call_as(caller, call, &bodies);
+                taken.map(|(accepted, _)| vec![accepted.message.id])
+            }
+            Wanted::Batch(call) => {
+                let call = AcceptBatch { repeat, ..call };
+                let taken = self.tenant.call_as(caller, call, &bodies);
+                taken.map(|(accepted, _)| accepted.messages.iter().map(|view| view.id).collect())
+            }
+        };
         match answer {
-            Ok(accepted) => {
-                let id = accepted.message.id;
-                if let Some(known) = self.publishes[at].message {
-                    self.counts.duplicates += 1;
-                    if known != id {
-                        return Err(format!("one publish made two messages: {known} and {id}"));
+            Ok(ids) => {
+                if self.publishes[at].messages.is_empty() {
+                    self.publishes[at].messages.clone_from(&ids);
+                    let pieces = self.publishes[at].pieces.clone();
+                    for (id, piece) in ids.iter().zip(&pieces) {
+                        self.owe(*id, piece);
                     }
                 } else {
-                    self.publishes[at].message = Some(id);
-                    self.owe(id, &call);
+                    self.counts.duplicates += 1;
+                    let known = &self.publishes[at].messages;
+                    if *known != ids {
+                        return Err(format!("one publish made two messages: {known:?} and {ids:?}"));
+                    }
                 }
-                self.publishes[at].heard |= !answer_lost;
-                tell!(self, "publish {at} taken: {id} ({})", id.0.sequence);
+                let numbers: Vec<u64> = ids.iter().map(|id| id.0.sequence).collect();
+                tell!(
+                    self,
+                    "publish {at} taken: {numbers:?}, answer lost: {answer_lost}"
+                );
                 Ok(())
             }
             Err(problem) => self.not_taken(at, &problem),
@@ -586,7 +932,7 @@ impl World {
     }
 
     fn not_taken(&mut self, at: usize, problem: &Problem) -> Held {
-        let known = self.publishes[at].message.is_some();
+        let known = !self.publishes[at].messages.is_empty();
         match problem.code {
             // A second try with an event id of its own finds it, which tells the sender that it stands.
             Code::Conflict if known => {}
@@ -594,305 +940,113 @@ impl World {
                 tell!(self, "publish {at} failed inside");
                 self.repeat(at, 1000);
             }
-            Code::Overloaded => self.publishes[at].refused = true,
-            code => return Err(format!("publish {at} was answered {code:?}")),
+            Code::Overloaded => {}
+            code => return Err(format!("publish {at} was answered {code:?}: {problem}")),
         }
         Ok(())
     }
 
-    fn owe(&mut self, message: MessageId, call: &Accept) {
-        let order = call.event_type.starts_with("order.");
+    fn owe(&mut self, message: MessageId, piece: &Piece) {
+        self.counts.messages += 1;
+        self.counts.later += u64::from(piece.deliver_at.is_some());
+        let is_order = piece.event_type.starts_with("order.");
         for endpoint in &self.endpoints {
-            if endpoint.off_since.is_none() && (order || !endpoint.picky) {
-                self.owed.insert((message, endpoint.number), Known::default());
+            if endpoint.off_since.is_some() || (!is_order && endpoint.picky) {
+                continue;
             }
+            let line = endpoint
+                .order
+                .map(|order| (endpoint.number, endpoint.span, piece.key.filter(|_| order.keyed)));
+            if let Some(line) = line {
+                self.counts.in_order += 1;
+                self.lines.entry(line).or_default().messages.push(message);
+            }
+            let known = Known {
+                line,
+                deliver_at: piece.deliver_at.filter(|_| line.is_none()),
+                ..Known::default()
+            };
+            self.owed.insert((message, endpoint.number), known);
         }
     }
 
-    /// Takes what leaves the ledger, checks that it may, and brings it to the queue.
-    fn take(&mut self) -> Held {
+    /// What left the ledger with the last call is taken at once, a few milliseconds later, or is lost with the object.
+    pub(crate) fn after_call(&mut self) -> Held {
+        if !self.tenant.ledger.has_lanes() || self.gathering {
+            return Ok(());
+        }
+        match self.chance.below(100) {
+            _ if self.quiet => self.take(true),
+            0..=2 => {
+                self.evict();
+                Ok(())
+            }
+            3..=30 => {
+                self.gathering = true;
+                let wait = self.chance.below(9);
+                self.at(wait, Event::Leave);
+                Ok(())
+            }
+            _ => self.take(true),
+        }
+    }
+
+    /// What leaves the ledger goes to the queue. `at_once`: nothing happened since it was handed out.
+    fn take(&mut self, at_once: bool) -> Held {
         let Ok(lanes) = self.tenant.take_lanes() else {
             return Ok(());
         };
         for lane in lanes {
-            let (head, bodies) = frame::decode::<Lane>(&lane.frame).map_err(|error| error.to_string())?;
-            let outs = outs_of(head, &bodies, lane.queue);
-            for out in &outs {
-                self.leaves(out)?;
-            }
-            let lost = !self.quiet && self.chance.percent(7);
-            self.counts.lost_lanes += u64::from(lost);
-            if lost {
-                tell!(self, "the queue loses a lane");
-                continue;
-            }
-            let copies = if !self.quiet && self.chance.percent(5) {
-                2
-            } else {
-                1
+            let lane = self.leaves(&lane.frame, lane.queue, at_once)?;
+            self.enqueue(lane);
+        }
+        Ok(())
+    }
+
+    /// The queue may lose a lane, double it, and keep it for a while.
+    pub(crate) fn enqueue(&mut self, lane: usize) {
+        if !self.quiet && self.chance.percent(6) {
+            self.counts.lost_lanes += 1;
+            tell!(self, "the queue loses lane {lane}");
+            return;
+        }
+        let twice = !self.quiet && self.chance.percent(4);
+        self.counts.doubled_lanes += u64::from(twice);
+        self.lanes.all[lane].doubled |= twice;
+        for _ in 0..=u32::from(twice) {
+            let wait = match self.chance.below(100) {
+                _ if self.quiet => 5,
+                0..=5 => self.chance.below(120_000),
+                _ => self.chance.below(300),
             };
-            for _ in 0..copies {
-                let wait = match self.chance.below(100) {
-                    _ if self.quiet => 5,
-                    0..=5 => self.chance.below(120_000),
-                    _ => self.chance.below(300),
-                };
-                self.at(wait, Event::Lane(outs.clone()));
-            }
+            self.at(wait, Event::Queue { lane, attempts: 1 });
         }
-        Ok(())
     }
 
-    fn leaves(&mut self, out: &Out) -> Held {
-        let now = self.tenant.now;
-        let (message, endpoint) = (out.message(), out.endpoint);
-        let number = out.handout.number;
-        let what = || {
-            format!(
-                "{message} ({}) to {endpoint}, number {number}",
-                message.0.sequence
-            )
-        };
-        tell!(self, "out: {}", what());
-        let (stand, _) = self.tenant.stand(message, endpoint);
-        if stand != Stand::Open {
-            return Err(format!("{} is {stand:?} and was handed out", what()));
-        }
-        let Some(known) = self.owed.get_mut(&(message, endpoint)) else {
-            return Err(format!("{} was handed out and is not owed", what()));
-        };
-        if known
-            .outs
-            .iter()
-            .any(|(earlier, until, reported)| *earlier == number || (!reported && *until > now))
-        {
-            return Err(format!("{} was handed out while it is out", what()));
-        }
-        known.outs.push((number, out.handout.until, false));
-        Ok(())
+    pub(crate) fn endpoint(&self, number: u32) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.number == number)
     }
 
-    /// A consumer takes a lane from the queue.
-    fn consume(&mut self, outs: Vec<Out>) -> Held {
-        let dies_at =
-            (!self.quiet && self.chance.percent(6)).then(|| self.chance.below(outs.len() as u64 + 1));
-        let mut wait = 0;
-        for (at, out) in outs.into_iter().enumerate() {
-            if dies_at.is_some_and(|dies| at as u64 >= dies) {
-                tell!(self, "a consumer dies");
-                return Ok(());
-            }
-            let begins = self.tenant.now.plus(wait);
-            if begins.plus(DEADLINE + SPARE) > out.handout.until {
-                continue; // handed out again when its lease is over
-            }
-            let answer = self.send(&out, begins)?;
-            let took = match answer {
-                Answer::Silence => DEADLINE,
-                _ if self.chance.percent(10) => 20 + self.chance.below(14_000),
-                _ => 20 + self.chance.below(200),
-            };
-            wait += if self.chance.percent(50) { 0 } else { took };
-            if !self.quiet && self.chance.percent(5) {
-                tell!(self, "a consumer dies after a send");
-                return Ok(());
-            }
-            let copies = if !self.quiet && self.chance.percent(6) {
-                2
-            } else {
-                1
-            };
-            for _ in 0..copies {
-                let late = match self.chance.below(100) {
-                    _ if self.quiet => 0,
-                    0..=3 => continue, // lost
-                    4..=9 => {
-                        self.counts.late_reports += 1;
-                        self.chance.below(400_000)
-                    }
-                    _ => self.chance.below(250),
-                };
-                self.at(
-                    wait + took + late,
-                    Event::Report {
-                        out: out.clone(),
-                        answer,
-                        tries: 0,
-                    },
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The request itself.
-    fn send(&mut self, out: &Out, now: Millis) -> Result<Answer, String> {
-        let known = self
-            .owed
-            .get_mut(&(out.message(), out.endpoint))
-            .ok_or("a delivery of ours")?;
-        let endpoint = self
-            .endpoints
-            .iter()
-            .find(|endpoint| endpoint.number == out.endpoint);
-        let endpoint = endpoint.ok_or("an endpoint of ours")?;
-        let long = |since: Option<Millis>| since.is_some_and(|since| now.since(since) > LEASE);
-        if long(endpoint.off_since) {
-            return Err(format!(
-                "{} was sent to {} long after it was off",
-                out.message(),
-                out.endpoint
-            ));
-        }
-        if long(known.cancelled_at) {
-            return Err(format!(
-                "{} was sent to {} long after it was Cancelled",
-                out.message(),
-                out.endpoint
-            ));
-        }
-        let answer = match endpoint.manner {
-            Manner::Healthy => Answer::Ok,
-            Manner::Flaky(percent) if !self.chance.percent(percent) => Answer::Ok,
-            Manner::Flaky(_) => [Answer::Broken, Answer::Silence][usize::from(self.chance.percent(30))],
-            Manner::Down => Answer::Silence,
-            Manner::Busy(ms) => Answer::RetryAfter(ms),
-        };
-        known.received |= answer == Answer::Ok;
-        // A request may arrive and its answer may not.
-        if answer == Answer::Ok && !self.quiet && self.chance.percent(3) {
-            return Ok(Answer::Silence);
-        }
-        Ok(answer)
-    }
-
-    fn report(&mut self, out: &Out, answer: Answer, tries: u32) -> Held {
-        tell!(
-            self,
-            "report: {} number {}: {answer:?}",
-            out.message().0.sequence,
-            out.handout.number
-        );
-        if self.tenant.try_report(&[(out, answer)]).is_err() {
-            if tries < 3 {
-                self.at(
-                    1000,
-                    Event::Report {
-                        out: out.clone(),
-                        answer,
-                        tries: tries + 1,
-                    },
-                );
-            }
-            return Ok(());
-        }
-        let known = self
-            .owed
-            .get_mut(&(out.message(), out.endpoint))
-            .ok_or("a delivery of ours")?;
-        known.success |= answer == Answer::Ok;
-        for (number, _, reported) in &mut known.outs {
-            *reported |= *number == out.handout.number;
-        }
-        Ok(())
-    }
-
-    /// What holds after every step.
-    fn check(&mut self) -> Held {
-        let segments = self.segments()?;
-        let sum = |tenant: &Tenant, table: &str, rest: &str| -> i64 {
-            segments
-                .iter()
-                .map(|segment| tenant.count(&format!("{table}_{segment} {rest}")))
-                .sum()
-        };
-        let taken = self
-            .publishes
-            .iter()
-            .filter(|publish| publish.message.is_some())
-            .count();
-        let stored = sum(&self.tenant, "message", "");
-        let stored = usize::try_from(stored).unwrap_or(0);
-        if stored > taken {
-            return Err(format!(
-                "two messages of one publish: {stored} are stored, {taken} were taken"
-            ));
-        }
-        if stored < taken && !self.short_lived {
-            return Err(format!(
-                "a message was lost: {stored} are stored, {taken} were taken"
-            ));
-        }
-        let stands = self.tenant.stands();
-        for (endpoint, attempts) in stands.attempts() {
-            if attempts > self.plan_of(endpoint) + 1 {
-                return Err(format!("more attempts than the plan of endpoint {endpoint} has"));
-            }
-        }
-        for segment in segments.iter().filter(|_| self.chance.percent(5)) {
-            // What counts stands inside the row, or beside it as scheduled.
-            let uncounted = self.tenant.count(&format!(
-                "delivery_{segment} AS d LEFT JOIN (SELECT endpoint, sequence, count(*) AS beside FROM \
-                 attempt_{segment} WHERE kind = 0 GROUP BY endpoint, sequence) AS a USING (endpoint, sequence) \
-                 WHERE attempts <> (number IS NOT NULL) + ifnull(beside, 0)"
-            ));
-            if uncounted > 0 {
-                return Err("attempts of the plan are not as many as are counted".to_owned());
-            }
-        }
-        let retention = if self.short_lived { HOUR } else { 30 * Millis::DAY };
-        let now = self.tenant.now;
-        for at in 0..self.publishes.len() {
-            let Some(id) = self.publishes[at].message.filter(|_| self.chance.percent(5)) else {
-                continue;
-            };
-            let young = now.since(Millis(id.0.time)) < retention;
-            if young && stands.of(id, 0).0 == Stand::Gone {
-                return Err(format!("{id} was taken and is not stored"));
-            }
-            if young
-                && self.quiet
-                && self
-                    .tenant
-                    .call(MessageGet {
-                        message: id.to_string(),
-                    })
-                    .is_err()
-            {
-                return Err(format!("{id} was taken and cannot be read"));
-            }
-        }
-        let mut open = false;
-        for ((message, endpoint), known) in &self.owed {
-            let (stand, _) = stands.of(*message, *endpoint);
-            if known.success && !matches!(stand, Stand::Delivered | Stand::Gone) {
-                return Err(format!("{message} to {endpoint} had a success and is {stand:?}"));
-            }
-            if known.cancelled_at.is_some() && stand == Stand::Open {
-                return Err(format!("{message} to {endpoint} was Cancelled and is open"));
-            }
-            open |= stand == Stand::Open;
-        }
-        if open && self.tenant.storage.native().alarm().is_none() {
-            return Err("something is owed and no alarm is set".to_owned());
-        }
-        Ok(())
-    }
-
-    fn segments(&self) -> Result<Vec<i64>, String> {
-        let text = |error: rusqlite::Error| error.to_string();
-        let connection = self.tenant.storage.native().connection();
-        let mut statement = connection
-            .prepare_cached("SELECT number FROM segment")
-            .map_err(text)?;
-        let rows = statement.query_map([], |row| row.get(0)).map_err(text)?;
-        rows.collect::<Result<_, _>>().map_err(text)
-    }
-
-    fn plan_of(&self, endpoint: u32) -> u32 {
+    pub(crate) fn endpoint_mut(&mut self, number: u32) -> Option<&mut Endpoint> {
         self.endpoints
-            .iter()
-            .find(|known| known.number == endpoint)
-            .map_or(0, |known| known.plan)
+            .iter_mut()
+            .find(|endpoint| endpoint.number == number)
     }
+
+    pub(crate) fn plan_of(&self, endpoint: u32) -> u32 {
+        self.endpoint(endpoint).map_or(0, |known| known.plan)
+    }
+
+    pub(crate) fn read_message(&mut self, id: MessageId) -> Result<(), Problem> {
+        let message = id.to_string();
+        self.tenant.call(MessageGet { message }).map(|_| ())
+    }
+}
+
+/// As an endpoint is made with it.
+fn ordering(order: Order) -> serde_json::Value {
+    json!({
+        "key": order.keyed.then_some("/k"),
+        "onFailure": if order.waits { "wait" } else { "skip" },
+    })
 }
