@@ -116,13 +116,7 @@ impl<S: Sql> Ledger<S> {
         let first = memory.last_sequence + 1;
         let mut part = [0; 7];
         random.fill(&mut part);
-        let segment = memory
-            .segments
-            .last()
-            .map(|s| s.number)
-            .ok_or_else(|| Problem::internal("no segment"))?;
-        let generation = memory.key_generations.last().map(|g| g.number);
-        let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let (segment, generation) = memory.newest_tables()?;
         let until = time.plus(lease);
         let mut stored_lines = BTreeSet::new();
         let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -161,9 +155,7 @@ impl<S: Sql> Ledger<S> {
             .then_some(until)
             .into_iter()
             .chain(lines.iter().map(|line| line.opens_at))
-            .chain(owings().flat_map(|owing| owing.looked_at.iter().copied()))
-            .chain(owings().filter_map(Owing::leaves_at))
-            .chain(owings().filter_map(|owing| owing.payload_end))
+            .chain(owings().flat_map(Owing::wakes))
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -360,6 +352,12 @@ struct Owing {
 }
 
 impl Owing {
+    /// When something of it is looked at, beside its lease and its lines.
+    fn wakes(&self) -> impl Iterator<Item = Millis> {
+        let looked_at = self.looked_at.iter().copied();
+        looked_at.chain(self.leaves_at()).chain(self.payload_end)
+    }
+
     fn leaves_at(&self) -> Option<Millis> {
         self.decided.at.filter(|_| !self.waiting.is_empty())
     }
@@ -391,6 +389,16 @@ impl Owing {
 }
 
 impl Memory {
+    /// Numbers of the segment that messages go to, and of the generation that their keys do.
+    fn newest_tables(&self) -> Result<(u64, u64), Problem> {
+        let segment = self.segments.last().map(|segment| segment.number);
+        let keys = self.key_generations.last().map(|keys| keys.number);
+        Ok((
+            segment.ok_or_else(|| Problem::internal("no segment"))?,
+            keys.ok_or_else(|| Problem::internal("no generation of keys"))?,
+        ))
+    }
+
     /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message, or is
     /// forgotten.
     fn leaves(

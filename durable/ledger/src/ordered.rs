@@ -6,6 +6,8 @@
 //! An endpoint keeps an order from the message on that came after it was told to; what was owed before goes its own way.
 //! So a line's messages are those of its span, and with an ordering key those that have it (`ordered_<s>`).
 
+#![expect(clippy::similar_names, reason = "a line sends lanes: these are its nouns")]
+
 use std::rc::Rc;
 
 use postern_domain::problem::{Code, Problem};
@@ -112,7 +114,7 @@ impl<S: Sql> Ledger<S> {
         let on = memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on);
         let mut lane = Vec::new();
         let (opens_at, reason) = if out {
-            (memory.lease_of_line(&line).unwrap_or(now), Reason::Ordering)
+            (line.until, Reason::Ordering)
         } else {
             match head {
                 Head::Empty => (now, line.reason),
@@ -120,7 +122,7 @@ impl<S: Sql> Ledger<S> {
                 // A success by hand, a cancel or the end of its message wakes it.
                 Head::Blocked => (NEVER, Reason::Ordering),
                 Head::Ready(_) if !on => (NEVER, Reason::Ordering),
-                Head::Ready(head) => match self.lane(&mut line, head, now)? {
+                Head::Ready(head) => match self.lane(&mut line, &head, now)? {
                     // Its payload went a moment ago: it is settled soon, and nothing is to spin until then.
                     Ok(messages) if messages.is_empty() => (now.plus(lease), Reason::Ordering),
                     Ok(messages) => {
@@ -218,7 +220,7 @@ impl<S: Sql> Ledger<S> {
     fn lane(
         &mut self,
         line: &mut Line,
-        head: OwedRow,
+        head: &OwedRow,
         now: Millis,
     ) -> Result<Result<Vec<MessageToSend>, Hold>, Problem> {
         let from = head.sequence;
@@ -355,9 +357,3 @@ impl<S: Sql> Ledger<S> {
 
 /// Nothing but an event opens it.
 pub(crate) const NEVER: Millis = Millis(1 << 52);
-
-impl Memory {
-    fn lease_of_line(&self, line: &Line) -> Option<Millis> {
-        (line.until > Millis(0)).then_some(line.until)
-    }
-}

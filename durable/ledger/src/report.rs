@@ -207,18 +207,9 @@ impl<S: Sql> Ledger<S> {
                     Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
-                        let event = Operational::EndpointDisabled {
-                            endpoint: Which::of(known),
-                            reason: match reason {
-                                DisabledReason::Gone => DisableReason::Gone,
-                                DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => {
-                                    DisableReason::Failing
-                                }
-                            },
-                            fail_since: observed.failing_since(memory, endpoint),
-                        };
                         if !disabled.contains_key(&endpoint) {
-                            memory.tell(sql, &event, now)?;
+                            let fail_since = observed.failing_since(memory, endpoint);
+                            memory.tell(sql, &is_disabled(known, reason, fail_since), now)?;
                         }
                         disabled
                             .entry(endpoint)
@@ -332,6 +323,18 @@ impl<S: Sql> Ledger<S> {
             }
         }
         Ok(())
+    }
+}
+
+/// What the organisation hears of an endpoint that is disabled by us.
+fn is_disabled(endpoint: &Endpoint, reason: DisabledReason, fail_since: Option<Millis>) -> Operational {
+    Operational::EndpointDisabled {
+        endpoint: Which::of(endpoint),
+        reason: match reason {
+            DisabledReason::Gone => DisableReason::Gone,
+            DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => DisableReason::Failing,
+        },
+        fail_since,
     }
 }
 
