@@ -123,6 +123,22 @@ describe("order", { concurrency: true }, () => {
     assert.deepEqual(numbers(own.inbox), [0, 1, 1, 5], "what was owed before is cancelled");
   });
 
+  test("under wait a resend that arrives lets those behind it go, and one that does not arrive lets none", async () => {
+    const own = await tenant({ ordering: { key: null, onFailure: "wait" }, retrySchedule: [] });
+    let broken = true;
+    own.inbox.always(answering(({ n }) => (n === 1 && broken ? 500 : 200)));
+    const { data } = await own.batch(range(0, 4).map((n) => ({ n })));
+    await eventually(() => inspect(postern, own.id), ({ deliveries }) => deliveries.failed === 1, "1 has failed for good");
+    await svix.messageAttempt.resend(own.id, data[1].id, own.endpoint.id);
+    await eventually(own.attempts, (attempts) => attempts.length === 3, "the failed resend");
+    assert.deepEqual(numbers(own.inbox), [0, 1, 1]);
+    broken = false;
+    await svix.messageAttempt.resend(own.id, data[1].id, own.endpoint.id);
+    await own.inbox.request(6);
+    assert.deepEqual(numbers(own.inbox), [0, 1, 1, 1, 2, 3]);
+    await eventually(() => inspect(postern, own.id), ({ deliveries }) => deliveries.delivered === 4, "all delivered");
+  });
+
   test("under skip the line goes on behind a message that failed for good", async () => {
     const own = await tenant({ ordering: { key: null, onFailure: "skip" }, retrySchedule: [1] });
     own.inbox.always(answering(({ n }) => (n === 1 ? 500 : 200)));

@@ -3,11 +3,12 @@
 use postern_domain::id::MessageId;
 use postern_domain::outcome::Cause;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{EndpointGet, EndpointPatch, PageOf};
+use postern_domain::wire::call::{EndpointGet, EndpointPatch, PageOf, TenantSettings};
 use postern_domain::wire::reads::{EndpointsOfMessage, WaitReason};
+use postern_domain::wire::replay::CancelMessages;
 use postern_domain::wire::report::LaneReport;
 use postern_domain::wire::{DisabledReason, EndpointView, Trigger};
-use postern_ledger::QueueKind;
+use postern_ledger::{QueueKind, Settings};
 use postern_tests::tenant::{Answer, Out, Stand, Tenant, result_of};
 use serde_json::{Value, json};
 
@@ -359,6 +360,51 @@ mod order {
             assert_eq!(sequences(&rest), [3, 4]);
             assert_eq!(tenant.stand(head.message(), endpoint).0, Stand::Delivered);
         }
+    }
+
+    /// A line whose head, the message 2, has failed for good a second before 3 and 4 came.
+    fn blocked(settings: Settings) -> (Tenant, u32) {
+        let mut tenant = Tenant::with(settings, TenantSettings::default());
+        let config = json!({"retrySchedule": [], "ordering": {"key": null, "onFailure": "wait"}});
+        let endpoint = tenant.endpoint_with(config);
+        tenant.prove();
+        tenant.publish();
+        let head = tenant.out();
+        tenant.report(&head, Answer::Broken);
+        tenant.pass(SECOND);
+        for _ in 0..2 {
+            tenant.publish();
+        }
+        assert!(tenant.pass_until_out(MINUTE).is_empty());
+        (tenant, endpoint)
+    }
+
+    #[test]
+    fn a_failed_head_that_is_cancelled_lets_those_behind_it_go() {
+        let (mut tenant, endpoint) = blocked(Settings::default());
+        let before = tenant.now.minus(MINUTE);
+        let endpoint = tenant.endpoint_id(endpoint);
+        tenant.call(CancelMessages { endpoint, before }).unwrap();
+        assert_eq!(sequences(&tenant.pass_until_out(SECOND)), [3, 4]);
+    }
+
+    #[test]
+    fn a_failed_head_whose_message_goes_by_age_lets_those_behind_it_go() {
+        let settings = Settings {
+            retention_ms: 16 * Millis::DAY,
+            ..Settings::default()
+        };
+        let (mut tenant, _) = blocked(settings);
+        tenant.pass(3 * Millis::DAY);
+        let behind = tenant.publish(); // of another segment
+        let mut sent = Vec::new();
+        for _ in 0..20 {
+            for out in tenant.pass_until_out(Millis::DAY) {
+                sent.push(out.message());
+                tenant.report(&out, Answer::Ok);
+            }
+        }
+        assert_eq!(sent, [behind], "3 and 4 went with their segment");
     }
 
     #[test]
