@@ -453,7 +453,7 @@ impl Memory {
             until: first_end,
             reason: Reason::Capacity,
         };
-        let slow = self.is_slow(endpoint) && self.slow_deliveries() >= SLOW_DELIVERIES;
+        let slow = self.is_slow(endpoint) && self.slow_deliveries(now) >= SLOW_DELIVERIES;
         let fixed = self
             .endpoints
             .get(&endpoint)
@@ -466,12 +466,17 @@ impl Memory {
         Ok(())
     }
 
-    /// What of this tenant is out through the slow queue.
-    fn slow_deliveries(&self) -> usize {
+    /// What of this tenant is out through the slow queue. An endpoint that nothing is handed out to any more has nobody
+    /// else who lets its leases end.
+    fn slow_deliveries(&mut self, now: Millis) -> usize {
+        let proven = &self.proven;
         self.flights
-            .iter()
-            .filter(|(endpoint, _)| self.is_slow(**endpoint))
-            .map(|(_, flight)| flight.deliveries())
+            .iter_mut()
+            .filter(|(endpoint, _)| proven.get(endpoint) != Some(&true))
+            .map(|(_, flight)| {
+                flight.expire(now);
+                flight.deliveries()
+            })
             .sum()
     }
 

@@ -369,6 +369,12 @@ impl World {
                 .collect();
             tell!(self, "report of {}: {results:?}, last: {}", lane.endpoint, lane.last);
         }
+        if std::env::var("DEEP").is_ok() {
+            let text = self.tenant.ledger.memory_text();
+            let from = text.find("flights:").unwrap_or(0);
+            let to = text.find("health:").unwrap_or(text.len());
+            tell!(self, "{}", &text[from..to]);
+        }
         let told = self.tenant.report_lanes(telling.lanes.to_vec(), &[]);
         for lane in telling.lanes.iter() {
             self.look_at(lane.endpoint);

@@ -105,7 +105,9 @@ impl World {
                 return Err(format!("{what} was handed out twice under one number"));
             }
             let other = &self.lanes.all[earlier.lane];
-            if !earlier.returned && !other.over && earlier.until > handed_at {
+            // A clock that went back makes a lease of it that nothing remembers after an eviction.
+            let odd = self.jumpy && earlier.until > handed_at.plus(LEASE);
+            if !earlier.returned && !other.over && earlier.until > handed_at && !odd {
                 return Err(format!("{what} was handed out while it is out"));
             }
         }
