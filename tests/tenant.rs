@@ -164,6 +164,20 @@ pub enum Answer {
     Status(u16),
 }
 
+/// Settings without gates but those that an endpoint asks for.
+#[must_use]
+pub fn wide() -> Settings {
+    Settings {
+        gates: postern_ledger::Gates {
+            window: 100_000,
+            unproven: 100_000,
+            slow: 100_000,
+            breaker_samples: u32::MAX,
+        },
+        ..Settings::default()
+    }
+}
+
 /// A tenant's object with its clock.
 #[derive(Debug)]
 pub struct Tenant {
@@ -193,6 +207,12 @@ impl Tenant {
     #[must_use]
     pub fn new() -> Self {
         Self::with(Settings::default(), TenantSettings::default())
+    }
+
+    /// A tenant whose endpoints get as much at a time as there is, whatever they answer: for tests of something else.
+    #[must_use]
+    pub fn wide() -> Self {
+        Self::with(wide(), TenantSettings::default())
     }
 
     /// A tenant with settings of its own.

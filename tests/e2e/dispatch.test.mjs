@@ -200,6 +200,26 @@ describe("an endpoint that asks for time", { concurrency: true }, () => {
   }
 });
 
+describe("an endpoint that answers one request well while it refuses another", () => {
+  test("is left alone as long as it asked for", async () => {
+    const own = await tenant({ retrySchedule: [1] });
+    const held = [];
+    own.inbox.always((_request, response) => held.push(response));
+    await own.batch(range(0, 12).map((n) => ({ n })));
+    await own.inbox.request(4);
+    own.inbox.always(200);
+    const opens = Date.now() + 3000;
+    held[0].writeHead(429, { "retry-after": "3" }).end();
+    for (const response of held.slice(1)) response.writeHead(200).end();
+    await own.inbox.until((requests) => new Set(requests.map((request) => payloadOf(request).n)).size === 12, "all");
+    await eventually(() => inspect(postern, own.id), ({ deliveries }) => deliveries.delivered === 12, "all delivered");
+    // The answers may come in separate reports: what left before the refusal was told of is not too early.
+    const early = own.inbox.requests.slice(4).filter(({ at }) => at < opens);
+    assert.ok(early.length <= 3, `${early.length} of 12 came before it wanted them`);
+    assert.ok(own.inbox.requests.at(-1).at >= opens);
+  });
+});
+
 describe("an endpoint that fails", { concurrency: true }, () => {
   test("ten times is left alone until one probe succeeds; then it gets everything", async () => {
     const own = await tenant({ retrySchedule: Array(8).fill(1) });
@@ -380,6 +400,33 @@ describe("how much at a time", () => {
     assert.ok(Math.max(...waits) < 2000, `${waits}`);
     assert.ok(inboxes.every(({ requests }) => requests.length >= 1));
   });
+});
+
+test("what an endpoint's failures add up to outlives a restart", async () => {
+  const persist = mkdtempSync(join(tmpdir(), "postern-health-"));
+  const inbox = receiver.at("/restarted").always(500);
+  let server = await start({ persist, vars: { TEST_HOOKS: "1" } });
+  try {
+    let call = caller(server);
+    const { id: app } = await call.ok("POST", "/api/v1/app", { name: "Restarted" });
+    const { id } = await call.ok("POST", `/api/v1/app/${app}/endpoint`, { url: inbox.url, retrySchedule: [] });
+    const fail = async (n) => {
+      await call.ok("POST", `/api/v1/app/${app}/msg`, { eventType: "a.b", payload: { n } });
+      const failed = ({ deliveries }) => deliveries.failed === n;
+      await eventually(() => inspect(server, app), failed, `${n} have failed for good`);
+      return (await call.ok("GET", `/api/v1/app/${app}/endpoint/${id}`)).disabledReason;
+    };
+    for (const n of range(1, 10)) {
+      assert.equal(await fail(n), null);
+    }
+    await server.stop();
+    server = await start({ persist, vars: { TEST_HOOKS: "1" } });
+    call = caller(server);
+    assert.equal(await fail(10), "deliveries_failed");
+  } finally {
+    await server.stop();
+    rmSync(persist, { recursive: true, force: true });
+  }
 });
 
 test("kill -9 in the middle of an ordered line keeps its order and loses nothing", async () => {

@@ -6,6 +6,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { gzipSync } from "node:zlib";
 import { Webhook as StandardWebhook } from "standardwebhooks";
 import { Webhook as SvixWebhook } from "svix";
 import { caller, eventually, inspect } from "./api.mjs";
@@ -138,6 +139,16 @@ describe("how an attempt ends", { concurrency: true }, () => {
     await inbox.requests[0].closed;
   });
 
+  test("a small body that unpacks to a huge one is cut like any other", async () => {
+    const bomb = gzipSync(Buffer.alloc(64 * MIB, "x"));
+    assert.ok(bomb.length < 100_000);
+    for (const [code, kept] of [[200, 1024], [500, 16 * 1024]]) {
+      const { attempt } = await once(status(code, { "content-encoding": "gzip" }, bomb));
+      assert.equal(attempt.responseStatusCode, code);
+      assert.equal(attempt.response, "x".repeat(kept));
+    }
+  });
+
   test("an answer that is no UTF-8 is shown without breaking the list", async () => {
     const { attempt } = await once(status(500, {}, Buffer.from([0xff, 0xfe, 0x41])));
     assert.ok(attempt.response.endsWith("A"), attempt.response);
@@ -189,6 +200,42 @@ describe("when a delivery is tried again", { concurrency: true }, () => {
     assert.equal(inbox.requests.length, 3);
   });
 
+  test("once more than the plan has steps, and once where it has none", async () => {
+    for (const retrySchedule of [[], [1], [1, 1]]) {
+      const inbox = inboxOf("steps").always(500);
+      const app = await makeApp();
+      await makeEndpoint(app, inbox, { retrySchedule });
+      await publish(app);
+      await eventually(() => inspect(postern, app.id), ({ deliveries }) => deliveries.failed === 1, "failed for good");
+      assert.equal(inbox.requests.length, retrySchedule.length + 1);
+    }
+  });
+
+  test("after a connection that was reset by the plan alone, not twice within one attempt", async () => {
+    const inbox = inboxOf("reset").answer(reset());
+    const app = await makeApp();
+    await makeEndpoint(app, inbox, { retrySchedule: [2] });
+    const message = await publish(app);
+    const all = await attempts(app, message, 2);
+    assert.deepEqual(all.map(({ status }) => status), [2, 0]);
+    assert.equal(inbox.requests.length, 2, "a request for each attempt");
+    assert.ok(inbox.requests[1].at - inbox.requests[0].at >= 1700);
+  });
+
+  test("at one endpoint while no other gets the message a second time", async () => {
+    const app = await makeApp();
+    const broken = [hang(), reset(), 500].map((answer) => inboxOf("broken").answer(answer, answer));
+    const healthy = [1, 2, 3].map(() => inboxOf("healthy"));
+    for (const inbox of [...broken, ...healthy]) {
+      await makeEndpoint(app, inbox, { retrySchedule: [1, 1] });
+    }
+    await publish(app);
+    await Promise.all(broken.map((inbox) => inbox.request(3)));
+    await eventually(() => inspect(postern, app.id), ({ deliveries }) => deliveries.delivered === 6, "all delivered");
+    assert.deepEqual(healthy.map(({ requests }) => requests.length), [1, 1, 1]);
+    assert.deepEqual(broken.map(({ requests }) => requests.length), [3, 3, 3]);
+  });
+
   test("on the application's plan where the endpoint has none", async () => {
     const inbox = inboxOf("of-app").answer(500);
     const app = await makeApp({ retrySchedule: [1] });
@@ -237,6 +284,22 @@ describe("what is sent", { concurrency: true }, () => {
       assert.throws(() => new StandardWebhook(key).verify(altered, standard));
     });
   }
+
+  test("a signature that no other endpoint's secret verifies", async () => {
+    const app = await makeApp();
+    const inboxes = [inboxOf("own"), inboxOf("other")];
+    const keys = [];
+    for (const inbox of inboxes) {
+      const { id } = await makeEndpoint(app, inbox);
+      keys.push((await api.ok("GET", `/api/v1/app/${app.id}/endpoint/${id}/secret`)).key);
+    }
+    await publish(app);
+    const [own, other] = await Promise.all(inboxes.map((inbox) => inbox.request(1)));
+    new StandardWebhook(keys[0]).verify(own.body, own.headers);
+    new StandardWebhook(keys[1]).verify(other.body, other.headers);
+    assert.throws(() => new StandardWebhook(keys[1]).verify(own.body, own.headers));
+    assert.throws(() => new StandardWebhook(keys[0]).verify(other.body, other.headers));
+  });
 
   test("the endpoint's own headers, a User-Agent and a hop counter, and no authority of ours", async () => {
     const inbox = inboxOf("headers");
@@ -389,6 +452,38 @@ describe("who gets a message", { concurrency: true }, () => {
       { plain: {}, c1: { channels: ["c1"] }, c2: { channels: ["c2", "c3"] }, c3: { channels: ["c3"] } },
       { all: ["c1", "c2", "c3", "plain"], one: ["c1"], two: ["c1", "c2"] },
     ));
+
+  test("each of twenty, once", async () => {
+    const app = await makeApp();
+    const inboxes = Array.from({ length: 20 }, () => inboxOf("each"));
+    for (const inbox of inboxes) {
+      await makeEndpoint(app, inbox);
+    }
+    const { id } = await publish(app);
+    await eventually(() => inspect(postern, app.id), ({ deliveries }) => deliveries.delivered === 20, "twenty delivered");
+    for (const { requests } of inboxes) {
+      assert.deepEqual(requests.map(({ headers }) => headers["webhook-id"]), [id]);
+    }
+  });
+
+  test("as their event types and channels are when it comes: an edit counts for the very next message", async () => {
+    const inbox = inboxOf("edited");
+    const app = await makeApp();
+    const endpoint = await makeEndpoint(app, inbox, { eventTypes: ["a.b"] });
+    const path = `/api/v1/app/${app.id}/endpoint/${endpoint.id}`;
+    const sent = [await publish(app)];
+    await api.ok("PATCH", path, { eventTypes: ["c.d"] });
+    await publish(app);
+    sent.push(await publish(app, { eventType: "c.d" }));
+    await api.ok("PATCH", path, { eventTypes: null, channels: ["eu"] });
+    await publish(app, { channels: ["us"] });
+    sent.push(await publish(app, { channels: ["eu"] }));
+    await api.ok("PATCH", path, { channels: null });
+    sent.push(await publish(app));
+    await eventually(() => inspect(postern, app.id), ({ deliveries }) => deliveries.delivered === 4, "four delivered");
+    const got = inbox.requests.map(({ headers }) => headers["webhook-id"]);
+    assert.deepEqual(got.sort(), sent.map(({ id }) => id).sort());
+  });
 
   test("not one that was made later", async () => {
     const app = await makeApp();

@@ -446,10 +446,11 @@ impl Memory {
             return;
         }
         let admitted = self.admit(endpoint, Wish::Scheduled, message.bytes(), now);
+        if admitted.is_ok() {
+            self.flight(endpoint).gathers(sequence, until);
+        }
         match (admitted, self.lines.get_mut(&key)) {
             (Ok(()), line) => {
-                let flight = self.flights.entry(endpoint).or_default();
-                flight.gathers(sequence, until);
                 if let Some(line) = line {
                     if !std::mem::replace(&mut line.direct, true) {
                         owing.lines.insert(line.id());
@@ -496,9 +497,8 @@ impl Memory {
         match self.admit(endpoint, Wish::Scheduled, message.bytes(), now) {
             Ok(()) => {
                 let name: Rc<str> = key.as_str().into();
-                let flight = self.flights.entry(endpoint).or_default();
-                flight.gathers(sequence, until);
-                flight.goes_on(Some(name.clone()), 1, &[sequence], until);
+                let flight = self.flight(endpoint);
+                flight.goes_on(Some(name.clone()), 1, &[(sequence, until)]);
                 let line = Line::out_since_accept(endpoint, key, sequence, until);
                 self.lines.insert(line.id(), line);
                 owing.free.push((endpoint, Some(name)));

@@ -154,10 +154,13 @@ impl<S: Sql> Ledger<S> {
         self.is_proven(due.endpoint)?;
         let waits = self.settings.rules.manual_waits;
         let memory = self.memory()?;
-        let flight = memory.flights.entry(due.endpoint).or_default();
+        let flight = memory.flight(due.endpoint);
         flight.expire(now);
-        // The same delivery is out by another hand-out: one at a time. Its result looks at what is parked.
-        if let Some(until) = flight.lease_of(due.sequence, now).filter(|_| waits) {
+        // The same delivery is out by another hand-out: where there is a rate or an order, and for tries of the plan, one at
+        // a time. Its result looks at what is parked.
+        let lease = flight.lease_of(due.sequence, now);
+        let one_at_a_time = !due.is_manual() || memory.is_capped(due.endpoint);
+        if let Some(until) = lease.filter(|_| waits && one_at_a_time) {
             let reason = Reason::Capacity;
             return self.park(due, Hold { until, reason }, taken, now);
         }

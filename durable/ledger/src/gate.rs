@@ -20,9 +20,6 @@ use crate::sql::{Sql, Value};
 /// The breaker looks at this long.
 const BREAKER_SPAN_MS: u64 = 300_000;
 
-/// It judges nothing by fewer attempts.
-const BREAKER_SAMPLES: u32 = 10;
-
 /// It opens when so many of a hundred failed.
 const BREAKER_PERCENT: u32 = 70;
 
@@ -37,9 +34,6 @@ const PAUSE_MS: u64 = 10_000;
 
 /// What an endpoint may ask for at the most.
 const PAUSE_MOST_MS: u64 = Millis::DAY;
-
-/// Hand-outs of a tenant in the slow queue at a time.
-const SLOW_DELIVERIES: usize = 64;
 
 /// Not disabled for a time without success unless it was tried so often.
 const NO_SUCCESS_ATTEMPTS: u32 = 10;
@@ -140,9 +134,9 @@ impl Samples {
         self.now.1 += u32::from(failed);
     }
 
-    fn trips(&self) -> bool {
+    fn trips(&self, samples: u32) -> bool {
         let (all, failed) = (self.now.0 + self.before.0, self.now.1 + self.before.1);
-        all >= BREAKER_SAMPLES && failed * 100 >= all * BREAKER_PERCENT
+        all >= samples && failed * 100 >= all * BREAKER_PERCENT
     }
 }
 
@@ -206,7 +200,8 @@ impl Health {
     }
 
     fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
-        if result.status == Some(410) {
+        // The release before has one cause for all of 4xx. What a firewall says is not the endpoint's word.
+        if result.status == Some(410) && matches!(result.cause, Some(Cause::Gone | Cause::ClientError)) {
             return Verdict::Disable(DisabledReason::Gone);
         }
         let DisableAfter { failed, days } = config.disable_after.unwrap_or_default();
@@ -334,7 +329,7 @@ impl Observed {
         let known = memory.samples.get(&endpoint).copied().unwrap_or_default();
         let samples = self.samples.entry(endpoint).or_insert(known);
         samples.add(failed, self.now);
-        let trips = samples.trips();
+        let trips = samples.trips(memory.gates.breaker_samples);
         let stored = memory.health.get(&endpoint);
         let health = self
             .changed
@@ -420,7 +415,7 @@ impl Memory {
         own_bytes: usize,
         now: Millis,
     ) -> Result<(), Hold> {
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.expire(now);
         // With nothing out there is no lease to wait for: then whatever holds is looked at again soon.
         let first_end = flight.first_end().unwrap_or(now.plus(1000));
@@ -453,12 +448,12 @@ impl Memory {
             until: first_end,
             reason: Reason::Capacity,
         };
-        let slow = self.is_slow(endpoint) && self.slow_deliveries(now) >= SLOW_DELIVERIES;
+        let slow = self.is_slow(endpoint) && self.slow_deliveries(now) >= self.gates.slow;
         let fixed = self
             .endpoints
             .get(&endpoint)
             .map_or(0, crate::handout::fixed_bytes);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         if slow || !flight.admit(manner, fixed, own_bytes) {
             return Err(full);
         }
@@ -480,6 +475,13 @@ impl Memory {
             .sum()
     }
 
+    /// Whether it asks for a rate or an order.
+    pub(crate) fn is_capped(&self, endpoint: u32) -> bool {
+        let config = self.endpoints.get(&endpoint).map(|endpoint| &endpoint.config);
+        self.settings.throttle_rate.is_some()
+            || config.is_some_and(|config| config.throttle_rate.is_some() || config.ordering.is_some())
+    }
+
     /// Whether its lanes go through the queue for endpoints that may keep others waiting.
     pub(crate) fn is_slow(&self, endpoint: u32) -> bool {
         self.proven.get(&endpoint) != Some(&true)
@@ -494,7 +496,7 @@ impl Memory {
     /// Whether a slot of this endpoint may be free.
     pub(crate) fn has_room(&mut self, endpoint: u32, now: Millis) -> bool {
         let manner = self.manner(endpoint);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.expire(now);
         flight.has_room(manner)
     }

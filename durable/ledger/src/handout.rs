@@ -14,7 +14,7 @@ use postern_domain::wire::{self, Trigger, frame};
 
 use crate::Ledger;
 use crate::endpoint::Endpoint;
-use crate::flight::Manner;
+use crate::flight::{Given, Manner};
 use crate::memory::{Memory, message_id};
 use crate::sql::{Row, Sql};
 
@@ -115,7 +115,7 @@ impl Memory {
         now: Millis,
     ) -> Outgoing {
         let number = self.next_number(endpoint, now);
-        let flight = self.flights.entry(endpoint).or_default();
+        let flight = self.flight(endpoint);
         flight.gathers(message.id.0.sequence, until);
         Outgoing {
             endpoint,
@@ -194,6 +194,7 @@ impl<S: Sql> Ledger<S> {
             let memory = self.memory()?;
             formed.insert(number);
             let manner = memory.manner(number);
+            let free = memory.flight(number).free_unproven();
             let Some(endpoint) = memory.endpoints.get(&number) else {
                 continue;
             };
@@ -202,8 +203,7 @@ impl<S: Sql> Ledger<S> {
             }
             let queue = if proven { QueueKind::Fast } else { QueueKind::Slow };
             // What does not go alone any more since it was admitted goes together: a lane takes one slot at least.
-            let flight = memory.flights.entry(number).or_default();
-            let crowded = manner == Manner::Unproven && handouts.len() > flight.free_unproven();
+            let crowded = manner == Manner::Unproven && handouts.len() > free;
             let most = if line.is_some() || manner == Manner::Proven || crowded {
                 MAX_DELIVERIES
             } else {
@@ -214,14 +214,16 @@ impl<S: Sql> Ledger<S> {
                 parts.truncate(1); // by its making it is one; a second would go beside it
             }
             for part in parts {
-                let until = part.iter().map(|out| out.handout.until).max().unwrap_or_default();
-                let messages: Vec<u64> = part.iter().map(|out| out.handout.message.0.sequence).collect();
-                let flight = memory.flights.entry(number).or_default();
-                let counted = messages.iter().all(|message| flight.counts(*message));
+                let given: Vec<Given> = part
+                    .iter()
+                    .map(|out| (out.handout.message.0.sequence, out.handout.until))
+                    .collect();
+                let flight = memory.flight(number);
+                let counted = given.iter().all(|one| flight.counts(one));
                 let concurrency = if counted {
                     1 // since it was handed out
                 } else {
-                    flight.leaves(manner, None, &messages, until)
+                    flight.leaves(manner, &given)
                 };
                 let memory = &*memory;
                 let Some(endpoint) = memory.endpoints.get(&number) else {
@@ -235,7 +237,7 @@ impl<S: Sql> Ledger<S> {
         }
         let memory = self.memory()?;
         for endpoint in formed {
-            memory.flights.entry(endpoint).or_default().formed();
+            memory.flight(endpoint).formed();
         }
         Ok(lanes)
     }

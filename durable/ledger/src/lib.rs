@@ -114,6 +114,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// The storage holds this much.
     pub capacity_bytes: u64,
+    /// How much goes to one endpoint at a time.
+    pub gates: Gates,
     /// Why a delivery may not be sent after all: tests switch rules of the protocol off to see the guarantees break.
     pub rules: Rules,
 }
@@ -125,7 +127,33 @@ impl Default for Settings {
             retention_ms: 30 * Millis::DAY,
             segment_bytes: 256 << 20,
             capacity_bytes: 10_000_000_000,
+            gates: Gates::default(),
             rules: Rules::default(),
+        }
+    }
+}
+
+/// How much goes to one endpoint at a time. Tests widen them where they are about something else.
+#[derive(Debug, Clone, Copy)]
+pub struct Gates {
+    /// Sends at a time to an endpoint that answers, to begin with: the window grows while answers come, and halves when
+    /// they do not.
+    pub window: usize,
+    /// The same to an endpoint that has not shown yet that it answers.
+    pub unproven: usize,
+    /// Hand-outs of a tenant in the queue for slow endpoints.
+    pub slow: usize,
+    /// The breaker judges nothing by fewer attempts.
+    pub breaker_samples: u32,
+}
+
+impl Default for Gates {
+    fn default() -> Self {
+        Self {
+            window: 16,
+            unproven: 4,
+            slow: 64,
+            breaker_samples: 10,
         }
     }
 }

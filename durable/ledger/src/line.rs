@@ -349,7 +349,7 @@ impl<S: Sql> Ledger<S> {
                         return Ok((next, Some(hold)));
                     }
                     line.hands_out(row.sequence, until);
-                    let flight = self.memory()?.flights.entry(line.endpoint).or_default();
+                    let flight = self.memory()?.flight(line.endpoint);
                     flight.gathers(row.sequence, line.until);
                     next.push(message);
                 } else {

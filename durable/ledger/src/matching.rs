@@ -164,7 +164,7 @@ mod tests {
                 generation: 1,
                 cancelled_through: 0,
                 config: serde_json::from_value(whole).unwrap(),
-                keys: Vec::new(),
+                signing: crate::signing::Signing::default(),
                 headers: None,
             };
             let (body, was_asked) = (json!({"a": 1}), Cell::new(false));

@@ -15,7 +15,7 @@ use crate::segment::{KeyGeneration, Segment};
 use crate::source::Source;
 use crate::sql::{Row, Sql};
 use crate::throttle::Bucket;
-use crate::{Ledger, schema};
+use crate::{Gates, Ledger, schema};
 
 /// The copy. Read when the object wakes; the cost does not grow with what is stored.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub(crate) struct Memory {
     pub(crate) lines: BTreeMap<LineKey, Line>,
     /// What of each endpoint is out.
     pub(crate) flights: BTreeMap<u32, Flight>,
+    /// As the deployment set them.
+    pub(crate) gates: Gates,
     /// Endpoints that failed since their last success.
     pub(crate) health: BTreeMap<u32, Health>,
     pub(crate) samples: BTreeMap<u32, Samples>,
@@ -76,6 +78,13 @@ impl Memory {
         let last = self.numbers.entry(endpoint).or_default();
         *last = now.0.max(*last + 1);
         *last
+    }
+
+    /// What of an endpoint is out.
+    pub(crate) fn flight(&mut self, endpoint: u32) -> &mut Flight {
+        let Gates { window, unproven, .. } = self.gates;
+        let flight = self.flights.entry(endpoint);
+        flight.or_insert_with(|| Flight::new(window, unproven))
     }
 
     /// The segment that a message of this number stands in, if it still does.
@@ -181,6 +190,7 @@ impl<S: Sql> Ledger<S> {
             stats_since: 0,
             lines: self.read_lines()?,
             flights: BTreeMap::new(),
+            gates: self.settings.gates,
             health: Health::read_all(&self.sql)?,
             samples: BTreeMap::new(),
             parked: BTreeMap::new(),

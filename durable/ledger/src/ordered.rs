@@ -15,6 +15,7 @@ use postern_domain::wire::{OnFailure, OrderedSpan, Trigger};
 
 use crate::delivery::State;
 use crate::endpoint::Endpoint;
+use crate::flight::Given;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, fixed_bytes};
 use crate::line::Line;
@@ -103,7 +104,7 @@ impl<S: Sql> Ledger<S> {
         let (one_lane, lease) = (self.settings.rules.one_lane_a_line, self.settings.lease_ms);
         self.is_proven(line.endpoint)?;
         let memory = self.memory()?;
-        let flight = memory.flights.entry(line.endpoint).or_default();
+        let flight = memory.flight(line.endpoint);
         flight.expire(now);
         let out = flight.holds(&line.key) && one_lane;
         let head = self.head(&mut line, now)?;
@@ -143,12 +144,12 @@ impl<S: Sql> Ledger<S> {
         let key: Rc<str> = line.key.as_str().into();
         let memory = self.memory()?;
         if !lane.is_empty() {
-            let messages: Vec<u64> = lane.iter().map(|message| message.id.0.sequence).collect();
-            let flight = memory.flights.entry(line.endpoint).or_default();
-            for message in &messages {
-                flight.gathers(*message, line.until);
-            }
-            flight.goes_on(Some(key.clone()), 1, &messages, line.until);
+            let given: Vec<Given> = lane
+                .iter()
+                .map(|message| (message.id.0.sequence, line.until))
+                .collect();
+            let flight = memory.flight(line.endpoint);
+            flight.goes_on(Some(key.clone()), 1, &given);
         }
         let outgoing: Vec<_> = lane
             .iter()

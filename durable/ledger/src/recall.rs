@@ -34,8 +34,8 @@ impl<S: Sql> Ledger<S> {
             "SELECT time, endpoint, sequence FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
         for row in self.sql.rows(statement, &[now.into(), end.into()])? {
             let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
-            let flight = self.memory()?.flights.entry(endpoint).or_default();
-            flight.comes_back(None, &[sequence], until);
+            let flight = self.memory()?.flight(endpoint);
+            flight.goes_on(None, 1, &[(sequence, until)]);
         }
         self.recall_parked()
     }
@@ -57,7 +57,7 @@ impl<S: Sql> Ledger<S> {
                 self.owed_between(line.cursor, line.handed - 1, LOOKED)?
             };
             let all = in_order || rows.len() < LOOKED;
-            let mut messages = Vec::new();
+            let mut given = Vec::new();
             for row in rows.iter().filter(|row| row.sequence < line.handed) {
                 let settled = if in_order {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
@@ -66,22 +66,22 @@ impl<S: Sql> Ledger<S> {
                 };
                 // What is out by hand has its own lease.
                 let flight = self.memory()?.flights.get(&line.endpoint);
-                let out = flight.is_some_and(|flight| flight.counts(row.sequence));
+                let out = flight.is_some_and(|flight| flight.lease_of(row.sequence, now).is_some());
                 if !settled && !out && owes(&row.owed, line.endpoint) {
-                    messages.push(row.sequence);
+                    given.push((row.sequence, line.until));
                 }
             }
-            if messages.is_empty() && all {
+            if given.is_empty() && all {
                 continue; // all of it has its results: its lease says nothing any more
             }
-            let flight = self.memory()?.flights.entry(line.endpoint).or_default();
+            let flight = self.memory()?.flight(line.endpoint);
             if in_order {
-                flight.comes_back(Some(line.key.as_str().into()), &messages, line.until);
+                flight.goes_on(Some(line.key.as_str().into()), 1, &given);
             } else {
                 // Which of them left together is forgotten: the end of one lane must not free the places of others. Nor
                 // is it known when the lease of each ends; there was no hand-out before, of which a result could come.
-                for message in messages {
-                    flight.goes_on(None, 1, &[message], line.until);
+                for one in given {
+                    flight.recalled(None, 1, &[one]);
                 }
             }
         }
@@ -133,8 +133,8 @@ impl<S: Sql> Ledger<S> {
                     }
                     if looked >= LOOKED && !ordered {
                         // Too many to look at each: until its lease is over each counts as out.
-                        let flight = memory.flights.entry(endpoint).or_default();
-                        flight.comes_back(None, &[row.sequence], until);
+                        let flight = memory.flight(endpoint);
+                        flight.goes_on(None, 1, &[(row.sequence, until)]);
                         continue;
                     }
                     looked += 1;
@@ -144,9 +144,9 @@ impl<S: Sql> Ledger<S> {
                     if ordered {
                         self.recall_head(endpoint, row.segment, row.sequence, until, now)?;
                     } else {
-                        let flight = self.memory()?.flights.entry(endpoint).or_default();
+                        let flight = self.memory()?.flight(endpoint);
                         if flight.lease_of(row.sequence, now).is_none() {
-                            flight.comes_back(None, &[row.sequence], until);
+                            flight.goes_on(None, 1, &[(row.sequence, until)]);
                         }
                     }
                 }
@@ -184,8 +184,8 @@ impl<S: Sql> Ledger<S> {
             }
         }
         if until > now {
-            let flight = memory.flights.entry(endpoint).or_default();
-            flight.comes_back(Some(key.as_str().into()), &[sequence], until);
+            let flight = memory.flight(endpoint);
+            flight.goes_on(Some(key.as_str().into()), 1, &[(sequence, until)]);
         }
         Ok(())
     }

@@ -270,7 +270,7 @@ impl<S: Sql> Ledger<S> {
             touched.insert((placed.endpoint, line.or_else(|| placed.beside.clone())));
         }
         for lane in &call.lanes {
-            let flight = memory.flights.entry(lane.endpoint).or_default();
+            let flight = memory.flight(lane.endpoint);
             let mut number = None;
             for result in &lane.results {
                 number = flight.came(result.message.0.sequence, result.until).or(number);
@@ -279,8 +279,6 @@ impl<S: Sql> Ledger<S> {
                 } else if result.cause.is_none() {
                     flight.answered();
                 }
-                let quick = result.cause.is_none() && is_quick(result.duration_ms);
-                memory.proven.insert(lane.endpoint, quick);
             }
             if lane.last || !partial_ends_nothing {
                 let reported: Vec<u64> = lane
@@ -291,6 +289,10 @@ impl<S: Sql> Ledger<S> {
                 flight.ended(number, &reported);
             }
             flight.expire(now);
+            if let Some(last) = lane.results.last() {
+                let quick = last.cause.is_none() && is_quick(last.duration_ms);
+                memory.proven.insert(lane.endpoint, quick);
+            }
         }
         Ok(touched)
     }

@@ -1,6 +1,7 @@
 //! Reasons to hold back, each of which says when it ends: windows, pauses, the breaker, order; and what ends an endpoint.
 
 use postern_domain::id::MessageId;
+use postern_domain::outcome::Cause;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{EndpointGet, EndpointPatch, PageOf};
 use postern_domain::wire::reads::{EndpointsOfMessage, WaitReason};
@@ -419,6 +420,19 @@ mod end {
     }
 
     #[test]
+    fn a_delivery_whose_last_permitted_try_succeeds_has_not_failed() {
+        let (mut tenant, endpoint) =
+            with(json!({"retrySchedule": [1], "disableAfter": {"failed": 1, "days": 0}}));
+        let message = tenant.publish();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Broken);
+        let last = tenant.pass_until_out(MINUTE)[0].clone();
+        tenant.report(&last, Answer::Ok);
+        assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 2));
+        assert_eq!(disabled(&mut tenant, endpoint), None);
+    }
+
+    #[test]
     fn attempts_of_a_delivery_that_is_still_owed_are_no_failed_delivery() {
         let (mut tenant, endpoint) = with(json!({"retrySchedule": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]}));
         tenant.publish();
@@ -445,6 +459,31 @@ mod end {
         answer_all(&mut tenant, Answer::Broken, Millis::DAY);
         assert_eq!(disabled(&mut tenant, endpoint), Some(DisabledReason::NoSuccess));
         assert_eq!(tenant.stand(messages[0], endpoint).0, Stand::Cancelled);
+    }
+
+    #[test]
+    fn what_failed_by_our_own_fault_or_a_firewalls_word_disables_nothing() {
+        let (mut tenant, endpoint) = with(json!({"retrySchedule": []}));
+        let mut fail = |cause, status| {
+            tenant.publish();
+            let out = tenant.out();
+            let mut result = result_of(&out, Answer::Status(410), tenant.now);
+            (result.cause, result.status) = (Some(cause), status);
+            let (results, last) = (vec![result], true);
+            tenant.report_results(LaneReport {
+                endpoint,
+                results,
+                last,
+            });
+            (disabled(&mut tenant, endpoint), tenant.count("health"))
+        };
+        for _ in 0..20 {
+            for cause in [Cause::SealBroken, Cause::Egress, Cause::Unknown] {
+                assert_eq!(fail(cause, None), (None, 0));
+            }
+        }
+        assert_eq!(fail(Cause::Firewall, Some(410)), (None, 1));
+        assert_eq!(fail(Cause::Gone, Some(410)).0, Some(DisabledReason::Gone));
     }
 
     #[test]

@@ -84,7 +84,7 @@ const MOMENTS: [Moment; 5] = [
 
 /// A tenant at that moment; what is out then, and how many tries of the plan are recorded.
 fn at(moment: Moment, settings: &serde_json::Value) -> (Tenant, u32, MessageId, Option<Out>, u32) {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let mut config = json!({"retrySchedule": PLAN});
     config
         .as_object_mut()
@@ -191,7 +191,7 @@ fn a_manual_success_takes_the_waiting_retry_away_at_once() {
 #[test]
 fn a_delivered_message_is_sent_again_and_stays_delivered_whatever_comes_of_it() {
     for answer in [Answer::Ok, Answer::Broken] {
-        let mut tenant = Tenant::new();
+        let mut tenant = Tenant::wide();
         let endpoint = tenant.endpoint();
         let message = tenant.publish();
         let out = tenant.out();
@@ -206,7 +206,7 @@ fn a_delivered_message_is_sent_again_and_stays_delivered_whatever_comes_of_it() 
 
 #[test]
 fn it_leaves_at_once() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint();
     let message = tenant.publish();
     let out = tenant.out();
@@ -219,7 +219,7 @@ fn it_leaves_at_once() {
 
 #[test]
 fn pressed_twice_it_makes_two_attempts_and_with_one_key_one() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint();
     let message = tenant.publish();
     let out = tenant.out();
@@ -255,7 +255,7 @@ fn pressed_twice_it_makes_two_attempts_and_with_one_key_one() {
 
 #[test]
 fn many_presses_in_one_moment_all_leave_however_often_their_queue_messages_are_lost() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint();
     let message = tenant.publish();
     let out = tenant.out();
@@ -281,7 +281,7 @@ fn many_presses_in_one_moment_all_leave_however_often_their_queue_messages_are_l
 
 #[test]
 fn many_presses_that_come_up_in_one_late_run_of_the_alarm_leave_with_a_lease_each() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint();
     let message = tenant.publish();
     let out = tenant.out();
@@ -366,7 +366,7 @@ fn what_was_cancelled_can_be_sent_by_hand_and_only_success_changes_it() {
 #[test]
 fn a_message_that_was_never_owed_is_sent_by_hand_and_listed() {
     for answer in [Answer::Broken, Answer::Ok] {
-        let mut tenant = Tenant::new();
+        let mut tenant = Tenant::wide();
         let other = tenant.endpoint_with(json!({"eventTypes": ["order.made"]}));
         let message = tenant.publish();
         let later = tenant.endpoint();
@@ -391,7 +391,7 @@ fn a_message_that_was_never_owed_is_sent_by_hand_and_listed() {
 fn what_cannot_be_sent_is_refused_with_the_reason() {
     let settings = Settings {
         retention_ms: 8 * 300_000,
-        ..Settings::default()
+        ..postern_tests::tenant::wide()
     };
     let mut tenant = Tenant::with(settings, postern_domain::wire::call::TenantSettings::default());
     let endpoint = tenant.endpoint();
@@ -440,7 +440,8 @@ fn where_there_is_a_rate_it_waits_for_the_try_of_the_plan_that_is_out() {
                 tenant.evict();
             }
             let left = out.handout.until.since(tenant.now);
-            assert!(tenant.pass_until_out(left - 1).is_empty(), "{moment:?}");
+            let early = tenant.pass_until_out(left - 1);
+            assert!(early.is_empty(), "{moment:?}, evicted {evicted}: {early:?}");
             tenant.report(&out, Answer::Broken);
             let outs = tenant.pass_until_out(2000);
             assert!(
@@ -453,7 +454,7 @@ fn where_there_is_a_rate_it_waits_for_the_try_of_the_plan_that_is_out() {
 
 #[test]
 fn the_rate_of_an_endpoint_holds_for_tries_by_hand() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint_with(json!({"throttleRate": 2}));
     let messages: Vec<_> = (0..10).map(|_| tenant.publish()).collect();
     let mut delivered = 0;
@@ -499,7 +500,7 @@ fn a_press_that_fails_in_the_storage_leaves_nothing_behind() {
 
 #[test]
 fn cancelling_old_messages_cancels_what_is_owed_and_leaves_what_was_delivered() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": PLAN}));
     let mut messages = Vec::new();
     for answer in [Answer::Ok, Answer::Broken, Answer::Broken] {
@@ -532,7 +533,7 @@ fn cancelling_old_messages_cancels_what_is_owed_and_leaves_what_was_delivered() 
 
 #[test]
 fn a_message_for_one_endpoint_goes_to_it_alone_whatever_its_filters_say() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let named = tenant.endpoint_with(json!({"eventTypes": ["order.made"], "channels": ["a"]}));
     let other = tenant.endpoint();
     let call = Accept {
@@ -554,7 +555,7 @@ fn a_message_for_one_endpoint_goes_to_it_alone_whatever_its_filters_say() {
 
 #[test]
 fn a_test_attempt_is_one_try_and_its_result_can_be_awaited() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": PLAN, "eventTypes": ["order.made"]}));
     tenant.endpoint();
     let call = TestAttempt {
@@ -593,7 +594,7 @@ fn a_test_attempt_is_one_try_and_its_result_can_be_awaited() {
 
 #[test]
 fn what_an_endpoint_missed_is_what_was_cancelled_and_what_came_meanwhile() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": PLAN, "eventTypes": ["invoice.*"]}));
     let name = tenant.endpoint_id(endpoint);
     let missed = Missed { endpoint: name };

@@ -94,7 +94,7 @@ struct Mixed {
 }
 
 fn mixed() -> Mixed {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let before: Vec<_> = (0..3).map(|_| published(&mut tenant, Answer::Ok)).collect();
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": [], "eventTypes": ["invoice.*"]}));
     let unwanted = tenant.publish_call("order.made");
@@ -226,8 +226,8 @@ fn what_is_counted_first_is_what_is_done_for_every_choice() {
 
 #[test]
 fn times_types_and_channels_narrow_it() {
-    let mut tenant = Tenant::new();
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": []}));
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [], "disableAfter": {"failed": 0}}));
     let mut messages = Vec::new();
     for (event_type, channel) in [("a.b", "x"), ("a.c", "x"), ("a.b", "y"), ("a.b", "x")] {
         let call = Accept {
@@ -303,9 +303,9 @@ fn times_types_and_channels_narrow_it() {
 
 #[test]
 fn several_endpoints_go_one_after_another_and_none_named_means_all_that_are_on() {
-    let mut tenant = Tenant::new();
+    let mut tenant = Tenant::wide();
     let endpoints: Vec<u32> = (0..3)
-        .map(|_| tenant.endpoint_with(json!({"retrySchedule": []})))
+        .map(|_| tenant.endpoint_with(json!({"retrySchedule": [], "disableAfter": {"failed": 0}})))
         .collect();
     let messages: Vec<_> = (0..3).map(|_| published(&mut tenant, Answer::Broken)).collect();
     tenant.disable(endpoints[2], true);
@@ -321,8 +321,8 @@ fn several_endpoints_go_one_after_another_and_none_named_means_all_that_are_on()
 
 /// A tenant whose endpoint has failed so often.
 fn failed(count: usize) -> (Tenant, u32) {
-    let mut tenant = Tenant::new();
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": []}));
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [], "disableAfter": {"failed": 0}}));
     for _ in 0..count {
         tenant.publish();
     }
@@ -549,10 +549,10 @@ fn a_message_whose_content_was_taken_away_is_left_out_and_cannot_be_sent_by_hand
 fn messages_that_go_while_it_works_end_it_all_the_same() {
     let settings = postern_ledger::Settings {
         retention_ms: 8 * 300_000,
-        ..postern_ledger::Settings::default()
+        ..postern_tests::tenant::wide()
     };
     let mut tenant = Tenant::with(settings, postern_domain::wire::call::TenantSettings::default());
-    let endpoint = tenant.endpoint_with(json!({"retrySchedule": []}));
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [], "disableAfter": {"failed": 0}}));
     for _ in 0..40 {
         published(&mut tenant, Answer::Broken);
         tenant.pass(60_000);

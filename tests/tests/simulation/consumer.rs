@@ -112,14 +112,22 @@ impl World {
         let looks = self.plant.consumer_looks;
         let waiting = (0..).zip(&head.deliveries).map(|(index, handout)| Waiting {
             index,
-            until: if looks { handout.until } else { Millis(u64::MAX >> 1) },
+            until: if looks {
+                handout.until
+            } else {
+                Millis(u64::MAX >> 1)
+            },
             here: handout.body.is_some(),
         });
         let endpoint = self.lanes.all[lane].endpoint;
-        let Some(invocation) = self.runs.get_mut(&run) else { return };
+        let Some(invocation) = self.runs.get_mut(&run) else {
+            return;
+        };
         let ordered = head.ordered && self.plant.consumer_stops;
         let key = (self.tenant.id, endpoint);
-        invocation.turns.add(key, head.concurrency, ordered, waiting.collect());
+        invocation
+            .turns
+            .add(key, head.concurrency, ordered, waiting.collect());
         invocation.lanes.push(Taken {
             lane,
             attempts,
@@ -138,9 +146,13 @@ impl World {
         self.fetch(run)?;
         let consumer_ends = self.plant.consumer_ends;
         loop {
-            let Some(Run { turns, results, .. }) = self.runs.get_mut(&run) else { break };
+            let Some(Run { turns, results, .. }) = self.runs.get_mut(&run) else {
+                break;
+            };
             let done = |lane| turns.lane_done(lane) || !consumer_ends;
-            let Some(due) = results.due(|tenant| turns.tenant_done(tenant), done) else { break };
+            let Some(due) = results.due(|tenant| turns.tenant_done(tenant), done) else {
+                break;
+            };
             assert_eq!((due.tenant, due.types.len()), (self.tenant.id, due.bodies.len()));
             let lanes = Rc::new(due.report.lanes);
             self.counts.partial_reports += u64::from(lanes.iter().any(|lane| !lane.last));
@@ -215,7 +227,10 @@ impl World {
             _ => 20 + self.chance.below(200),
         };
         let took = if self.quiet { 20 } else { took };
-        let known = self.owed.get_mut(&(message, endpoint)).ok_or("a delivery of ours")?;
+        let known = self
+            .owed
+            .get_mut(&(message, endpoint))
+            .ok_or("a delivery of ours")?;
         if !doubled {
             known.sending += 1;
         }
@@ -344,7 +359,13 @@ impl World {
                 }
                 match waits(telling.tries) {
                     Some(wait) => self.at(wait, Event::Report(again)),
-                    None => self.at(REPORT_DEADLINE, Event::Reported { run, lanes: Vec::new() }),
+                    None => self.at(
+                        REPORT_DEADLINE,
+                        Event::Reported {
+                            run,
+                            lanes: Vec::new(),
+                        },
+                    ),
                 }
             }
             9..=13 => {
@@ -367,7 +388,12 @@ impl World {
                 .iter()
                 .map(|result| (result.message.0.sequence, result.number, result.status))
                 .collect();
-            tell!(self, "report of {}: {results:?}, last: {}", lane.endpoint, lane.last);
+            tell!(
+                self,
+                "report of {}: {results:?}, last: {}",
+                lane.endpoint,
+                lane.last
+            );
         }
         if std::env::var("DEEP").is_ok() {
             let text = self.tenant.ledger.memory_text();
@@ -390,7 +416,13 @@ impl World {
                     let (run, tries) = (telling.run, telling.tries + 1);
                     match REPORT_WAITS.get(telling.tries) {
                         Some(wait) => self.at(*wait, Event::Report(Telling { tries, ..telling })),
-                        None => self.at(5, Event::Reported { run, lanes: Vec::new() }),
+                        None => self.at(
+                            5,
+                            Event::Reported {
+                                run,
+                                lanes: Vec::new(),
+                            },
+                        ),
                     }
                 }
                 return self.after_call();
@@ -448,7 +480,10 @@ impl World {
     fn manual_after(&self, before: &[(postern_domain::id::MessageId, u32, Stand, u32)]) -> Held {
         for (message, endpoint, stood, counted) in before {
             let (stand, attempts) = self.tenant.stand(*message, *endpoint);
-            let extra = self.owed.get(&(*message, *endpoint)).is_some_and(|known| known.extra);
+            let extra = self
+                .owed
+                .get(&(*message, *endpoint))
+                .is_some_and(|known| known.extra);
             let moved = stand != *stood && !extra && !matches!(stand, Stand::Delivered | Stand::Cancelled);
             if attempts != *counted || moved {
                 return Err(format!(

@@ -36,9 +36,16 @@ impl World {
         let (Some(first), Some(until)) = (first, until) else {
             return Err("an empty lane left".to_owned());
         };
-        let manual = head.deliveries.iter().any(|handout| handout.trigger == Trigger::Manual);
+        let manual = head
+            .deliveries
+            .iter()
+            .any(|handout| handout.trigger == Trigger::Manual);
         let handed_at = first.minus(LEASE);
-        let line = if head.ordered { self.line_of(endpoint, head.deliveries[0].message) } else { None };
+        let line = if head.ordered {
+            self.line_of(endpoint, head.deliveries[0].message)
+        } else {
+            None
+        };
         self.line_is_free(&head, endpoint, line, handed_at)?;
         for place in 0..head.deliveries.len() {
             self.delivery_leaves(&head, endpoint, place, at, at_once)?;
@@ -79,10 +86,20 @@ impl World {
         Ok(())
     }
 
-    fn delivery_leaves(&mut self, head: &Lane, endpoint: u32, place: usize, lane: usize, at_once: bool) -> Held {
+    fn delivery_leaves(
+        &mut self,
+        head: &Lane,
+        endpoint: u32,
+        place: usize,
+        lane: usize,
+        at_once: bool,
+    ) -> Held {
         let handout = &head.deliveries[place];
         let (message, number) = (handout.message, handout.number);
-        let what = format!("{message} ({}) to {endpoint}, number {number},", message.0.sequence);
+        let what = format!(
+            "{message} ({}) to {endpoint}, number {number},",
+            message.0.sequence
+        );
         let manual = handout.trigger == Trigger::Manual;
         let handed_at = handout.until.minus(LEASE);
         let (stand, _) = self.tenant.stand(message, endpoint);
@@ -122,7 +139,10 @@ impl World {
             self.none_before(line, message, &same)
                 .map_err(|before| format!("{what} was handed out before {before}, out of order"))?;
         }
-        let known = self.owed.get_mut(&(message, endpoint)).ok_or("a delivery of ours")?;
+        let known = self
+            .owed
+            .get_mut(&(message, endpoint))
+            .ok_or("a delivery of ours")?;
         known.outs.push(Handed {
             number,
             until: handout.until,
@@ -134,28 +154,39 @@ impl World {
     }
 
     /// Rate, pause and breaker.
-    fn gates_are_open(&mut self, head: &Lane, number: u32, handed_at: Millis, manual: bool, at_once: bool) -> Held {
+    fn gates_are_open(
+        &mut self,
+        head: &Lane,
+        number: u32,
+        handed_at: Millis,
+        manual: bool,
+        at_once: bool,
+    ) -> Held {
         if self.jumpy {
             return Ok(());
         }
         let count = head.deliveries.len();
         if let Some(rate) = self.own_rate {
             self.own_handed.extend(std::iter::repeat_n(handed_at, count));
-            within(&mut self.own_handed, rate).map_err(|n| format!("the tenant got {n} in a second at {rate}"))?;
+            within(&mut self.own_handed, rate)
+                .map_err(|n| format!("the tenant got {n} in a second at {rate}"))?;
         }
         let endpoint = self.endpoint_mut(number).ok_or("an endpoint of ours")?;
         if let Some(rate) = endpoint.rate
             && handed_at > endpoint.rate_since
         {
             endpoint.handed.extend(std::iter::repeat_n(handed_at, count));
-            within(&mut endpoint.handed, rate).map_err(|n| format!("{number} got {n} in a second at {rate}"))?;
+            within(&mut endpoint.handed, rate)
+                .map_err(|n| format!("{number} got {n} in a second at {rate}"))?;
         }
         if let Some((since, until)) = endpoint.paused
             && since < handed_at
             && handed_at < until
         {
             let left = until.since(handed_at);
-            return Err(format!("{number} was sent to while it is paused, {left} ms too early"));
+            return Err(format!(
+                "{number} was sent to while it is paused, {left} ms too early"
+            ));
         }
         if manual || !at_once {
             return Ok(());
@@ -185,7 +216,9 @@ impl World {
             !lane.manual && !lane.doubled
         });
         if count > 1 || scheduled.count() > 0 {
-            return Err(format!("{number} was sent more than a probe while its breaker is half open"));
+            return Err(format!(
+                "{number} was sent more than a probe while its breaker is half open"
+            ));
         }
         Ok(())
     }
@@ -196,7 +229,11 @@ impl World {
         let used = self.lanes.slots(number, now);
         let endpoint = self.endpoint(number).ok_or("an endpoint of ours")?;
         let unproven = at_once && queue == QueueKind::Slow && endpoint.order.is_none();
-        let most = if unproven { 4 } else { (16 + endpoint.successes).min(256) };
+        let most = if unproven {
+            4
+        } else {
+            (16 + endpoint.successes).min(256)
+        };
         if used > most && self.lanes.all[lane].slots(now) > 0 && !self.jumpy {
             let lanes = self.lanes.live_of(number, now);
             return Err(format!(
@@ -262,7 +299,8 @@ impl World {
         if !self.short_lived {
             return false;
         }
-        let statement = "SELECT closed_at IS NOT NULL FROM segment WHERE first <= ? ORDER BY first DESC LIMIT 1";
+        let statement =
+            "SELECT closed_at IS NOT NULL FROM segment WHERE first <= ? ORDER BY first DESC LIMIT 1";
         let connection = self.tenant.storage.native().connection();
         let sequence = i64::try_from(message.0.sequence).unwrap_or(0);
         connection
@@ -274,7 +312,10 @@ impl World {
     pub(crate) fn is_blocked(&self, line: LineId) -> bool {
         let messages = self.lines.get(&line).map_or(&[][..], |own| &own.messages);
         let waits = self.endpoint(line.0).is_some_and(|endpoint| endpoint.waits());
-        waits && messages.iter().any(|message| self.tenant.stand(*message, line.0).0 == Stand::Failed)
+        waits
+            && messages
+                .iter()
+                .any(|message| self.tenant.stand(*message, line.0).0 == Stand::Failed)
     }
 
     /// Deliveries that failed for good and keep others waiting.
@@ -354,7 +395,12 @@ impl World {
         }
         let retention = if self.short_lived { HOUR } else { 30 * Millis::DAY };
         let now = self.tenant.now;
-        let ids: Vec<MessageId> = self.publishes.iter().flat_map(|publish| &publish.messages).copied().collect();
+        let ids: Vec<MessageId> = self
+            .publishes
+            .iter()
+            .flat_map(|publish| &publish.messages)
+            .copied()
+            .collect();
         for id in ids {
             if !self.chance.percent(4) {
                 continue;
@@ -418,7 +464,10 @@ fn within(handed: &mut Vec<Millis>, rate: u16) -> Result<(), usize> {
     handed.retain(|at| *at >= keep);
     let most = usize::from(rate) + usize::from((rate / 5).max(1));
     for (at, first) in handed.iter().enumerate() {
-        let count = handed[at..].iter().take_while(|time| time.since(*first) < 1000).count();
+        let count = handed[at..]
+            .iter()
+            .take_while(|time| time.since(*first) < 1000)
+            .count();
         if count > most {
             return Err(count);
         }

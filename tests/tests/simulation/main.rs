@@ -30,10 +30,17 @@ fn the_guarantees_hold_in_every_life() {
     }
     let (first, seeds) = (number("FIRST").unwrap_or(0), number("SEEDS").unwrap_or(200));
     let (sums, broken) = many(first..first + seeds, Plant::default(), number("ALL").is_some());
-    let told: Vec<String> = broken.iter().map(|(seed, broken)| format!("seed {seed}: {broken}")).collect();
+    let told: Vec<String> = broken
+        .iter()
+        .map(|(seed, broken)| format!("seed {seed}: {broken}"))
+        .collect();
     assert!(broken.is_empty(), "{} (SEED=… tells the story)", told.join("\n"));
     // What never happens is not tested.
-    assert!(sums.missing().is_empty(), "{:?} never happened: {sums:?}", sums.missing());
+    assert!(
+        sums.missing().is_empty(),
+        "{:?} never happened: {sums:?}",
+        sums.missing()
+    );
 }
 
 /// Lives of many seeds, side by side. Stops at the first that does not end well, unless `all` shall be told.

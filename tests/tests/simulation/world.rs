@@ -41,16 +41,29 @@ pub(crate) enum Event {
     /// Hand-outs that gathered leave.
     Leave,
     /// The queue delivers a lane, for so many times.
-    Queue { lane: usize, attempts: u32 },
+    Queue {
+        lane: usize,
+        attempts: u32,
+    },
     /// A request ends.
     Sent(crate::consumer::Sent),
-    Gathered { run: u64, gathering: u64 },
-    HandOver { run: u64 },
-    Dies { run: u64 },
+    Gathered {
+        run: u64,
+        gathering: u64,
+    },
+    HandOver {
+        run: u64,
+    },
+    Dies {
+        run: u64,
+    },
     /// A report arrives at the object.
     Report(Telling),
     /// A consumer hears of its report.
-    Reported { run: u64, lanes: Vec<usize> },
+    Reported {
+        run: u64,
+        lanes: Vec<usize>,
+    },
 }
 
 pub(crate) struct World {
@@ -255,7 +268,9 @@ impl World {
         };
         let listed = self.tenant.call(EndpointList { page });
         self.after_call()?;
-        listed.map(|_| ()).map_err(|problem| format!("a list failed: {problem}"))?;
+        listed
+            .map(|_| ())
+            .map_err(|problem| format!("a list failed: {problem}"))?;
         self.alarm_lost &= self.tenant.storage.native().alarm().is_none();
         Ok(())
     }
@@ -322,7 +337,9 @@ impl World {
         self.check()?;
         let late = self.publishes.iter().skip(before).flat_map(|publish| {
             let pieces = publish.pieces.iter().zip(&publish.messages);
-            pieces.filter(|(piece, _)| piece.deliver_at.is_none()).map(|(_, message)| *message)
+            pieces
+                .filter(|(piece, _)| piece.deliver_at.is_none())
+                .map(|(_, message)| *message)
         });
         for message in late {
             let owed = self.owed.range((message, 0)..=(message, u32::MAX));
@@ -330,7 +347,9 @@ impl World {
                 let waits = known.line.is_some_and(|line| self.is_blocked(line));
                 if !known.received && !waits && known.cancelled_at.is_none() {
                     let at = message.0.sequence;
-                    return Err(format!("{message} ({at}) to {endpoint} is late, and nothing held it"));
+                    return Err(format!(
+                        "{message} ({at}) to {endpoint} is late, and nothing held it"
+                    ));
                 }
             }
         }
@@ -401,8 +420,16 @@ impl World {
         let rate = self.chance.percent(35).then(|| 1 + self.chance.below(8));
         let picky = self.chance.percent(30);
         let types = picky.then_some(["order.*"]);
-        let order = if self.chance.percent(45) { self.order() } else { None };
-        let failed = if self.chance.percent(30) { 1 + self.chance.below(4) } else { 0 };
+        let order = if self.chance.percent(45) {
+            self.order()
+        } else {
+            None
+        };
+        let failed = if self.chance.percent(30) {
+            1 + self.chance.below(4)
+        } else {
+            0
+        };
         let made = self.tenant.make_endpoint(json!({
             "retrySchedule": steps, "throttleRate": rate, "eventTypes": types,
             "disableAfter": {"failed": failed, "days": 0},
@@ -481,7 +508,11 @@ impl World {
     }
 
     fn turn_one(&mut self, number: u32, off: bool) {
-        let Some(at) = self.endpoints.iter().position(|endpoint| endpoint.number == number) else {
+        let Some(at) = self
+            .endpoints
+            .iter()
+            .position(|endpoint| endpoint.number == number)
+        else {
             return;
         };
         let change = EndpointChange {
@@ -506,7 +537,11 @@ impl World {
     /// The endpoint is off, by whoever: what it was owed is cancelled.
     pub(crate) fn is_off(&mut self, number: u32) {
         let now = self.clock;
-        let Some(endpoint) = self.endpoints.iter_mut().find(|endpoint| endpoint.number == number) else {
+        let Some(endpoint) = self
+            .endpoints
+            .iter_mut()
+            .find(|endpoint| endpoint.number == number)
+        else {
             return;
         };
         if endpoint.off_since.is_none() {
@@ -526,7 +561,9 @@ impl World {
         let off: Option<bool> = connection
             .query_row(statement, [number], |row| row.get(0))
             .unwrap_or_default();
-        let known_off = self.endpoint(number).is_none_or(|endpoint| endpoint.off_since.is_some());
+        let known_off = self
+            .endpoint(number)
+            .is_none_or(|endpoint| endpoint.off_since.is_some());
         if off == Some(true) && !known_off {
             tell!(self, "endpoint {number} went off by itself");
             self.counts.disabled += 1;
@@ -578,7 +615,11 @@ impl World {
         let change = EndpointChange {
             ordering: Some(order.map(|order| wire::Ordering {
                 key: order.keyed.then(|| "/k".to_owned()),
-                on_failure: if order.waits { OnFailure::Wait } else { OnFailure::Skip },
+                on_failure: if order.waits {
+                    OnFailure::Wait
+                } else {
+                    OnFailure::Skip
+                },
             })),
             ..EndpointChange::default()
         };
@@ -628,7 +669,9 @@ impl World {
 
     /// Somebody asks for one more try.
     fn resend(&mut self, message: MessageId, endpoint: u32) {
-        let Some(id) = self.endpoint(endpoint).filter(|known| !known.deleted) else { return };
+        let Some(id) = self.endpoint(endpoint).filter(|known| !known.deleted) else {
+            return;
+        };
         let call = Resend {
             message: message.to_string(),
             endpoint: id.id.clone(),
@@ -649,7 +692,11 @@ impl World {
     }
 
     fn publish(&mut self) {
-        let count = if self.chance.percent(20) { 1 + self.chance.below(12) } else { 1 };
+        let count = if self.chance.percent(20) {
+            1 + self.chance.below(12)
+        } else {
+            1
+        };
         let batch = count > 1 || self.chance.percent(12);
         let pieces: Vec<Piece> = (0..count).map(|_| self.piece(batch)).collect();
         let name = format!("k{}", self.publishes.len());
@@ -695,11 +742,19 @@ impl World {
     }
 
     fn piece(&mut self, batch: bool) -> Piece {
-        let event_type = if self.chance.percent(60) { "order.made" } else { "invoice.paid" };
+        let event_type = if self.chance.percent(60) {
+            "order.made"
+        } else {
+            "invoice.paid"
+        };
         let key = [None, Some("a"), Some("b")][usize::try_from(self.chance.below(3)).unwrap_or(0)];
         let later = batch && self.chance.percent(15);
         // Larger than what rides in a queue message, now and then.
-        let pad = if self.chance.percent(1) { " ".repeat(41_000) } else { String::new() };
+        let pad = if self.chance.percent(1) {
+            " ".repeat(41_000)
+        } else {
+            String::new()
+        };
         Piece {
             event_type: event_type.to_owned(),
             key,
@@ -847,7 +902,11 @@ impl World {
     }
 
     fn accept(&mut self, at: usize, repeat: bool, answer_lost: bool) -> Held {
-        let bodies: Vec<Vec<u8>> = self.publishes[at].pieces.iter().map(|piece| piece.body.clone()).collect();
+        let bodies: Vec<Vec<u8>> = self.publishes[at]
+            .pieces
+            .iter()
+            .map(|piece| piece.body.clone())
+            .collect();
         let caller = Caller::Organisation(self.tenant.organisation);
         // The first that arrives is not always the first that left.
         let answer = match self.publishes[at].wanted.clone() {
@@ -878,7 +937,10 @@ impl World {
                     }
                 }
                 let numbers: Vec<u64> = ids.iter().map(|id| id.0.sequence).collect();
-                tell!(self, "publish {at} taken: {numbers:?}, answer lost: {answer_lost}");
+                tell!(
+                    self,
+                    "publish {at} taken: {numbers:?}, answer lost: {answer_lost}"
+                );
                 Ok(())
             }
             Err(problem) => self.not_taken(at, &problem),
@@ -982,7 +1044,9 @@ impl World {
     }
 
     pub(crate) fn endpoint_mut(&mut self, number: u32) -> Option<&mut Endpoint> {
-        self.endpoints.iter_mut().find(|endpoint| endpoint.number == number)
+        self.endpoints
+            .iter_mut()
+            .find(|endpoint| endpoint.number == number)
     }
 
     pub(crate) fn plan_of(&self, endpoint: u32) -> u32 {
