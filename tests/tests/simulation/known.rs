@@ -148,6 +148,8 @@ pub(crate) struct Known {
     pub(crate) line: Option<LineId>,
     /// Sends under way, of queue messages that came once.
     pub(crate) sending: u32,
+    /// The same of those that its plan asked for.
+    pub(crate) planned: u32,
     /// Somebody asked for a try by hand, last then.
     pub(crate) asked: Option<Millis>,
     /// A try by hand was sent, last then.
