@@ -23,9 +23,10 @@ impl<S: Sql> Ledger<S> {
         if !self.settings.rules.recall {
             return Ok(());
         }
-        self.recall_due(now)?;
         self.recall_lines(now)?;
-        self.recall_accepts(now)
+        self.recall_accepts(now)?;
+        // Behind the others: a try by hand may be out beside the first hand-out of the same delivery.
+        self.recall_due(now)
     }
 
     fn recall_due(&mut self, now: Millis) -> Result<(), Problem> {
@@ -64,10 +65,8 @@ impl<S: Sql> Ledger<S> {
                 } else {
                     delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
-                // What is out by hand has its own lease.
-                let flight = self.memory()?.flights.get(&line.endpoint);
-                let out = flight.is_some_and(|flight| flight.lease_of(row.sequence, now).is_some());
-                if !settled && !out && owes(&row.owed, line.endpoint) {
+                let own = self.keeps_order(line.endpoint, row.sequence)? == in_order;
+                if !settled && own && owes(&row.owed, line.endpoint) {
                     given.push((row.sequence, line.until));
                 }
             }

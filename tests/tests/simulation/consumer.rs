@@ -414,6 +414,7 @@ impl World {
                     return Err(format!("a report was refused: {problem} {:?}", problem.cause));
                 }
                 tell!(self, "the report failed inside");
+                self.may_stand(&telling.lanes);
                 if telling.heard {
                     let (run, tries) = (telling.run, telling.tries + 1);
                     match REPORT_WAITS.get(telling.tries) {
@@ -497,6 +498,19 @@ impl World {
         Ok(())
     }
 
+    /// A report failed inside: what it says may be recorded all the same, and is then known already when it comes again.
+    fn may_stand(&mut self, lanes: &[LaneReport]) {
+        for lane in lanes {
+            for result in &lane.results {
+                let known = self.owed.get_mut(&(result.message, lane.endpoint));
+                let outs = known.into_iter().flat_map(|known| &mut known.outs);
+                for out in outs.filter(|out| out.number == result.number) {
+                    out.told = true;
+                }
+            }
+        }
+    }
+
     /// What follows for what the world knows, now that a report stands.
     fn heard(&mut self, lanes: &[LaneReport]) {
         let now = self.tenant.now;
@@ -516,8 +530,8 @@ impl World {
                 let mut first = false;
                 for out in &mut known.outs {
                     if out.number == result.number {
-                        first = !out.returned;
-                        out.returned = true;
+                        first = !out.told;
+                        (out.told, out.returned) = (true, true);
                     }
                 }
                 let asked = match (result.cause, result.retry_after_ms, result.status) {

@@ -154,6 +154,7 @@ impl World {
             until: handout.until,
             lane,
             returned: false,
+            told: false,
         });
         self.lanes.by_number.insert((endpoint, message, number), lane);
         Ok(())

@@ -128,6 +128,8 @@ pub(crate) struct Handed {
     pub(crate) lane: usize,
     /// The ledger took a result of it.
     pub(crate) returned: bool,
+    /// The same, or it failed inside while it did.
+    pub(crate) told: bool,
 }
 
 /// One delivery as the world knows it.
