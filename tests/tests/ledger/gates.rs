@@ -296,7 +296,7 @@ mod breaker {
 mod order {
     use super::*;
 
-    fn ordered(settings: Value) -> (Tenant, u32) {
+    fn ordered(settings: &Value) -> (Tenant, u32) {
         let mut all = json!({"ordering": {"key": null, "onFailure": "wait"}});
         all.as_object_mut()
             .unwrap()
@@ -312,7 +312,7 @@ mod order {
 
     #[test]
     fn a_pause_in_the_middle_of_a_lane_ends_when_the_endpoint_said() {
-        let (mut tenant, _) = ordered(json!({"retrySchedule": [1]}));
+        let (mut tenant, _) = ordered(&json!({"retrySchedule": [1]}));
         for _ in 0..6 {
             tenant.publish();
         }
@@ -339,7 +339,7 @@ mod order {
     fn a_success_by_hand_lets_those_behind_a_failed_head_go() {
         for key in [Value::Null, json!("/paid")] {
             let ordering = json!({"key": key, "onFailure": "wait"});
-            let (mut tenant, endpoint) = ordered(json!({"retrySchedule": [], "ordering": ordering}));
+            let (mut tenant, endpoint) = ordered(&json!({"retrySchedule": [], "ordering": ordering}));
             for _ in 0..3 {
                 tenant.publish();
             }
@@ -409,7 +409,7 @@ mod order {
 
     #[test]
     fn a_lane_stops_for_each_that_did_not_arrive_and_those_behind_lose_no_try() {
-        let (mut tenant, endpoint) = ordered(json!({"retrySchedule": [1, 1]}));
+        let (mut tenant, endpoint) = ordered(&json!({"retrySchedule": [1, 1]}));
         let messages: Vec<_> = (0..3).map(|_| tenant.publish()).collect();
         let first = tenant.out();
         tenant.report(&first, Answer::Broken);
