@@ -454,6 +454,11 @@ pub(crate) fn bearer_token(value: &Value) -> Read<String> {
     })
 }
 
+/// Applications, by id or `uid`: up to 100.
+pub(crate) fn applications(value: &Value) -> Read<Vec<String>> {
+    set(value, 100, check_word)
+}
+
 /// Texts, as they are.
 pub(crate) fn texts(value: &Value) -> Read<Vec<String>> {
     list(value, text)

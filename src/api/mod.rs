@@ -23,6 +23,7 @@ mod health;
 mod import;
 mod operational;
 mod portal;
+mod stats;
 mod testing;
 mod version;
 

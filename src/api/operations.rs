@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::reply::Answer;
 use super::{
     app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
-    portal, testing, version,
+    portal, stats, testing, version,
 };
 use app::{attempt, endpoint, msg, poller, source, stream};
 
@@ -170,6 +170,11 @@ operations! {
     PUT "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(operational::update);
     DELETE "/api/v1/operational-webhook/endpoint/{endpoint_id}" operational(endpoint::delete::handle);
     GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret" operational(endpoint::secret::handle);
+    POST "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate" operational(endpoint::secret_rotate::handle);
+    GET "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers" operational(endpoint::headers_get::handle);
+    PUT "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers" operational(endpoint::headers_update::handle);
+
+    POST "/api/v1/stats/usage/app" organisation(stats::usage_app::handle);
 
     GET "/api/v1/event-type" caller(event_type::list::handle) needs ViewBase;
 

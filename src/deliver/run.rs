@@ -13,6 +13,7 @@ use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use postern_domain::id::{MessageId, TenantId};
+use postern_domain::time::Millis;
 use postern_domain::wire::call::{Bodies, Caller};
 use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::SendResult;
@@ -37,6 +38,10 @@ const QUICK_MS: u32 = 2_000;
 /// then.
 const HANDS_OVER_AFTER_MS: u64 = 1_000;
 
+/// When sends are under way and none has begun or ended for this time, it ends at once: what is under way hangs, as far as anybody
+/// can tell, and where one consumer runs at a time, all tenants wait for it.
+const STILL_MS: u64 = 200;
+
 /// Something ended.
 enum Event {
     Sent {
@@ -55,6 +60,7 @@ enum Event {
         gathering: u64,
     },
     HandOver,
+    Look,
     Reported {
         tenant: TenantId,
         lanes: Vec<Vec<u8>>,
@@ -75,6 +81,8 @@ pub(super) struct Run<'a> {
     owed: usize,
     /// Tells the handler that it may end; none: it has been told.
     hand_over: Option<oneshot::Sender<()>>,
+    /// When a send began or ended last.
+    moved_at: Millis,
 }
 
 impl<'a> Run<'a> {
@@ -89,6 +97,7 @@ impl<'a> Run<'a> {
             under_way: FuturesUnordered::new(),
             owed: 0,
             hand_over: None,
+            moved_at: clock::now(),
             config,
         }
     }
@@ -119,6 +128,7 @@ impl<'a> Run<'a> {
     pub(super) async fn finish(mut self, hand_over: oneshot::Sender<()>) {
         self.hand_over = Some(hand_over);
         self.clock(HANDS_OVER_AFTER_MS, Event::HandOver);
+        self.clock(STILL_MS, Event::Look);
         loop {
             self.step();
             if self.owed == 0 {
@@ -171,6 +181,7 @@ impl<'a> Run<'a> {
                 return;
             }
             Event::HandOver => return self.hand_over(),
+            Event::Look => return self.look(),
             Event::Sent { lane, index, result } => self.sent(lane, index, result),
             Event::Fetched { lane, wanted, found } => self.came(lane, &wanted, found),
             Event::Reported { tenant, lanes } => {
@@ -189,6 +200,7 @@ impl<'a> Run<'a> {
         };
         let body = self.fetched.remove(&(number, index)).or_else(|| lane.body(index));
         let config = Rc::clone(&self.config);
+        self.moved_at = clock::now();
         if let Some(slip) = slip {
             slip.begin();
         }
@@ -213,6 +225,7 @@ impl<'a> Run<'a> {
             .is_some_and(|(result, _)| result.duration_ms < QUICK_MS);
         let pace = if quick { Pace::Quick } else { Pace::Slow };
         self.turns.ended(number, index, pace);
+        self.moved_at = clock::now();
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
         let arrived = result.as_ref().is_some_and(|(result, _)| result.cause.is_none());
         if !arrived {
@@ -252,6 +265,20 @@ impl<'a> Run<'a> {
         };
         if let Some(gathering) = self.results.add(tenant, entry) {
             self.clock(GATHER_MS, Event::Gathered { tenant, gathering });
+        }
+    }
+
+    /// Whether anything moves still.
+    fn look(&mut self) {
+        if self.hand_over.is_none() {
+            return;
+        }
+        let still = clock::now().since(self.moved_at);
+        if still >= STILL_MS && self.turns.is_sending() {
+            self.hand_over();
+        } else {
+            let rest = STILL_MS.saturating_sub(still);
+            self.clock(if rest == 0 { STILL_MS } else { rest }, Event::Look);
         }
     }
 

@@ -272,6 +272,11 @@ impl Turns {
         self.lanes.get(lane).is_none_or(Queued::done)
     }
 
+    /// Sends are under way.
+    pub(super) fn is_sending(&self) -> bool {
+        self.in_flight > 0
+    }
+
     /// Nothing of the tenant is left to do.
     pub(super) fn tenant_done(&self, tenant: TenantId) -> bool {
         let mut own = self.lanes.iter().filter(|queued| queued.endpoint.0 == tenant);

@@ -13,8 +13,8 @@ use postern_domain::schedule;
 use postern_domain::time::Millis;
 use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
-use super::clock;
 use super::config::Egress;
+use super::{clock, http};
 
 /// The name under which Postern calls.
 pub(crate) const USER_AGENT: &str = concat!("Postern/", env!("CARGO_PKG_VERSION"));
@@ -118,8 +118,15 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
     ended.headers = kept_headers(received.entries());
     let cap = if is_success(status) { kept } else { KEPT_OF_FAILURE };
     let mut broken = None;
-    // An answer that can have no body has no stream: that is an empty body.
-    if let Ok(mut chunks) = answer.stream() {
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length <= cap) && header("content-encoding").is_none() {
+        // By HTTP it ends there.
+        match http::whole(&answer).await {
+            Ok(body) => _ = keep(&mut ended.body, &body, cap),
+            Err(error) => broken = Some(cause_of(&error, Phase::Body)),
+        }
+    } else if let Ok(mut chunks) = answer.stream() {
+        // An answer that can have no body has no stream: that is an empty body.
         while let Some(chunk) = chunks.next().await {
             match chunk {
                 Ok(chunk) => {

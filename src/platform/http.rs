@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use postern_domain::problem::{Code, Problem};
 use serde_json::json;
+use wasm_bindgen_futures::JsFuture;
 use worker::{Error, Headers, Request, Response, ResponseBody};
 
 /// An error as it leaves, wherever it leaves: `{code, detail}`; of a validation `detail` lists the faults, as Svix's
@@ -52,7 +53,8 @@ pub(crate) fn problem(problem: &Problem) -> Response {
         .body(ResponseBody::Body(rendered.body))
 }
 
-/// The body, counted while it comes: at most `cap` bytes are ever held.
+/// The body: at most `cap` bytes are ever held. One whose length is announced ends there, by HTTP, and is taken in one
+/// piece, which is much cheaper than a stream; any other is counted while it comes.
 ///
 /// # Errors
 /// [`Code::PayloadTooLarge`] at the first byte too many; [`Code::BadRequest`] when the sender broke off.
@@ -70,7 +72,15 @@ pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, P
     if request.inner().body().is_none() {
         return Ok(Vec::new());
     }
-    let mut bytes = Vec::with_capacity(announced.unwrap_or_default());
+    if announced.is_some() && header(request, "content-encoding").is_none() {
+        let bytes = request.bytes().await.map_err(|_| broken_off())?;
+        return if bytes.len() > cap {
+            Err(too_large())
+        } else {
+            Ok(bytes)
+        };
+    }
+    let mut bytes = Vec::new();
     let mut chunks = request.stream().map_err(|_| broken_off())?;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| broken_off())?;
@@ -80,6 +90,22 @@ pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, P
         bytes.extend_from_slice(&chunk);
     }
     Ok(bytes)
+}
+
+/// All of an answer's body, for one that is known to end soon. The runtime gathers it: as a stream, every answer costs
+/// several hops between wasm and JavaScript, and an error made for nobody when its reader lets go.
+///
+/// # Errors
+/// What the runtime says when the body breaks off.
+pub(crate) async fn whole(answer: &Response) -> worker::Result<Vec<u8>> {
+    let stream = match answer.body() {
+        ResponseBody::Empty => return Ok(Vec::new()),
+        ResponseBody::Body(bytes) => return Ok(bytes.clone()),
+        ResponseBody::Stream(stream) => stream,
+    };
+    let answer = worker::web_sys::Response::new_with_opt_readable_stream(Some(stream))?;
+    let buffer = JsFuture::from(answer.array_buffer()?).await?;
+    Ok(js_sys::Uint8Array::new(&buffer).to_vec())
 }
 
 /// The header in which a WebSocket's client offers protocols.

@@ -133,8 +133,8 @@ impl TenantObject {
 
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
     async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, bool), Problem> {
-        let mut response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
-        let bytes = response.bytes().await.map_err(|error| unanswered(&error))?;
+        let response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
+        let bytes = http::whole(&response).await.map_err(|error| unanswered(&error))?;
         match response.status_code() {
             200 => Ok((bytes, response.headers().has(OBJECT_HEADER).unwrap_or(true))),
             status => Err(Problem::internal(format!(

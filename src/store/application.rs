@@ -185,3 +185,49 @@ pub(crate) async fn list(
     };
     Ok(reading.page(rows, |row: &Application| (row.created_at.0, row.id.to_string())))
 }
+
+/// Active tenants of these ids and of these `uid`s, in no order.
+pub(crate) async fn named(
+    directory: &Directory,
+    organisation: OrganisationId,
+    keys: &[Key],
+) -> Result<Vec<Application>, Problem> {
+    let (mut ids, mut uids) = (Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            Key::Id(id) => ids.push(id.to_string()),
+            Key::Uid(uid) => uids.push(uid.to_string()),
+        }
+    }
+    let rows_of_ids = format!(
+        "SELECT {COLUMNS} FROM application WHERE id IN (SELECT value FROM json_each(?2)) \
+         AND +organisation = ?1 AND state = 'active'"
+    );
+    let rows_called = format!(
+        "SELECT {COLUMNS} FROM application INDEXED BY application_uid WHERE organisation = ?1 \
+         AND uid IN (SELECT value FROM json_each(?2)) AND state = 'active'"
+    );
+    let mut rows = Vec::new();
+    for (sql, names) in [(rows_of_ids, ids), (rows_called, uids)] {
+        if !names.is_empty() {
+            let names = serde_json::to_string(&names).map_err(Problem::internal)?;
+            let values = [text(Some(organisation.to_string())), text(Some(names))];
+            rows.extend(directory.rows::<Application>(&sql, &values).await?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The first active tenants, in the order they were made.
+pub(crate) async fn first(
+    directory: &Directory,
+    organisation: OrganisationId,
+    most: u64,
+) -> Result<Vec<Application>, Problem> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM application WHERE organisation = ?1 AND state = 'active' \
+         ORDER BY created_at, id LIMIT ?2"
+    );
+    let values = [text(Some(organisation.to_string())), number(most)];
+    directory.rows(&sql, &values).await
+}

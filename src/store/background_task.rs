@@ -7,6 +7,7 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::{Page, PageOf};
 use postern_domain::wire::replay::TaskState;
 use serde::Deserialize;
+use wasm_bindgen::JsValue;
 
 use super::page::Reading;
 use super::{Directory, number, text};
@@ -29,10 +30,41 @@ pub(crate) struct BackgroundTask {
     pub(crate) updated_at: Millis,
 }
 
+/// Bytes of a row's data at the most: the database holds 2 MB in one row.
+pub(crate) const MOST_BYTES: usize = 1_900_000;
+
+impl BackgroundTask {
+    /// One that was done when it was asked for, with what came of it.
+    pub(crate) fn finished(
+        organisation: OrganisationId,
+        id: TaskId,
+        kind: &str,
+        data: String,
+        now: Millis,
+    ) -> Self {
+        Self {
+            id,
+            organisation,
+            application: None,
+            kind: kind.to_owned(),
+            state: TaskState::Finished,
+            data,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 /// Writes a new row.
 pub(crate) async fn insert(directory: &Directory, row: &BackgroundTask) -> Result<(), Problem> {
+    let (sql, values) = insertion(row);
+    directory.change(&sql, &values).await.map(drop)
+}
+
+/// What writes a new row, for whoever has more to write with it.
+pub(super) fn insertion(row: &BackgroundTask) -> (String, Vec<JsValue>) {
     let sql = format!("INSERT INTO background_task ({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
-    let values = [
+    let values = vec![
         text(Some(row.id.to_string())),
         text(Some(row.organisation.to_string())),
         text(row.application.map(|id| id.to_string())),
@@ -42,7 +74,7 @@ pub(crate) async fn insert(directory: &Directory, row: &BackgroundTask) -> Resul
         number(row.created_at.0),
         number(row.updated_at.0),
     ];
-    directory.change(&sql, &values).await.map(drop)
+    (sql, values)
 }
 
 /// The organisation's task of this id.

@@ -1,10 +1,12 @@
 //! Broadcasts: a running task, and what it publishes.
 
-use postern_domain::id::{OrganisationId, TenantId};
+use postern_domain::id::{OrganisationId, TaskId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_domain::wire::replay::TaskState;
 use serde::Deserialize;
 
+use super::background_task::{self, BackgroundTask};
 use super::{Directory, number, text};
 
 /// Svix's word for the kind of task.
@@ -25,7 +27,7 @@ pub(crate) struct Content {
 /// A running task, as it stood when it was read.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Task {
-    pub(crate) id: String,
+    pub(crate) id: TaskId,
     pub(crate) organisation: OrganisationId,
     /// JSON: how far it is.
     pub(crate) data: String,
@@ -34,39 +36,22 @@ pub(crate) struct Task {
     pub(crate) updated_at: Millis,
 }
 
-/// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum State {
-    Running,
-    Finished,
-    Failed,
-}
-
-impl State {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Finished => "finished",
-            Self::Failed => "failed",
-        }
-    }
-}
-
 /// Writes the task and what it publishes, both or neither.
 pub(crate) async fn insert(directory: &Directory, task: &Task, content: &Content) -> Result<(), Problem> {
-    let own = "INSERT INTO background_task (id, organisation, kind, state, data, created_at, updated_at) \
-               VALUES (?1, ?2, ?3, 'running', ?4, ?5, ?5)";
-    let task_values = vec![
-        text(Some(&task.id)),
-        text(Some(task.organisation.to_string())),
-        text(Some(KIND)),
-        text(Some(&task.data)),
-        number(task.created_at.0),
-    ];
+    let (own, task_values) = background_task::insertion(&BackgroundTask {
+        id: task.id,
+        organisation: task.organisation,
+        application: None,
+        kind: KIND.to_owned(),
+        state: TaskState::Running,
+        data: task.data.clone(),
+        created_at: task.created_at,
+        updated_at: task.updated_at,
+    });
     let published = "INSERT INTO broadcast (task, event_type, event_id, channels, hop, payload) \
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     let content_values = vec![
-        text(Some(&task.id)),
+        text(Some(task.id.to_string())),
         text(Some(&content.event_type)),
         text(content.event_id.as_ref()),
         text(content.channels.as_ref()),
@@ -74,7 +59,7 @@ pub(crate) async fn insert(directory: &Directory, task: &Task, content: &Content
         text(Some(&content.payload)),
     ];
     directory
-        .all(&[(own, task_values), (published, content_values)])
+        .all(&[(&own, task_values), (published, content_values)])
         .await
 }
 
@@ -88,16 +73,16 @@ pub(crate) async fn left(directory: &Directory, before: Millis, most: u64) -> Re
 }
 
 /// What a task publishes; `None`: it has ended.
-pub(crate) async fn content(directory: &Directory, task: &str) -> Result<Option<Content>, Problem> {
+pub(crate) async fn content(directory: &Directory, task: TaskId) -> Result<Option<Content>, Problem> {
     let sql = "SELECT event_type, event_id, channels, hop, payload FROM broadcast WHERE task = ?1";
-    directory.row(sql, &[text(Some(task))]).await
+    directory.row(sql, &[text(Some(task.to_string()))]).await
 }
 
 /// Writes how far the task is. False: it was cancelled, or somebody else goes on with it.
 pub(crate) async fn step(
     directory: &Directory,
     task: &mut Task,
-    state: State,
+    state: TaskState,
     data: String,
     now: Millis,
 ) -> Result<bool, Problem> {
@@ -105,7 +90,7 @@ pub(crate) async fn step(
     let sql = "UPDATE background_task SET state = ?2, data = ?3, updated_at = ?4 \
                WHERE id = ?1 AND state = 'running' AND updated_at = ?5";
     let values = [
-        text(Some(&task.id)),
+        text(Some(task.id.to_string())),
         text(Some(state.as_str())),
         text(Some(&data)),
         number(updated_at.0),

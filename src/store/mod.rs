@@ -7,7 +7,6 @@ pub(crate) mod background_task;
 pub(crate) mod broadcast;
 pub(crate) mod erasure;
 pub(crate) mod event_type;
-pub(crate) mod exported;
 pub(crate) mod idempotency;
 pub(crate) mod page;
 pub(crate) mod revocation;

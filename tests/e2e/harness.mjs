@@ -30,8 +30,20 @@ export const testSecrets = freshSecrets();
  * @param {string} [options.edge] the folder of the bundle that runs, if it is not build/
  * @param {string} [options.objects] the folder of the bundle whose objects it asks: they stand in a Worker of their
  *   own then, as if a deployment had reached one and not the other
+ * @param {(worker: object) => object[]} [options.beside] makes of the Worker, as Miniflare is told of it, all that run
+ *   there: itself first
+ * @param {object} [options.runtime] more options of Miniflare's own
  */
-export async function start({ vars = {}, secrets = testSecrets, persist, port, edge = join(root, "build"), objects } = {}) {
+export async function start({
+  vars = {},
+  secrets = testSecrets,
+  persist,
+  port,
+  edge = join(root, "build"),
+  objects,
+  beside = (worker) => [worker],
+  runtime,
+} = {}) {
   for (const bundle of [edge, objects ?? edge]) {
     if (!existsSync(join(bundle, "index.js"))) {
       throw new Error(`${bundle} is empty: scripts/build --no-opt fills build/`);
@@ -44,7 +56,9 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port, e
   const worker = { ...configured(edge), bindings: given };
   const mf = new Miniflare(
     convertV4MiniflareOptions({
-      ...(objects ? { workers: [withObjectsElsewhere(worker), onlyObjects({ ...configured(objects), bindings: given })] } : worker),
+      workers: objects
+        ? [withObjectsElsewhere(worker), onlyObjects({ ...configured(objects), bindings: given })]
+        : beside(worker),
       host: "127.0.0.1",
       port: at,
       cf: false,
@@ -52,6 +66,7 @@ export async function start({ vars = {}, secrets = testSecrets, persist, port, e
       logRequests: false,
       handleStructuredLogs: keep(logs),
       ...(persist && { resourcePersistencePath: persist }),
+      ...runtime,
     }),
   );
   try {

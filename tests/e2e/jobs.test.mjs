@@ -18,13 +18,14 @@ after(() => Promise.all([postern?.stop(), receiver?.stop()]));
 
 const since = () => new Date(Date.now() - 3_600_000);
 let inboxes = 0;
+const NEVER = { failed: 0, days: 0 };
 
-/** A tenant with an endpoint; `answer` is what it hears first. */
+/** A tenant with an endpoint that is never switched off for failing; `answer` is what it hears first. */
 async function tenant({ answer = 200, ...settings } = {}) {
   const app = (await api.ok("POST", "/api/v1/app", { name: "Jobs" })).id;
   const inbox = receiver.at(`/jobs-${++inboxes}`).always(answer);
   const base = `/api/v1/app/${app}`;
-  const endpoint = (await api.ok("POST", `${base}/endpoint`, { url: inbox.url, retrySchedule: [], ...settings })).id;
+  const endpoint = (await api.ok("POST", `${base}/endpoint`, { url: inbox.url, retrySchedule: [], disableAfter: NEVER, ...settings })).id;
   return { app, base, inbox, endpoint };
 }
 
@@ -227,8 +228,11 @@ test("of what failed for good one, a selection or all goes again", async () => {
 
 test("a job keeps its rate, is watched, and stops when it is told to", async () => {
   const to = await tenant();
+  // Every second one fails: with more the endpoint would be left alone for a while.
+  to.inbox.answer(...Array.from({ length: 30 }, (_, n) => status(n % 2 ? 500 : 200)));
   await publish(to, 30);
-  await recorded(to, { delivered: 30 });
+  await recorded(to, { failed: 15, delivered: 15 });
+  to.inbox.always(200);
   const { id } = await api.ok("POST", `${to.base}/replay`, { since: since(), status: "any", ratePerSecond: 2 });
   await to.inbox.request(32);
   const watched = await api.ok("GET", `/api/v1/background-task/${id}`);

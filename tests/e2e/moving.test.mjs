@@ -267,7 +267,8 @@ test("an import needs the organisation's token", async () => {
 /** A tenant with a source, two endpoints and messages of text and of bytes, delivered and failed. */
 async function tenant(name, messages) {
   const inbox = receiver.at(`/${name}`);
-  const broken = receiver.at(`/${name}/broken`).always(500);
+  // Every second one fails: with more the endpoint would be left alone for a while.
+  const broken = receiver.at(`/${name}/broken`).answer(...Array.from({ length: messages }, (_, n) => (n % 2 ? 500 : 200)));
   const app = (await api.ok("POST", "/api/v1/app", { name, uid: name })).id;
   await api.ok("POST", `/api/v1/app/${app}/endpoint`, { url: inbox.url, secret: KEY, headers: { "x-key": "a receiver's own" } });
   await api.ok("POST", `/api/v1/app/${app}/endpoint`, { url: broken.url, retrySchedule: [] });
@@ -279,7 +280,7 @@ async function tenant(name, messages) {
     await api.ok("POST", `/api/v1/app/${app}/msg`, { eventType: "a.b", payload: { n, text: "line\nbreak ä" } });
   }
   await inbox.until((requests) => requests.length === messages, "every delivery");
-  await broken.until((requests) => requests.length === messages, "every failure");
+  await broken.until((requests) => requests.length === messages, "every failure, and what is between");
   await eventually(
     () => inspect(to, app),
     ({ deliveries }) => deliveries.delivered + deliveries.failed === 2 * messages,
@@ -303,7 +304,7 @@ test("an export holds everything, without secrets, and says that it is whole", a
   assert.equal(JSON.parse(messages.at(-1).body).n, 59);
   assert.deepEqual(new Set(messages.map(({ id }) => id)).size, 60);
   const failed = lines.filter(({ delivery }) => delivery?.status === "failed");
-  assert.equal(failed.length, 60);
+  assert.equal(failed.length, 30);
   assert.ok(lines.filter(({ kind }) => kind === "attempt").every(({ attempt }) => [200, 500].includes(attempt.responseStatusCode)));
 
   const text = JSON.stringify(lines);
@@ -391,7 +392,8 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
     .run();
   const remembered = await api.ok("POST", "/api/v1/app", { name: "Remembered", uid: "remembered" }, { "idempotency-key": "k" });
   assert.deepEqual(await rows(remembered.id), { application: 1, idempotency: 1 });
-  assert.deepEqual(await rows(app), { application: 1, background_task: 1 });
+  await api.ok("POST", `/api/v1/auth/app/${app}/expire-all`, { sessionIds: ["one"] });
+  assert.deepEqual(await rows(app), { application: 1, background_task: 1, revocation: 1 });
 
   const erase = (id, body = { confirm: id }) => api("POST", `/api/v1/app/${id}/erase`, body);
   for (const body of [{}, { confirm: kept.id }, { confirm: true }]) {
@@ -404,7 +406,7 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   const { bytes, ...told } = body.erased;
   assert.deepEqual(told, {
     messages: 20, deliveries: 40, attempts: 40, endpoints: 2, sources: 1, exact: true,
-    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0 },
+    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0, revocation: 1 },
   });
   assert.ok(bytes > 0 && Date.parse(body.at) > 0);
   assert.deepEqual(body.left.map(({ place }) => place), ["queues", "overflow", "backups", "object storage"]);

@@ -78,6 +78,45 @@ for (const [version, sdk] of [["1.x", svix1], ["2.x", svix2]]) {
   });
 }
 
+for (const [version, sdk] of [["1.x", svix1], ["2.x", svix2]]) {
+  test(`the Svix SDK ${version} gives an operational endpoint headers of its own and another key`, async () => {
+    const organisation = `org_${version[0].repeat(26)}k`;
+    const token = postern.token({ org: organisation });
+    const svix = new sdk.Svix(token, { serverUrl: postern.url });
+    const endpoints = svix.operationalWebhookEndpoint ?? svix.operationalWebhook.endpoint;
+    const setHeaders = (id, headers) => (endpoints.setHeaders ?? endpoints.updateHeaders).call(endpoints, id, { headers });
+    const inbox = receiver.at(`/keyed-${version}`);
+    const { id } = await endpoints.create({ url: inbox.url, eventTypes: ["endpoint.created"] });
+    assert.deepEqual(await endpoints.getHeaders(id), { headers: {}, sensitive: [] });
+    await setHeaders(id, { "x-team": "ops", authorization: "Bearer of-ops" });
+    const shown = await endpoints.getHeaders(id);
+    assert.deepEqual(shown.headers, { "x-team": "ops" });
+    assert.deepEqual([...shown.sensitive], ["authorization"]);
+
+    const { key: before } = await endpoints.getSecret(id);
+    const mine = `whsec_${Buffer.alloc(24, version).toString("base64")}`;
+    await endpoints.rotateSecret(id, { key: mine });
+    assert.equal((await endpoints.getSecret(id)).key, mine);
+    const call = caller(postern, token);
+    const { id: app } = await call.ok("POST", "/api/v1/app", { name: "Keyed" });
+    await call.ok("POST", `/api/v1/app/${app}/endpoint`, { url: receiver.at("/nothing").url });
+    const request = await inbox.request(1);
+    assert.deepEqual([request.headers["x-team"], request.headers.authorization], ["ops", "Bearer of-ops"]);
+    for (const key of [mine, before]) {
+      assert.equal(new Webhook(key).verify(request.text, request.headers).type, "endpoint.created", "either key holds for a day");
+    }
+
+    await endpoints.rotateSecret(id, {});
+    assert.ok(![mine, before].includes((await endpoints.getSecret(id)).key), "without a key one is made");
+    await assert.rejects(setHeaders(id, { "webhook-id": "x" }), ({ code }) => code === 422);
+    for (const ask of [(id) => endpoints.getHeaders(id), (id) => setHeaders(id, {}), (id) => endpoints.rotateSecret(id, {})]) {
+      await assert.rejects(ask("nobody"), ({ code }) => code === 404);
+    }
+    const tenant = caller(postern, postern.token({ app, org: organisation }));
+    assert.equal((await tenant("GET", `${ENDPOINTS}/${id}/headers`)).status, 403);
+  });
+}
+
 test("what happens to a tenant's endpoints and messages arrives signed, with whose and which", async () => {
   const told = await listen("/told");
   const bad = receiver.at("/bad").always(500);
@@ -253,8 +292,8 @@ describe("a broadcast", () => {
       await database.prepare(content).bind(id).run();
       return id;
     };
-    const cancelled = await plant("c", "cancelled");
-    const cut = await plant("r", "running");
+    const cancelled = await plant("C", "cancelled");
+    const cut = await plant("R", "running");
     await postern.cron();
     assert.equal((await task(cut)).state, "finished");
     const gone = await task(cancelled);

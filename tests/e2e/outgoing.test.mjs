@@ -64,6 +64,7 @@ describe("how an attempt ends", { concurrency: true }, () => {
     ["a connection that is reset", reset(), { responseStatusCode: 0, cause: "connection_lost" }],
     ["no answer", hang(), { responseStatusCode: 0, cause: "timeout" }],
     ["headers and then nothing", hangInBody(), { responseStatusCode: 200, cause: "body_timeout" }],
+    ["less of a body than was announced", hangInBody(200, { "content-length": "100" }), { responseStatusCode: 200, cause: "body_timeout" }],
     ["a failure's headers and then nothing", hangInBody(500), { responseStatusCode: 500, cause: "server_error" }],
   ];
   for (const [what, answer, wanted] of causes) {

@@ -111,6 +111,26 @@ for (const [version, sdk] of [["1.x", svix1], ["2.x", svix2]]) {
       assert.deepEqual(await stats("alive", { since: new Date(Date.now() - 7200_000) }), { ...none, success: 5 });
     });
 
+    test("counts what applications used", async () => {
+      const hours = { since: new Date(Date.now() - 3600_000), until: new Date(Date.now() + 3600_000) };
+      const uid = `unused-${version}`;
+      const unused = await svix.application.create({ name: "Unused", uid });
+      const count = (appIds, more) => svix.statistics.aggregateAppStats({ ...hours, ...more, appIds });
+      const task = await count([uid, own.app, "nobody", unused.id]);
+      assert.deepEqual([task.status, task.task, [...task.unresolvedAppIds]], ["finished", "application.stats", ["nobody"]]);
+      const { status, data } = await svix.backgroundTask.get(task.id);
+      assert.equal(status, "finished");
+      assert.deepEqual(data.appStats, [
+        { appId: own.app, appUid: null, messages: 5, messageDestinations: 15, attempts: { success: 5, failure: 10 } },
+        { appId: unused.id, appUid: uid, messages: 0, messageDestinations: 0, attempts: { success: 0, failure: 0 } },
+      ]);
+      const all = (await svix.backgroundTask.get((await count()).id)).data.appStats.map(({ appId }) => appId);
+      assert.ok(all.includes(own.app) && all.includes(unused.id), "all, if none is named");
+      for (const [names, more] of [[["nobody"]], [[]], [[own.app], { until: hours.since }], [["n o"]]]) {
+        await assert.rejects(count(names, more), ({ code }) => code === 422);
+      }
+    });
+
     test("reads an attempt, and takes its response away", async () => {
       const { data } = await svix.messageAttempt.listByEndpoint(own.app, own.endpoints.later, whole);
       const [attempt] = data;

@@ -18,7 +18,8 @@ export const status = (code, headers = {}, body = "") => (_request, response) =>
 export const hang = () => () => {};
 
 /** Sends the headers and a beginning, and never the rest. */
-export const hangInBody = (code = 200) => (_request, response) => void response.writeHead(code).write("a beginning");
+export const hangInBody = (code = 200, headers = {}) => (_request, response) =>
+  void response.writeHead(code, headers).write("a beginning");
 
 export const redirect = (location, code = 302) => status(code, { location });
 

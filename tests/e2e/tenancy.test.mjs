@@ -50,12 +50,39 @@ async function things(call, name) {
   const settled = await eventually(() => inspect2(call, app_id), ({ deliveries }) => deliveries.delivered === 2, "both are delivered");
   assert.equal(settled.deliveries.failed, 2);
   const attempt_id = attempts.data.find((attempt) => attempt.msgId === msg_id).id;
-  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name };
+  const sink_id = await made(2, () => call.ok("POST", `${at}/endpoint`, { type: "polling" }));
+  // Of no event type that there is: it ends at once, and has changed nothing.
+  const nothing = { since: new Date(Date.now() - 60_000), status: "failed", eventTypes: ["of.no.message"] };
+  const task_id = await made(2, () => call.ok("POST", `${at}/replay`, nothing));
+  await eventually(() => call.ok("GET", `/api/v1/background-task/${task_id}`), ({ status }) => status === "finished", "its task ends");
+  const operational_id = await made(2, () => call.ok("POST", OPERATIONAL, { url: receiver.at("/operational").url }));
+  const erased_id = await made(2, async () => {
+    const { id } = await call.ok("POST", "/api/v1/app", { name: `${name}, erased` });
+    await call.ok("POST", `/api/v1/app/${id}/erase`, { confirm: id });
+    return { id };
+  });
+  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name, sink_id, task_id, operational_id, erased_id };
+}
+
+/** Makes so many and names the first. */
+async function made(count, make) {
+  const ids = [];
+  while (ids.length < count) ids.push((await make()).id);
+  return ids[0];
 }
 
 const inspect2 = (call, app) => call.ok("GET", `/test/app/${app}/inspect`);
 
 const SOURCE = { name: "S", provider: "api_key", config: { header: "x-key" } };
+
+const OPERATIONAL = "/api/v1/operational-webhook/endpoint";
+const EVENT = { eventType: "a.b", payload: {} };
+const URL_ONLY = { url: "http://127.0.0.1:9/" };
+const SINCE = { since: "2026-01-01T00:00:00Z" };
+const HOURS = { ...SINCE, until: "2026-01-02T00:00:00Z" };
+/** Jobs look back 14 days at the most. */
+const RECENT = { since: new Date(Date.now() - 60_000).toISOString() };
+const IMPORT = { source: "postern", applications: [] };
 
 /** A body that would be taken, for each operation that takes one. */
 const BODIES = {
@@ -74,6 +101,36 @@ const BODIES = {
   "PATCH /api/v1/app/{app_id}/source/{source_id}": { name: "x" },
   "POST /api/v1/app/{app_id}/source/{source_id}/secret/rotate": { secret: "another key, long enough" },
   "POST /api/v1/app/{app_id}/source/{source_id}/token/rotate": {},
+  "PATCH /api/v1/app/{app_id}/alert-email": { email: "a@b.example" },
+  "POST /api/v1/app/{app_id}/erase": ({ app_id }) => ({ confirm: app_id }),
+  "POST /api/v1/app/{app_id}/import": IMPORT,
+  "POST /api/v1/app/{app_id}/msg/batch": { messages: [EVENT] },
+  "POST /api/v1/app/{app_id}/replay": { ...RECENT, status: "failed" },
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/bulk-replay": RECENT,
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/cancel-msgs": { createdBefore: "2026-01-01T00:00:00Z" },
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive": RECENT,
+  "PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": { headers: { "x-a": "b" } },
+  "PUT /api/v1/app/{app_id}/endpoint/{endpoint_id}/headers": { headers: { "x-a": "b" } },
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/msg/test-attempt": EVENT,
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/recover": RECENT,
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/replay-missing": RECENT,
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/secret/rotate": {},
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/send-example": { eventType: "svix.ping" },
+  "POST /api/v1/app/{app_id}/poller/{sink_id}/consumer/{consumer_id}/seek": { after: "2026-01-01T00:00:00Z" },
+  "POST /api/v1/auth/app-portal-access/{app_id}": {},
+  "POST /api/v1/auth/app/{app_id}/create-message-token": { name: "x" },
+  "POST /api/v1/auth/app/{app_id}/expire-all": {},
+  "POST /api/v1/auth/app/{app_id}/poller/{endpoint_id}/token/rotate": {},
+  "POST /api/v1/environment/import": { eventTypes: [] },
+  "POST /api/v1/event-type/import/openapi": { spec: { webhooks: {} } },
+  "PUT /api/v1/event-type/{event_type_name}/retry-schedule": { retrySchedule: [] },
+  "POST /api/v1/import": IMPORT,
+  "POST /api/v1/msg/broadcast": EVENT,
+  "POST /api/v1/operational-webhook/endpoint": URL_ONLY,
+  "PUT /api/v1/operational-webhook/endpoint/{endpoint_id}": URL_ONLY,
+  "PUT /api/v1/operational-webhook/endpoint/{endpoint_id}/headers": { headers: { "x-a": "b" } },
+  "POST /api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate": {},
+  "POST /api/v1/stats/usage/app": HOURS,
   "POST /api/v1/event-type": { name: "some.type", description: "x" },
   "PUT /api/v1/event-type/{event_type_name}": { description: "x" },
   "PATCH /api/v1/event-type/{event_type_name}": { description: "x" },
@@ -90,6 +147,25 @@ const BY_BODY = {
     body: ({ msg_id }) => ({ ids: [msg_id] }),
     holds: (answer, { msg_id }) => assert.deepEqual(answer, { status: 200, body: { results: { [msg_id]: "not-found" } } }),
   },
+  "POST /api/v1/app/{app_id}/endpoint/{endpoint_id}/failed/redrive": {
+    body: ({ msg_id }) => ({ ids: [msg_id] }),
+    holds: (answer) => refusedAt(answer, ["body", "ids", "0"]),
+  },
+  "POST /api/v1/app/{app_id}/replay": {
+    body: ({ endpoint_id }) => ({ ...RECENT, status: "failed", endpoints: [endpoint_id] }),
+    holds: (answer, _, what) => refused(answer, what),
+  },
+  "POST /api/v1/stats/usage/app": {
+    body: ({ app_id }) => ({ ...HOURS, appIds: [own.app_id, app_id, "uid-of-stranger"] }),
+    // A sibling is the same organisation's, and this is the organisation's to ask.
+    holds: async ({ status, body }, theirs, what) => {
+      assert.equal(status, 202, what);
+      const { data } = await own.call.ok("GET", `/api/v1/background-task/${body.id}`);
+      const [seen, unseen] = theirs === sibling ? [[theirs.app_id], []] : [[], [theirs.app_id]];
+      assert.deepEqual(data.appStats.map(({ appId }) => appId), [own.app_id, ...seen]);
+      assert.deepEqual(body.unresolvedAppIds, [...unseen, "uid-of-stranger"]);
+    },
+  },
   "POST /api/v1/app/{app_id}/msg/search": { body: async (theirs) => ({ iterator: await iterator(theirs, "msg") }), holds: refusedIterator },
 };
 
@@ -99,31 +175,46 @@ const NO_IDS_IN_BODY = new Set(Object.keys(BODIES).filter((name) => !(name in BY
 /** Parameters of a query that name nothing; `endpoint_id` and `iterator` do, and are asked below. */
 const PLAIN = new Set([
   "limit", "order", "before", "after", "since", "until", "channel", "event_types", "tag", "with_content", "status",
-  "status_code_class", "get_if_exists", "include_archived", "expunge",
+  "status_code_class", "get_if_exists", "include_archived", "expunge", "dry_run", "secrets", "wait", "event_type",
+  "channels", "task", "application",
 ]);
+
+/** Parts of a path that name nothing by themselves: a consumer is of its poller, and is there as soon as it is named. */
+const NAMES = { consumer_id: "reader" };
 
 /** A name is the organisation's own: PUT makes one of its own of it. */
 const MAKES_ITS_OWN = new Set(["PUT /api/v1/event-type/{event_type_name}"]);
 
 /** For everybody. */
-const OPEN = new Set(["GET /api/v1/health", "GET /api/v1/health/ping", "GET /health", "GET /version"]);
+const OPEN = new Set([
+  "GET /api/v1/health", "GET /api/v1/health/ping", "GET /health", "GET /version", "GET /portal",
+  "POST /api/v1/auth/one-time-token", "GET /api/v1/app/{app_id}/jwks.json",
+]);
 
-function body(name) {
+function body(name, ids) {
   assert.ok(name in BODIES, `${name} takes a body: say in BODIES which one it would take`);
-  return BODIES[name];
+  return typeof BODIES[name] === "function" ? BODIES[name](ids) : BODIES[name];
 }
 
-const parts = (path) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+/** What the path names, as things() calls it: not every endpoint is one of the same kind. */
+const parts = (path) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => kind(path, name)).filter((part) => !(part in NAMES));
+
+function kind(path, part) {
+  if (part !== "endpoint_id") return part;
+  if (path.startsWith(OPERATIONAL)) return "operational_id";
+  return path.includes("/poller/{endpoint_id}") ? "sink_id" : part;
+}
 
 function filled({ name, path }, ids) {
-  return path.replace(/\{(\w+)\}/g, (_, part) => {
-    assert.ok(part in ids, `${name} has {${part}} in its path: say in things() how to make one`);
-    return ids[part];
+  return path.replace(/\{(\w+)\}/g, (_, named) => {
+    const part = kind(path, named);
+    assert.ok(part in ids || part in NAMES, `${name} has {${part}} in its path: say in things() how to make one`);
+    return ids[part] ?? NAMES[part];
   });
 }
 
 const ask = async (call, operation, ids, query = QUERIES[operation.name] ?? "") => {
-  const given = operation.body ? body(operation.name) : undefined;
+  const given = operation.body ? body(operation.name, ids) : undefined;
   const { status, body: answer } = await call(operation.method, filled(operation, ids) + query, given);
   return { status, body: answer };
 };
@@ -131,6 +222,10 @@ const ask = async (call, operation, ids, query = QUERIES[operation.name] ?? "") 
 function refused({ status, body }, what, statuses = [404]) {
   assert.ok(statuses.includes(status), `${what}: ${status} ${JSON.stringify(body)}`);
   assert.ok(body.code && body.detail, what);
+}
+
+function refusedAt({ status, body }, loc) {
+  assert.deepEqual([status, body.detail?.[0]?.loc], [422, loc]);
 }
 
 /** A place in another's list is refused, or is a number that says nothing: only own things come of it. */
@@ -161,18 +256,22 @@ async function iterator({ call, ...ids }, path) {
 async function standing() {
   const database = await postern.database();
   const rows = async (table) => (await database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()).results;
-  const of = async ({ call, app_id, endpoint_id, source_id, msg_id, attempt_id }) => {
+  const of = async ({ call, app_id, endpoint_id, source_id, msg_id, attempt_id, sink_id, operational_id, task_id }) => {
     const at = `/api/v1/app/${app_id}`;
     const { messages, deliveries, attempts, rejected, lastSequence } = await inspect(postern, app_id).catch(() => inspect2(call, app_id));
     const paths = [`endpoint/${endpoint_id}`, `endpoint/${endpoint_id}/secret`, `source/${source_id}`, `msg/${msg_id}`, `msg/${msg_id}/attempt/${attempt_id}`];
+    paths.push(`endpoint/${endpoint_id}/headers`, `endpoint/${sink_id}`, `poller/${sink_id}?limit=250`);
     const things = await Promise.all(paths.map((path) => call.ok("GET", `${at}/${path}`)));
+    const ofOrganisation = [`${OPERATIONAL}/${operational_id}`, `${OPERATIONAL}/${operational_id}/secret`, `${OPERATIONAL}/${operational_id}/headers`];
+    ofOrganisation.push(`/api/v1/background-task/${task_id}`, `/api/v1/auth/app/${app_id}/poller/${sink_id}/token`);
+    things.push(...(await Promise.all(ofOrganisation.map((path) => call.ok("GET", path)))));
     const lists = await Promise.all(["endpoint", "source", "msg"].map((path) => call.ok("GET", `${at}/${path}?limit=250`)));
     return { messages, deliveries, attempts, rejected, lastSequence, things, lists };
   };
   return { directory: await rows("application"), tenants: await Promise.all([own, sibling, stranger].map(of)) };
 }
 
-const ofTenants = () => operations.filter(({ path }) => path.includes("{app_id}"));
+const ofTenants = () => operations.filter(({ name, path }) => path.includes("{app_id}") && !OPEN.has(name));
 
 describe("of what is another's nothing is told and nothing changed", () => {
   let first;
@@ -180,11 +279,11 @@ describe("of what is another's nothing is told and nothing changed", () => {
   after(async () => assert.deepEqual(await standing(), first, "somebody wrote"));
 
   test("there are operations to ask, and all are known here", () => {
-    assert.ok(ofTenants().length >= 35);
+    assert.ok(ofTenants().length >= 65);
     for (const operation of operations.filter(({ name }) => !OPEN.has(name))) {
       filled(operation, own);
       if (operation.body) {
-        body(operation.name);
+        body(operation.name, own);
         assert.ok(operation.name in BY_BODY || NO_IDS_IN_BODY.has(operation.name), operation.name);
       }
       for (const name of operation.query) {
@@ -213,6 +312,7 @@ describe("of what is another's nothing is told and nothing changed", () => {
     for (const operation of ofTenants()) {
       for (const part of parts(operation.path).filter((part) => part !== "app_id")) {
         for (const theirs of [sibling, stranger]) {
+          assert.notEqual(theirs[part], own[part]);
           const ids = { ...own, [part]: theirs[part] };
           refused(await ask(own.call, operation, ids), `${operation.name} with another's ${part}`);
           asked += 1;
@@ -284,4 +384,11 @@ test("what is named in an organisation, and is another's, is not there", async (
   }
   const kept = await own.call.ok("GET", `/api/v1/event-type/${own.event_type_name}`);
   assert.equal(kept.description, "own");
+});
+
+test("the keys of a tenant's signatures are for everybody, by its id alone, and tell nothing else", async () => {
+  const keys = await stranger.call.ok("GET", `/api/v1/app/${own.app_id}/jwks.json`);
+  assert.deepEqual(Object.keys(keys), ["keys"]);
+  nothingOf(own, keys, "jwks.json");
+  refused(await stranger.call("GET", "/api/v1/app/uid-of-own/jwks.json"), "by uid");
 });

@@ -204,6 +204,19 @@ fn busy_life() -> Tenant {
         iterator,
         ascending: false,
     };
+    let endpoint = tenant.endpoint_id(endpoint);
+    read_lists(&mut tenant, &endpoint, &page);
+    read_everything(&mut tenant, &endpoint, &page);
+    export_all(&mut tenant);
+    tenant.call(EndpointList { page: page(None) }).unwrap();
+    tenant.call(SourceList { page: page(None) }).unwrap();
+    poll(&mut tenant);
+    tenant.pass(600_000);
+    tenant
+}
+
+/// Every page of messages and attempts, in both directions.
+fn read_lists(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<String>) -> PageOf) {
     let filter = MessageFilter {
         before: Some(tenant.now),
         after: Some(START),
@@ -229,9 +242,8 @@ fn busy_life() -> Tenant {
             tenant.call(AttemptHeaders { message, attempt }).unwrap();
         }
     }
-    let endpoint = tenant.endpoint_id(endpoint);
     let call = AttemptsOfEndpoint {
-        endpoint: endpoint.clone(),
+        endpoint: endpoint.to_owned(),
         page: page(None),
         filter: AttemptFilter::default(),
     };
@@ -242,13 +254,6 @@ fn busy_life() -> Tenant {
             ..call
         })
         .unwrap();
-    read_everything(&mut tenant, &endpoint, &page);
-    export_all(&mut tenant);
-    tenant.call(EndpointList { page: page(None) }).unwrap();
-    tenant.call(SourceList { page: page(None) }).unwrap();
-    poll(&mut tenant);
-    tenant.pass(600_000);
-    tenant
 }
 
 /// Everything that an endpoint which is polled is asked.

@@ -116,7 +116,13 @@ impl<S: Sql> Ledger<S> {
         let first = memory.last_sequence + 1;
         let mut part = [0; 7];
         random.fill(&mut part);
-        let (segment, generation) = memory.newest_tables()?;
+        let segment = memory
+            .segments
+            .last()
+            .map(|s| s.number)
+            .ok_or_else(|| Problem::internal("no segment"))?;
+        let generation = memory.key_generations.last().map(|g| g.number);
+        let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
         let until = time.plus(lease);
         let mut stored_lines = BTreeSet::new();
         let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -144,18 +150,15 @@ impl<S: Sql> Ledger<S> {
             )?);
             kept.push((id, message.keys, owing, to_send));
         }
-        let owings = || kept.iter().map(|(_, _, owing, _)| owing);
-        let free = owings().any(|owing| !owing.free.is_empty());
         let memory = self.memory()?;
         let lines: Vec<Line> = stored_lines
             .iter()
             .filter_map(|key| memory.lines.get(key).cloned())
             .collect();
-        let wake = free
-            .then_some(until)
-            .into_iter()
+        let wake = kept
+            .iter()
+            .filter_map(|(_, _, owing, _)| owing.wake(until))
             .chain(lines.iter().map(|line| line.opens_at))
-            .chain(owings().flat_map(Owing::wakes))
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -163,7 +166,6 @@ impl<S: Sql> Ledger<S> {
                 .as_ref()
                 .and_then(|memory| self.retention_wake(memory, time))
         });
-
         let armed = self.sql.atomic(|sql| {
             let insert =
                 format!("INSERT INTO message_{segment} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
@@ -172,14 +174,7 @@ impl<S: Sql> Ledger<S> {
                     key::insert(sql, generation, new, *id)?;
                 }
                 sql.run(&insert, row)?;
-                owing.insert_waiting(sql, segment, id.0.sequence, now)?;
-                owing.insert_keyed(sql, segment, id.0.sequence)?;
-                if owing.named_alone {
-                    put_extra(sql, segment, id.0.sequence, 0, &[])?;
-                }
-                if let Some(at) = owing.payload_end {
-                    payload::insert(sql, at, id.0.sequence)?;
-                }
+                owing.insert(sql, segment, id.0.sequence, now)?;
             }
             for line in &lines {
                 line.insert(sql)?;
@@ -352,10 +347,28 @@ struct Owing {
 }
 
 impl Owing {
-    /// When something of it is looked at, beside its lease and its lines.
-    fn wakes(&self) -> impl Iterator<Item = Millis> {
-        let looked_at = self.looked_at.iter().copied();
-        looked_at.chain(self.leaves_at()).chain(self.payload_end)
+    /// When the object has to look at it: what left with the accept is looked at when its lease ends.
+    fn wake(&self, until: Millis) -> Option<Millis> {
+        (!self.free.is_empty())
+            .then_some(until)
+            .into_iter()
+            .chain(self.looked_at.iter().copied())
+            .chain(self.leaves_at())
+            .chain(self.payload_end)
+            .min()
+    }
+
+    /// What the message's own row does not say.
+    fn insert<S: Sql>(&self, sql: &S, segment: u64, sequence: u64, now: Millis) -> Result<(), Problem> {
+        self.insert_waiting(sql, segment, sequence, now)?;
+        self.insert_keyed(sql, segment, sequence)?;
+        if self.named_alone {
+            put_extra(sql, segment, sequence, 0, &[])?;
+        }
+        if let Some(at) = self.payload_end {
+            payload::insert(sql, at, sequence)?;
+        }
+        Ok(())
     }
 
     fn leaves_at(&self) -> Option<Millis> {
@@ -389,16 +402,6 @@ impl Owing {
 }
 
 impl Memory {
-    /// Numbers of the segment that messages go to, and of the generation that their keys do.
-    fn newest_tables(&self) -> Result<(u64, u64), Problem> {
-        let segment = self.segments.last().map(|segment| segment.number);
-        let keys = self.key_generations.last().map(|keys| keys.number);
-        Ok((
-            segment.ok_or_else(|| Problem::internal("no segment"))?,
-            keys.ok_or_else(|| Problem::internal("no generation of keys"))?,
-        ))
-    }
-
     /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message, or is
     /// forgotten.
     fn leaves(

@@ -158,11 +158,11 @@ impl Flight {
     }
 
     fn is_out(&mut self, line: Option<Rc<str>>, sends: usize, given: &[Given], recalled: bool) {
-        let lane = self.next;
+        let number = self.next;
         self.next += 1;
         for one in given {
             self.gathered.remove(one);
-            self.of.insert(*one, lane);
+            self.of.insert(*one, number);
         }
         let until = given.iter().map(|(_, until)| *until).max().unwrap_or_default();
         let out = LaneOut {
@@ -172,7 +172,7 @@ impl Flight {
             until,
             recalled,
         };
-        self.lanes.insert(lane, out);
+        self.lanes.insert(number, out);
     }
 
     /// Nothing of what was gathered is on its way any more: it has left as lanes, or was dropped.

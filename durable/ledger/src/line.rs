@@ -232,15 +232,17 @@ impl<S: Sql> Ledger<S> {
         Ok(lines)
     }
 
-    /// Moves every line whose gate is open or whose lease is over.
+    /// Moves every line whose gate is open or whose lease is over. The one that stands at the oldest message goes first:
+    /// lines of one endpoint share its tokens, and none of them may always come too late for one.
     pub(crate) fn advance_lines(&mut self, now: Millis) -> Result<(), Problem> {
-        let ready: Vec<Line> = self
+        let mut ready: Vec<Line> = self
             .memory()?
             .lines
             .values()
             .filter(|line| line.stored && line.opens_at <= now)
             .cloned()
             .collect();
+        ready.sort_by_key(|line| line.cursor);
         for line in ready {
             self.advance(line, now)?;
         }

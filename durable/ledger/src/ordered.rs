@@ -6,8 +6,6 @@
 //! An endpoint keeps an order from the message on that came after it was told to; what was owed before goes its own way.
 //! So a line's messages are those of its span, and with an ordering key those that have it (`ordered_<s>`).
 
-#![expect(clippy::similar_names, reason = "a line sends lanes: these are its nouns")]
-
 use std::rc::Rc;
 
 use postern_domain::problem::{Code, Problem};
@@ -112,9 +110,9 @@ impl<S: Sql> Ledger<S> {
         let head = self.head(&mut line, now)?;
         let memory = self.memory()?;
         let on = memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on);
-        let mut lane = Vec::new();
+        let mut leaving = Vec::new();
         let (opens_at, reason) = if out {
-            (line.until, Reason::Ordering)
+            (line.lease().unwrap_or(now), Reason::Ordering)
         } else {
             match head {
                 Head::Empty => (now, line.reason),
@@ -126,7 +124,7 @@ impl<S: Sql> Ledger<S> {
                     // Its payload went a moment ago: it is settled soon, and nothing is to spin until then.
                     Ok(messages) if messages.is_empty() => (now.plus(lease), Reason::Ordering),
                     Ok(messages) => {
-                        lane = messages;
+                        leaving = messages;
                         (line.until, Reason::Ordering)
                     }
                     Err(hold) => (hold.until, hold.reason),
@@ -135,8 +133,8 @@ impl<S: Sql> Ledger<S> {
         };
         line.opens_at = opens_at.max(now.plus(1));
         line.reason = reason;
-        let done = !out && lane.is_empty() && matches!(self.head(&mut line, now)?, Head::Empty);
-        let moved = !lane.is_empty() || line.reason != before.reason || !line.stored;
+        let done = !out && leaving.is_empty() && matches!(self.head(&mut line, now)?, Head::Empty);
+        let moved = !leaving.is_empty() || line.reason != before.reason || !line.stored;
         if done && line.stored {
             line.delete(&self.sql)?;
         } else if !done && moved {
@@ -145,15 +143,15 @@ impl<S: Sql> Ledger<S> {
         }
         let key: Rc<str> = line.key.as_str().into();
         let memory = self.memory()?;
-        if !lane.is_empty() {
-            let given: Vec<Given> = lane
+        if !leaving.is_empty() {
+            let given: Vec<Given> = leaving
                 .iter()
                 .map(|message| (message.id.0.sequence, line.until))
                 .collect();
             let flight = memory.flight(line.endpoint);
             flight.goes_on(Some(key.clone()), 1, &given);
         }
-        let outgoing: Vec<_> = lane
+        let outgoing: Vec<_> = leaving
             .iter()
             .map(|message| {
                 let line_key = Some(key.clone());
@@ -238,12 +236,12 @@ impl<S: Sql> Ledger<S> {
         let probe = memory.health.contains_key(&line.endpoint);
         let fixed = memory.endpoints.get(&line.endpoint).map_or(0, fixed_bytes);
         let mut bytes = fixed + first.bytes();
-        let mut lane = vec![first];
+        let mut leaving = vec![first];
         let mut handed = from + 1;
         // An endpoint that failed since its last success gets one, to see.
         if !probe {
             for row in self.messages_of(line, from + 1)? {
-                if lane.len() == MAX_DELIVERIES {
+                if leaving.len() == MAX_DELIVERIES {
                     break;
                 }
                 match self.step(line, &row)? {
@@ -259,7 +257,7 @@ impl<S: Sql> Ledger<S> {
                             break;
                         }
                         memory.take_tokens(line.endpoint, 1);
-                        lane.push(message);
+                        leaving.push(message);
                     }
                     Step::Waits(_) | Step::Blocked => break,
                 }
@@ -269,7 +267,7 @@ impl<S: Sql> Ledger<S> {
         line.handed = handed;
         // Two lanes of a line never have the same lease: a result says by it which of them it is of.
         line.until = now.plus(self.settings.lease_ms).max(line.until.plus(1));
-        Ok(Ok(lane))
+        Ok(Ok(leaving))
     }
 
     /// Until when a message of a line of which no lane is out is on its way all the same: somebody had it sent by hand.
@@ -357,3 +355,10 @@ impl<S: Sql> Ledger<S> {
 
 /// Nothing but an event opens it.
 pub(crate) const NEVER: Millis = Millis(1 << 52);
+
+impl Line {
+    /// Of the lane that went last, if one did.
+    fn lease(&self) -> Option<Millis> {
+        (self.until > Millis(0)).then_some(self.until)
+    }
+}

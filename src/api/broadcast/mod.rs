@@ -43,7 +43,7 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
     let directory = access.directory()?;
     idempotency::once(&directory, key, ask.now, async {
         let task = Task {
-            id: TaskId::new(ask.now, random::bytes()).to_string(),
+            id: TaskId::new(ask.now, random::bytes()),
             organisation: access.organisation,
             data: run::begun()?,
             created_at: ask.now,
@@ -51,7 +51,7 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         };
         broadcast::insert(&directory, &task, &content).await?;
         let out = BroadcastOut {
-            id: task.id.clone(),
+            id: task.id.to_string(),
             status: "running",
             task: KIND,
             updated_at: ask.now.to_rfc3339(),

@@ -12,13 +12,14 @@ use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller};
+use postern_domain::wire::replay::TaskState;
 use serde::{Deserialize, Serialize};
 use worker::Env;
 
 use crate::platform::tenant::TenantObject;
 use crate::platform::{clock, log};
 use crate::store::Directory;
-use crate::store::broadcast::{self, Content, State, Task};
+use crate::store::broadcast::{self, Content, Task};
 
 /// Tenants of one slice.
 const SLICE: usize = 100;
@@ -105,11 +106,11 @@ impl Progress {
         }
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> TaskState {
         match (self.listed && self.again.is_empty(), self.sent, self.failed) {
-            (false, _, _) => State::Running,
-            (true, 0, 1..) => State::Failed,
-            (true, _, _) => State::Finished,
+            (false, _, _) => TaskState::Running,
+            (true, 0, 1..) => TaskState::Failed,
+            (true, _, _) => TaskState::Finished,
         }
     }
 }
@@ -121,7 +122,7 @@ pub(super) fn begun() -> Result<String, Problem> {
 
 /// The first run, behind the answer.
 pub(super) async fn begin(env: &Env, task: Task) {
-    let id = task.id.clone();
+    let id = task.id;
     let mut slices = MOST_SLICES;
     if let Err(problem) = go(env, task, &mut slices).await {
         let fields = serde_json::json!({ "task": id, "code": problem.code, "cause": problem.cause });
@@ -138,7 +139,8 @@ pub(crate) async fn go_on(env: &Env, now: Millis) -> Result<(), Problem> {
     for mut task in broadcast::left(&directory, now.minus(LEFT_MS), MOST_TASKS).await? {
         let data = task.data.clone();
         // Taken first: the run that was thought to be dead must not write any more.
-        let done = match broadcast::step(&directory, &mut task, State::Running, data, clock::now()).await {
+        let done = match broadcast::step(&directory, &mut task, TaskState::Running, data, clock::now()).await
+        {
             Ok(true) => go(env, task, &mut slices).await,
             Ok(false) => Ok(()),
             Err(problem) => Err(problem),
@@ -154,7 +156,7 @@ pub(crate) async fn go_on(env: &Env, now: Millis) -> Result<(), Problem> {
 /// Slices, until all is done, the task is somebody else's, or this invocation has done its part.
 async fn go(env: &Env, mut task: Task, slices: &mut u32) -> Result<(), Problem> {
     let directory = Directory::new(env)?;
-    let Some(content) = broadcast::content(&directory, &task.id).await? else {
+    let Some(content) = broadcast::content(&directory, task.id).await? else {
         return Ok(()); // it has ended, and what it published was dropped
     };
     let begun = clock::now();
@@ -178,7 +180,7 @@ async fn go(env: &Env, mut task: Task, slices: &mut u32) -> Result<(), Problem> 
         let state = progress.state();
         let ours = broadcast::step(&directory, &mut task, state, progress.text()?, clock::now()).await?;
         // What could not be taken now is tried by a later run.
-        if !ours || state != State::Running || progress.listed {
+        if !ours || state != TaskState::Running || progress.listed {
             return Ok(());
         }
     }
@@ -198,7 +200,7 @@ async fn publish(
     let (channels, bodies) = (&channels, &bodies);
     let taken = stream::iter(tenants).map(|tenant| async move {
         let accept = Accept {
-            nonce: nonce(&task.id, tenant),
+            nonce: nonce(&task.id.to_string(), tenant),
             sent_at: task.created_at,
             repeat: true,
             source: None,
@@ -255,13 +257,13 @@ mod tests {
             ..Progress::default()
         };
         progress.count(vec![(TENANT, Taken::NotNow)]);
-        assert_eq!((progress.again.len(), progress.state()), (1, State::Running));
+        assert_eq!((progress.again.len(), progress.state()), (1, TaskState::Running));
         progress.again.clear();
         progress.rounds = MOST_ROUNDS;
         progress.count(vec![(TENANT, Taken::NotNow)]);
-        assert_eq!((progress.failed, progress.state()), (1, State::Failed));
+        assert_eq!((progress.failed, progress.state()), (1, TaskState::Failed));
         progress.count(vec![(TenantId([2; 20]), Taken::Sent)]);
-        assert_eq!(progress.state(), State::Finished);
+        assert_eq!(progress.state(), TaskState::Finished);
     }
 
     #[test]

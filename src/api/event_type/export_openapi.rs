@@ -11,7 +11,8 @@ use crate::api::ask::Ask;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::platform::random;
-use crate::store::{event_type, exported};
+use crate::store::background_task::{self, BackgroundTask};
+use crate::store::event_type;
 
 /// Of Svix's kinds the one that an export of event types is made for.
 const KIND: &str = "sdk.generate";
@@ -37,14 +38,15 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         let mut rows = event_type::all(&directory, access.organisation).await?;
         rows.retain(|row| row.archived == 0);
         let data = json!({ "openapi": specification::write(&rows) }).to_string();
-        if data.len() > exported::MOST_BYTES {
+        if data.len() > background_task::MOST_BYTES {
             return Err(Problem::new(
                 Code::PayloadTooLarge,
                 "The document would be larger than 1.9 MB; read the event types page by page",
             ));
         }
         let id = TaskId::new(ask.now, random::bytes());
-        exported::insert(&directory, access.organisation, id, KIND, &data, ask.now).await?;
+        let row = BackgroundTask::finished(access.organisation, id, KIND, data, ask.now);
+        background_task::insert(&directory, &row).await?;
         let task = ExportEventTypeOut {
             id: id.to_string(),
             status: "finished",

@@ -5,10 +5,10 @@ use schemars::generate::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::inputs::{
-    AlertEmailPatch, AppPortalAccessIn, ApplicationIn, ApplicationPatch, ApplicationTokenExpireIn,
-    BroadcastIn, BulkExpungeIn, BulkReplayIn, CancelMsgsIn, ConsumerSeekIn, CreateTokenIn, EmptyResponse,
-    EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn, EndpointPatch,
-    EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
+    AlertEmailPatch, AppPortalAccessIn, AppUsageStatsIn, ApplicationIn, ApplicationPatch,
+    ApplicationTokenExpireIn, BroadcastIn, BulkExpungeIn, BulkReplayIn, CancelMsgsIn, ConsumerSeekIn,
+    CreateTokenIn, EmptyResponse, EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn,
+    EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
     EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn, KeySetOut,
     MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
     RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
@@ -26,6 +26,7 @@ use crate::api::event_type::retry_schedule::RetryScheduleInOut;
 use crate::api::event_type::shape::EventTypeOut;
 use crate::api::health::Health;
 use crate::api::import::shape::ImportOut;
+use crate::api::stats::usage_app::AppUsageStatsOut;
 
 /// What the document says of one operation beside its path.
 pub(super) struct Described {
@@ -190,6 +191,30 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<EndpointSecretOut>(s),
+        ),
+        ("POST", "/operational-webhook/endpoint/{endpoint_id}/secret/rotate") => make(
+            "Puts a new signing key before the operational endpoint's current one, which signs on",
+            &[],
+            Some(of::<EndpointSecretRotateIn>(s)),
+            empty(),
+        ),
+        ("GET", "/operational-webhook/endpoint/{endpoint_id}/headers") => make(
+            "The operational endpoint's own headers; of credentials the names only",
+            &[],
+            None,
+            ok::<EndpointHeadersOut>(s),
+        ),
+        ("PUT", "/operational-webhook/endpoint/{endpoint_id}/headers") => make(
+            "Replaces the operational endpoint's own headers",
+            &[],
+            Some(of::<EndpointHeadersIn>(s)),
+            empty(),
+        ),
+        ("POST", "/stats/usage/app") => make(
+            "What each application used, in a background task",
+            &[],
+            Some(of::<AppUsageStatsIn>(s)),
+            vec![(202, Some(of::<AppUsageStatsOut>(s)))],
         ),
         ("POST", "/app/{app_id}/erase") => make(
             "Erases an application and tells what there was",

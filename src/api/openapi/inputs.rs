@@ -466,6 +466,16 @@ pub(super) struct EnvironmentIn {
     connectors: Option<Vec<Value>>,
 }
 
+/// What is counted: of whom, and in which whole hours.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AppUsageStatsIn {
+    since: String,
+    until: String,
+    /// Ids or uids, up to 100; all if nobody says, if they are not more than 100.
+    app_ids: Option<Vec<String>>,
+}
+
 /// Once more what failed for good.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

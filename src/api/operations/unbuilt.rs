@@ -36,19 +36,6 @@ pub(super) static UNBUILT: &[Operation] = &[
         "POST",
         "/api/v1/management/authentication/{env_id}/api-token/{key_id}/expire",
     ),
-    unbuilt(
-        "GET",
-        "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers",
-    ),
-    unbuilt(
-        "PUT",
-        "/api/v1/operational-webhook/endpoint/{endpoint_id}/headers",
-    ),
-    unbuilt(
-        "POST",
-        "/api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate",
-    ),
-    unbuilt("POST", "/api/v1/stats/usage/app"),
     unbuilt("PUT", "/api/v1/stats/usage/event-types"),
     unbuilt("PATCH", "/api/v1/stream/{stream_id}/alert-email"),
     unbuilt("GET", "/ingest/api/v1/source"),
