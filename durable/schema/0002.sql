@@ -10,7 +10,8 @@ CREATE TABLE health (
   warned INTEGER NOT NULL,             -- half way to being disabled was told
   opened INTEGER NOT NULL,             -- how often the breaker opened since the last success
   opens_at INTEGER NOT NULL,           -- the gate is closed until then; 0: open
-  reason TEXT NOT NULL                 -- why: breaker_open, paused
+  reason TEXT NOT NULL,                -- why: breaker_open, paused
+  paused_until INTEGER NOT NULL        -- it asked to be left alone until then, whatever the breaker says; 0: it did not
 ) STRICT;
 
 -- What the organisation is to be told, written with the change that it is about. Emptied as soon as its operational

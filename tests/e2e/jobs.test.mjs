@@ -228,11 +228,8 @@ test("of what failed for good one, a selection or all goes again", async () => {
 
 test("a job keeps its rate, is watched, and stops when it is told to", async () => {
   const to = await tenant();
-  // Every second one fails: with more the endpoint would be left alone for a while.
-  to.inbox.answer(...Array.from({ length: 30 }, (_, n) => status(n % 2 ? 500 : 200)));
   await publish(to, 30);
-  await recorded(to, { failed: 15, delivered: 15 });
-  to.inbox.always(200);
+  await recorded(to, { delivered: 30 });
   const { id } = await api.ok("POST", `${to.base}/replay`, { since: since(), status: "any", ratePerSecond: 2 });
   await to.inbox.request(32);
   const watched = await api.ok("GET", `/api/v1/background-task/${id}`);

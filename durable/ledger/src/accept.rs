@@ -116,13 +116,7 @@ impl<S: Sql> Ledger<S> {
         let first = memory.last_sequence + 1;
         let mut part = [0; 7];
         random.fill(&mut part);
-        let segment = memory
-            .segments
-            .last()
-            .map(|s| s.number)
-            .ok_or_else(|| Problem::internal("no segment"))?;
-        let generation = memory.key_generations.last().map(|g| g.number);
-        let generation = generation.ok_or_else(|| Problem::internal("no generation of keys"))?;
+        let (segment, generation) = memory.newest_tables()?;
         let until = time.plus(lease);
         let mut stored_lines = BTreeSet::new();
         let (mut views, mut rows, mut kept) = (Vec::new(), Vec::new(), Vec::new());
@@ -402,6 +396,16 @@ impl Owing {
 }
 
 impl Memory {
+    /// Numbers of the segment that messages go to, and of the generation that their keys do.
+    fn newest_tables(&self) -> Result<(u64, u64), Problem> {
+        let segment = self.segments.last().map(|segment| segment.number);
+        let keys = self.key_generations.last().map(|keys| keys.number);
+        Ok((
+            segment.ok_or_else(|| Problem::internal("no segment"))?,
+            keys.ok_or_else(|| Problem::internal("no generation of keys"))?,
+        ))
+    }
+
     /// Decides which endpoints get it now, and takes what that takes. What it changes here stands with the message, or is
     /// forgotten.
     fn leaves(

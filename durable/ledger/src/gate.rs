@@ -98,6 +98,8 @@ pub(crate) struct Health {
     pub(crate) opened: u32,
     pub(crate) opens_at: Millis,
     pub(crate) reason: Reason,
+    /// It asked to be left alone until then, whatever the breaker says.
+    pub(crate) paused_until: Millis,
 }
 
 /// What followed from a result.
@@ -150,6 +152,7 @@ impl Health {
             opened: 0,
             opens_at: Millis(0),
             reason: Reason::BreakerOpen,
+            paused_until: Millis(0),
         }
     }
 
@@ -167,10 +170,11 @@ impl Health {
         }
         self.attempts = self.attempts.saturating_add(1);
         self.failed = self.failed.saturating_add(u32::from(for_good));
-        if let Some(ms) = asked_to_wait(result) {
-            self.close(now.plus(ms), Reason::Paused);
-        }
         let probe = self.opened > 0 && now >= self.opens_at;
+        if let Some(ms) = asked_to_wait(result) {
+            let until = self.close(now.plus(ms), Reason::Paused);
+            self.paused_until = self.paused_until.max(until);
+        }
         if probe || (self.opened == 0 && trips) {
             let wait = PROBE_AFTER_MS << self.opened.min(10);
             self.opened = self.opened.saturating_add(1);
@@ -181,22 +185,29 @@ impl Health {
 
     /// What a success leaves: nothing, or the rest of a pause. What succeeds while one lasts was sent before it.
     fn after_success(self, now: Millis) -> Option<Self> {
-        let pauses = self.reason == Reason::Paused && self.opens_at > now;
-        pauses.then(|| Self {
-            opens_at: self.opens_at,
+        let paused_until = self.paused_until;
+        (paused_until > now).then(|| Self {
+            opens_at: paused_until,
             reason: Reason::Paused,
+            paused_until,
             ..Self::new(now)
         })
     }
 
     /// The later of two closings counts. Up to a whole second: so each second costs a row at the most, and what is
     /// stored is never behind.
-    fn close(&mut self, until: Millis, reason: Reason) {
+    fn close(&mut self, until: Millis, reason: Reason) -> Millis {
         let until = Millis(until.0.next_multiple_of(1000));
         if until > self.opens_at {
             self.opens_at = until;
             self.reason = reason;
         }
+        until
+    }
+
+    /// Whether a try by hand need not wait: what it waited for is a probe, and a pause is none.
+    fn lets_by_hand(&self, now: Millis) -> bool {
+        self.opened > 0 && self.paused_until <= now
     }
 
     fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
@@ -231,11 +242,12 @@ impl Health {
                 || self.warned != stored.warned
                 || self.opened != stored.opened
                 || self.opens_at > stored.opens_at
+                || self.paused_until > stored.paused_until
         })
     }
 
     pub(crate) fn write<S: Sql>(&self, sql: &S, endpoint: u32) -> Result<(), Problem> {
-        let values: [Value; 8] = [
+        let values: [Value; 9] = [
             endpoint.into(),
             self.failing_since.into(),
             self.attempts.into(),
@@ -244,9 +256,10 @@ impl Health {
             self.opened.into(),
             self.opens_at.into(),
             self.reason.as_str().into(),
+            self.paused_until.into(),
         ];
         let statement = "INSERT OR REPLACE INTO health (endpoint, failing_since, attempts, failed, warned, opened, \
-                         opens_at, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+                         opens_at, reason, paused_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
         sql.run(statement, &values)?;
         Ok(())
     }
@@ -257,8 +270,8 @@ impl Health {
     }
 
     pub(crate) fn read_all<S: Sql>(sql: &S) -> Result<BTreeMap<u32, Self>, Problem> {
-        let statement =
-            "SELECT endpoint, failing_since, attempts, failed, warned, opened, opens_at, reason FROM health";
+        let statement = "SELECT endpoint, failing_since, attempts, failed, warned, opened, opens_at, reason, \
+                         paused_until FROM health";
         let mut all = BTreeMap::new();
         for row in sql.rows(statement, &[])? {
             let health = Self {
@@ -269,6 +282,7 @@ impl Health {
                 opened: row.small(5)?,
                 opens_at: row.time(6)?,
                 reason: Reason::read(&row.text(7)?),
+                paused_until: row.time(8)?,
             };
             all.insert(row.small(0)?, health);
         }
@@ -421,8 +435,7 @@ impl Memory {
         let first_end = flight.first_end().unwrap_or(now.plus(1000));
         let empty = flight.is_empty();
         if let Some(health) = self.health.get(&endpoint) {
-            let probed = health.opened > 0 && health.reason == Reason::BreakerOpen;
-            let skips = wish == Wish::Manual && probed;
+            let skips = wish == Wish::Manual && health.lets_by_hand(now);
             if health.opens_at > now && !skips {
                 return Err(Hold {
                     until: health.opens_at,
@@ -448,7 +461,7 @@ impl Memory {
             until: first_end,
             reason: Reason::Capacity,
         };
-        let slow = self.is_slow(endpoint) && self.slow_deliveries() >= self.gates.slow;
+        let slow = self.is_slow(endpoint) && self.slow_deliveries(now) >= self.gates.slow;
         let fixed = self
             .endpoints
             .get(&endpoint)
@@ -461,12 +474,17 @@ impl Memory {
         Ok(())
     }
 
-    /// What of this tenant is out through the slow queue.
-    fn slow_deliveries(&self) -> usize {
+    /// What of this tenant is out through the slow queue. An endpoint that nothing is handed out to any more has nobody
+    /// else who lets its leases end.
+    fn slow_deliveries(&mut self, now: Millis) -> usize {
+        let proven = &self.proven;
         self.flights
-            .iter()
-            .filter(|(endpoint, _)| self.is_slow(**endpoint))
-            .map(|(_, flight)| flight.deliveries())
+            .iter_mut()
+            .filter(|(endpoint, _)| proven.get(endpoint) != Some(&true))
+            .map(|(_, flight)| {
+                flight.expire(now);
+                flight.deliveries()
+            })
             .sum()
     }
 

@@ -178,7 +178,7 @@ impl<S: Sql> Ledger<S> {
 
     fn lanes_of(&mut self, outgoing: Vec<Outgoing>) -> Result<Vec<LaneOut>, Problem> {
         if outgoing.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Vec::new()); // nor is the memory read for that: an object that just woke does not know the time
         }
         let mut by_line: BTreeMap<(u32, Option<Rc<str>>), Vec<Outgoing>> = BTreeMap::new();
         for out in outgoing {

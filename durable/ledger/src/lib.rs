@@ -303,6 +303,12 @@ impl<S: Sql> Ledger<S> {
         self.sql
     }
 
+    /// What it keeps in memory, for tests that compare states and for a person who looks at one.
+    #[cfg(feature = "native")]
+    pub fn memory_text(&self) -> String {
+        format!("{:?} {:?} {:?}", self.memory, self.outbox, self.armed)
+    }
+
     /// What is to be logged since the last time this was asked.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.log)

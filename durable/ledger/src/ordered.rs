@@ -6,6 +6,8 @@
 //! An endpoint keeps an order from the message on that came after it was told to; what was owed before goes its own way.
 //! So a line's messages are those of its span, and with an ordering key those that have it (`ordered_<s>`).
 
+#![expect(clippy::similar_names, reason = "a line sends lanes: these are its nouns")]
+
 use std::rc::Rc;
 
 use postern_domain::problem::{Code, Problem};
@@ -112,7 +114,7 @@ impl<S: Sql> Ledger<S> {
         let on = memory.endpoints.get(&line.endpoint).is_some_and(Endpoint::is_on);
         let mut leaving = Vec::new();
         let (opens_at, reason) = if out {
-            (line.lease().unwrap_or(now), Reason::Ordering)
+            (line.until, Reason::Ordering)
         } else {
             match head {
                 Head::Empty => (now, line.reason),
@@ -355,10 +357,3 @@ impl<S: Sql> Ledger<S> {
 
 /// Nothing but an event opens it.
 pub(crate) const NEVER: Millis = Millis(1 << 52);
-
-impl Line {
-    /// Of the lane that went last, if one did.
-    fn lease(&self) -> Option<Millis> {
-        (self.until > Millis(0)).then_some(self.until)
-    }
-}

@@ -8,7 +8,7 @@ use postern_domain::time::Millis;
 
 use crate::line::Line;
 use crate::sql::{Row, Sql};
-use crate::sweep::{owed_to, owes};
+use crate::sweep::{OwedRow, owed_to, owes};
 use crate::{Ledger, delivery};
 
 /// Messages of one slice.
@@ -23,9 +23,10 @@ impl<S: Sql> Ledger<S> {
         if !self.settings.rules.recall {
             return Ok(());
         }
-        self.recall_due(now)?;
         self.recall_lines(now)?;
-        self.recall_accepts(now)
+        self.recall_accepts(now)?;
+        // Behind the others: a try by hand may be out beside the first hand-out of the same delivery.
+        self.recall_due(now)
     }
 
     fn recall_due(&mut self, now: Millis) -> Result<(), Problem> {
@@ -52,7 +53,7 @@ impl<S: Sql> Ledger<S> {
             let in_order = !line.key.is_empty();
             let rows = if in_order {
                 // Of its own key alone: what another line of this endpoint has out is no business of this one.
-                self.messages_of(&line, line.cursor)?
+                self.handed_in_order(&line)?
             } else {
                 self.owed_between(line.cursor, line.handed - 1, LOOKED)?
             };
@@ -64,7 +65,8 @@ impl<S: Sql> Ledger<S> {
                 } else {
                     delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
-                if !settled && owes(&row.owed, line.endpoint) {
+                let own = self.keeps_order(line.endpoint, row.sequence)? == in_order;
+                if !settled && own && owes(&row.owed, line.endpoint) {
                     given.push((row.sequence, line.until));
                 }
             }
@@ -83,6 +85,21 @@ impl<S: Sql> Ledger<S> {
             }
         }
         Ok(())
+    }
+
+    /// What of a line that keeps its order was handed out and may not be settled. A slice of it ends with its segment.
+    fn handed_in_order(&mut self, line: &Line) -> Result<Vec<OwedRow>, Problem> {
+        let mut all: Vec<OwedRow> = Vec::new();
+        let mut from = line.cursor;
+        while from < line.handed && all.len() < LOOKED {
+            let rows = self.messages_of(line, from)?;
+            let Some(last) = rows.last().map(|row| row.sequence) else {
+                break;
+            };
+            all.extend(rows);
+            from = last + 1;
+        }
+        Ok(all)
     }
 
     /// Messages above the mark: what they owe and has no row may be out since their accept.
@@ -147,13 +164,24 @@ impl<S: Sql> Ledger<S> {
         until: Millis,
         now: Millis,
     ) -> Result<(), Problem> {
-        let key = self.line_key_of(endpoint, segment, sequence)?;
-        let memory = self.memory()?;
-        if memory.lines.contains_key(&(endpoint, key.clone())) {
+        if until <= now && self.is_cancelled(endpoint, sequence)? {
             return Ok(());
         }
-        let line = Line::out_since_accept(endpoint, key.clone(), sequence, until);
-        memory.lines.insert(line.id(), line);
+        let key = self.line_key_of(endpoint, segment, sequence)?;
+        let memory = self.memory()?;
+        match memory.lines.get_mut(&(endpoint, key.clone())) {
+            Some(line) if line.stored => return Ok(()),
+            // One before it was cancelled, or its lease is over: this is what is out.
+            Some(line) => {
+                line.handed = sequence + 1;
+                line.until = until;
+                line.opens_at = until;
+            }
+            None => {
+                let line = Line::out_since_accept(endpoint, key.clone(), sequence, until);
+                memory.lines.insert(line.id(), line);
+            }
+        }
         if until > now {
             let flight = memory.flight(endpoint);
             flight.goes_on(Some(key.as_str().into()), 1, &[(sequence, until)]);

@@ -207,9 +207,9 @@ impl<S: Sql> Ledger<S> {
                     Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
-                        let event = turned_off(known, reason, observed.failing_since(memory, endpoint));
                         if !disabled.contains_key(&endpoint) {
-                            memory.tell(sql, &event, now)?;
+                            let fail_since = observed.failing_since(memory, endpoint);
+                            memory.tell(sql, &is_disabled(known, reason, fail_since), now)?;
                         }
                         disabled
                             .entry(endpoint)
@@ -326,6 +326,18 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
+/// What the organisation hears of an endpoint that is disabled by us.
+fn is_disabled(endpoint: &Endpoint, reason: DisabledReason, fail_since: Option<Millis>) -> Operational {
+    Operational::EndpointDisabled {
+        endpoint: Which::of(endpoint),
+        reason: match reason {
+            DisabledReason::Gone => DisableReason::Gone,
+            DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => DisableReason::Failing,
+        },
+        fail_since,
+    }
+}
+
 /// A result with all that recording it needs.
 struct Placed<'a> {
     endpoint: u32,
@@ -358,18 +370,6 @@ enum Recording {
     Kept,
     /// The delivery moved; while it waits, until then.
     Moved(State, Option<Millis>),
-}
-
-/// What operational endpoints are told of it.
-fn turned_off(endpoint: &Endpoint, reason: DisabledReason, fail_since: Option<Millis>) -> Operational {
-    Operational::EndpointDisabled {
-        endpoint: Which::of(endpoint),
-        reason: match reason {
-            DisabledReason::Gone => DisableReason::Gone,
-            DisabledReason::DeliveriesFailed | DisabledReason::NoSuccess => DisableReason::Failing,
-        },
-        fail_since,
-    }
 }
 
 /// Whether the message with this whole id is there.

@@ -233,6 +233,7 @@ impl World {
             .ok_or("a delivery of ours")?;
         if !doubled {
             known.sending += 1;
+            known.planned += u32::from(handout.trigger == Trigger::Scheduled);
         }
         if handout.trigger == Trigger::Manual {
             known.tried = Some(self.clock);
@@ -272,6 +273,7 @@ impl World {
         known.received |= sent.arrived;
         if !doubled {
             known.sending -= 1;
+            known.planned -= u32::from(out.handout.trigger == Trigger::Scheduled);
         }
         let took = self.clock.since(sent.began);
         let Some(own) = self.runs.get_mut(&sent.run) else {
@@ -395,6 +397,12 @@ impl World {
                 lane.last
             );
         }
+        if std::env::var("DEEP").is_ok() {
+            let text = self.tenant.ledger.memory_text();
+            let from = text.find("flights:").unwrap_or(0);
+            let to = text.find("health:").unwrap_or(text.len());
+            tell!(self, "{}", &text[from..to]);
+        }
         let told = self.tenant.report_lanes(telling.lanes.to_vec(), &[]);
         for lane in telling.lanes.iter() {
             self.look_at(lane.endpoint);
@@ -406,6 +414,7 @@ impl World {
                     return Err(format!("a report was refused: {problem} {:?}", problem.cause));
                 }
                 tell!(self, "the report failed inside");
+                self.may_stand(&telling.lanes);
                 if telling.heard {
                     let (run, tries) = (telling.run, telling.tries + 1);
                     match REPORT_WAITS.get(telling.tries) {
@@ -489,6 +498,19 @@ impl World {
         Ok(())
     }
 
+    /// A report failed inside: what it says may be recorded all the same, and is then known already when it comes again.
+    fn may_stand(&mut self, lanes: &[LaneReport]) {
+        for lane in lanes {
+            for result in &lane.results {
+                let known = self.owed.get_mut(&(result.message, lane.endpoint));
+                let outs = known.into_iter().flat_map(|known| &mut known.outs);
+                for out in outs.filter(|out| out.number == result.number) {
+                    out.told = true;
+                }
+            }
+        }
+    }
+
     /// What follows for what the world knows, now that a report stands.
     fn heard(&mut self, lanes: &[LaneReport]) {
         let now = self.tenant.now;
@@ -508,8 +530,8 @@ impl World {
                 let mut first = false;
                 for out in &mut known.outs {
                     if out.number == result.number {
-                        first = !out.returned;
-                        out.returned = true;
+                        first = !out.told;
+                        (out.told, out.returned) = (true, true);
                     }
                 }
                 let asked = match (result.cause, result.retry_after_ms, result.status) {
@@ -557,7 +579,7 @@ impl World {
         if !self.jumpy && !manual && long(known.cancelled_at) {
             return Err(format!("{what} was sent long after it was Cancelled"));
         }
-        if !self.jumpy && !doubled && known.sending > 0 {
+        if !self.jumpy && !doubled && !manual && known.planned > 0 {
             return Err(format!("{what} is sent while it is being sent"));
         }
         if let Some(line) = known.line.filter(|_| !manual) {

@@ -128,6 +128,8 @@ pub(crate) struct Handed {
     pub(crate) lane: usize,
     /// The ledger took a result of it.
     pub(crate) returned: bool,
+    /// The same, or it failed inside while it did.
+    pub(crate) told: bool,
 }
 
 /// One delivery as the world knows it.
@@ -148,6 +150,8 @@ pub(crate) struct Known {
     pub(crate) line: Option<LineId>,
     /// Sends under way, of queue messages that came once.
     pub(crate) sending: u32,
+    /// The same of those that its plan asked for.
+    pub(crate) planned: u32,
     /// Somebody asked for a try by hand, last then.
     pub(crate) asked: Option<Millis>,
     /// A try by hand was sent, last then.

@@ -169,8 +169,23 @@ impl World {
             story: Vec::new(),
         };
         let end = world.run(length);
+        if telling && end.is_err() {
+            world.dump();
+        }
         world.counts.lives += 1;
         (world.story, end.map(|()| world.counts))
+    }
+
+    /// What stands in the tables that dispatch lives by, and in memory.
+    fn dump(&mut self) {
+        use postern_ledger::sql::Sql as _;
+        for table in ["backlog", "due", "health", "segment"] {
+            let rows = self.tenant.storage.native().rows(&format!("SELECT * FROM {table}"), &[]);
+            for row in rows.unwrap_or_default() {
+                self.story.push(format!("{table}: {:?}", row.0));
+            }
+        }
+        self.story.push(self.tenant.ledger.memory_text());
     }
 
     fn run(&mut self, length: Length) -> Held {
@@ -317,7 +332,8 @@ impl World {
             self.pass(gap)?;
         }
         // A bucket of one a second, and a few hand-outs to a lane that went alone.
-        self.pass(25_000)?;
+        let count: usize = self.publishes.iter().skip(before).map(|publish| publish.pieces.len()).sum();
+        self.pass(25_000 + 1200 * count as u64)?;
         self.check()?;
         let late = self.publishes.iter().skip(before).flat_map(|publish| {
             let pieces = publish.pieces.iter().zip(&publish.messages);
