@@ -180,7 +180,11 @@ impl World {
     fn dump(&mut self) {
         use postern_ledger::sql::Sql as _;
         for table in ["backlog", "due", "health", "segment"] {
-            let rows = self.tenant.storage.native().rows(&format!("SELECT * FROM {table}"), &[]);
+            let rows = self
+                .tenant
+                .storage
+                .native()
+                .rows(&format!("SELECT * FROM {table}"), &[]);
             for row in rows.unwrap_or_default() {
                 self.story.push(format!("{table}: {:?}", row.0));
             }
@@ -332,7 +336,12 @@ impl World {
             self.pass(gap)?;
         }
         // A bucket of one a second, and a few hand-outs to a lane that went alone.
-        let count: usize = self.publishes.iter().skip(before).map(|publish| publish.pieces.len()).sum();
+        let count: usize = self
+            .publishes
+            .iter()
+            .skip(before)
+            .map(|publish| publish.pieces.len())
+            .sum();
         self.pass(25_000 + 1200 * count as u64)?;
         self.check()?;
         let late = self.publishes.iter().skip(before).flat_map(|publish| {
