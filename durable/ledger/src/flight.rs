@@ -3,8 +3,6 @@
 //! A slot is a send, not a place in a queue: a lane of 32 deliveries that sends five at a time takes five slots. In memory
 //! only; after an eviction it is read back from the leases that are stored ([`crate::recall`]).
 
-#![expect(clippy::similar_names, reason = "a line sends lanes: these are its nouns")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 

@@ -6,8 +6,6 @@
 //! An endpoint keeps an order from the message on that came after it was told to; what was owed before goes its own way.
 //! So a line's messages are those of its span, and with an ordering key those that have it (`ordered_<s>`).
 
-#![expect(clippy::similar_names, reason = "a line sends lanes: these are its nouns")]
-
 use std::rc::Rc;
 
 use postern_domain::problem::{Code, Problem};
