@@ -56,6 +56,7 @@ impl World {
             line,
             queue,
             until,
+            left_at: self.clock,
             left: head.deliveries.iter().map(|handout| handout.number).collect(),
             over: false,
             doubled: false,
@@ -79,8 +80,14 @@ impl World {
         }
         for at in self.lanes.live_of(endpoint, handed_at) {
             let other = &self.lanes.all[at];
-            let odd = self.is_odd(other.until, handed_at);
-            if other.head.ordered && other.line == line && !odd {
+            let odd = self.is_odd(other.until, other.left_at, handed_at);
+            // What arrived by hand meanwhile holds nobody up, though its lane is out still.
+            let mut handouts = other.head.deliveries.iter().filter(|out| other.left.contains(&out.number));
+            let waits = handouts.any(|out| {
+                let known = self.owed.get(&(out.message, endpoint));
+                known.is_some_and(|known| known.success.is_none())
+            });
+            if other.head.ordered && other.line == line && !odd && waits {
                 return Err(format!("a second lane of {line:?} left while lane {at} is out"));
             }
         }
@@ -88,8 +95,9 @@ impl World {
     }
 
     /// A lease of a clock that went back since: it was over before, or is none that an eviction remembers.
-    fn is_odd(&self, until: Millis, handed_at: Millis) -> bool {
-        self.jumpy && (until > handed_at.plus(LEASE) || until <= self.latest)
+    fn is_odd(&self, until: Millis, left_at: Millis, handed_at: Millis) -> bool {
+        let old = self.clock.since(left_at) > LEASE;
+        self.jumpy && (old || until > handed_at.plus(LEASE) || until <= self.latest)
     }
 
     fn delivery_leaves(
@@ -133,9 +141,10 @@ impl World {
             if earlier.number == number && !self.jumpy {
                 return Err(format!("{what} was handed out twice under one number"));
             }
-            let over = self.lanes.all.get(earlier.lane).is_some_and(|other| other.over);
+            let lane = self.lanes.all.get(earlier.lane);
+            let over = lane.is_some_and(|lane| lane.over);
             // A clock that went back makes a lease of it that nothing remembers after an eviction.
-            let odd = self.is_odd(earlier.until, handed_at);
+            let odd = lane.is_some_and(|lane| self.is_odd(earlier.until, lane.left_at, handed_at));
             if !earlier.returned && !over && earlier.until > handed_at && !odd && !beside {
                 return Err(format!("{what} was handed out while it is out"));
             }
