@@ -509,7 +509,7 @@ impl Memory {
             }
             return;
         }
-        match self.admit(endpoint, Wish::Scheduled, message.bytes(), now) {
+        match self.admit(endpoint, Wish::InOrder, message.bytes(), now) {
             Ok(()) => {
                 let name: Rc<str> = key.as_str().into();
                 let flight = self.flight(endpoint);

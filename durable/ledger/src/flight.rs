@@ -95,8 +95,14 @@ impl Flight {
         let (window, most) = match manner {
             Manner::Proven => (self.window, MAX_DELIVERIES),
             Manner::Unproven => (self.window.min(self.unproven), 1),
-            // Counted as it is handed out: see `goes_on`. Beside it only what was owed before the order.
-            Manner::Ordered => return used + self.gathered.len() < self.window,
+            // A lane of its own, counted as it is handed out: see `goes_on`. Beside it what was owed before the order, and
+            // after it.
+            Manner::Ordered => {
+                let forming = &self.forming;
+                let alone = self.gathered.len().saturating_sub(forming.admitted);
+                let about = forming.slots + forming.count.min(LANE_SENDS) + alone;
+                return used + about < self.window;
+            }
         };
         let free = window.saturating_sub(used);
         let forming = &self.forming;

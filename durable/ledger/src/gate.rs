@@ -403,6 +403,8 @@ impl Observed {
 pub(crate) enum Wish {
     /// The plan.
     Scheduled,
+    /// The plan, in a line that keeps its order.
+    InOrder,
     /// A person: need not wait for a probe.
     Manual,
 }
@@ -456,7 +458,11 @@ impl Memory {
                 reason: Reason::RateLimited,
             });
         }
-        let manner = self.manner(endpoint);
+        let manner = match wish {
+            // Also where the order was given up and is kept to its end.
+            Wish::InOrder => Manner::Ordered,
+            Wish::Scheduled | Wish::Manual => self.manner(endpoint),
+        };
         let full = Hold {
             until: first_end,
             reason: Reason::Capacity,

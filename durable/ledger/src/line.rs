@@ -384,13 +384,15 @@ impl<S: Sql> Ledger<S> {
                 let settled = !row.open
                     || !owes(&row.owed, line.endpoint)
                     || self.keeps_order(line.endpoint, row.sequence)?
-                    || self.is_cancelled(line.endpoint, row.sequence)?
                     || delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?;
+                // What was cancelled keeps its slot, and with it the line its row, until its lease is over.
                 if !settled {
                     if now < line.lease_of(row.sequence) {
                         return Ok(lost);
                     }
-                    lost.push((row.segment, row.sequence));
+                    if !self.is_cancelled(line.endpoint, row.sequence)? {
+                        lost.push((row.segment, row.sequence));
+                    }
                 }
                 line.cursor = row.sequence + 1;
                 while line.out.front().is_some_and(|(end, _)| *end <= line.cursor) {

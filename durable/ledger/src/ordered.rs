@@ -230,7 +230,7 @@ impl<S: Sql> Ledger<S> {
             return Ok(Err(Hold { until, reason }));
         }
         let memory = self.memory()?;
-        if let Err(hold) = memory.admit(line.endpoint, Wish::Scheduled, first.bytes(), now) {
+        if let Err(hold) = memory.admit(line.endpoint, Wish::InOrder, first.bytes(), now) {
             return Ok(Err(hold));
         }
         let probe = memory.health.contains_key(&line.endpoint);

@@ -86,7 +86,8 @@ impl World {
                 }
             }
         }
-        let run = self.runs.keys().next_back().map_or(1, |run| run + 1);
+        self.consumers += 1;
+        let run = self.consumers;
         let lanes: Vec<usize> = taken.iter().map(|(lane, _)| *lane).collect();
         tell!(self, "consumer {run} takes lanes {lanes:?}");
         let invocation = Run {
@@ -505,7 +506,10 @@ impl World {
                 let known = self.owed.get_mut(&(result.message, lane.endpoint));
                 let outs = known.into_iter().flat_map(|known| &mut known.outs);
                 for out in outs.filter(|out| out.number == result.number) {
-                    out.told = true;
+                    (out.told, out.returned) = (true, true);
+                    let own = &mut self.lanes.all[out.lane];
+                    own.left.remove(&out.number);
+                    own.over |= lane.last;
                 }
             }
         }

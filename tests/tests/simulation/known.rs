@@ -178,6 +178,8 @@ pub(crate) struct LaneKnown {
     pub(crate) queue: QueueKind,
     /// When its last lease ends.
     pub(crate) until: Millis,
+    /// When it left, by the true clock.
+    pub(crate) left_at: Millis,
     /// Hand-outs without a result.
     pub(crate) left: BTreeSet<u64>,
     /// The consumer said that nothing more comes.

@@ -80,6 +80,9 @@ pub(crate) struct World {
     pub(crate) lines: BTreeMap<LineId, LineKnown>,
     pub(crate) lanes: Lanes,
     pub(crate) runs: BTreeMap<u64, Run>,
+    pub(crate) consumers: u64,
+    /// The latest time that the object's clock has shown.
+    pub(crate) latest: Millis,
     pub(crate) plant: Plant,
     /// No more mishaps.
     pub(crate) quiet: bool,
@@ -156,6 +159,8 @@ impl World {
             lines: BTreeMap::new(),
             lanes: Lanes::default(),
             runs: BTreeMap::new(),
+            consumers: 0,
+            latest: START,
             plant,
             quiet: false,
             short_lived,
@@ -821,6 +826,7 @@ impl World {
         self.clock = self.clock.max(to);
         let own = self.clock.0.saturating_add_signed(self.skew);
         self.tenant.now = Millis(own);
+        self.latest = self.latest.max(self.tenant.now);
     }
 
     /// When the alarm rings, by the true clock.
