@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use postern_domain::json;
 use postern_domain::wire::follow::{SEQUENCE_HEADER, Watcher, Watching};
 use postern_ledger::News;
 use worker::{Response, Result, State, WebSocket, WebSocketPair};
@@ -96,5 +97,5 @@ impl Watchers {
 
 fn watcher_of(socket: &WebSocket) -> Option<Watcher> {
     let written: Option<String> = socket.deserialize_attachment().ok()?;
-    serde_json::from_str(&written?).ok()
+    json::read(&written?).ok()
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod id;
+pub mod json;
 pub mod time;
 
 pub mod problem;

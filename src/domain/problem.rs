@@ -1,6 +1,7 @@
 //! What can go wrong, in one closed set: every error that leaves Postern has one of these codes.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -105,8 +106,15 @@ pub struct Fault {
 }
 
 /// An error with two audiences: `detail` is for whoever asked, `cause` for our log.
+///
+/// In a box: nearly everything can fail, and what a `Result` weighs is moved at every step of its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<Parts>);
+
+/// What a [`Problem`] says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parts {
     /// Which of the closed set.
     pub code: Code,
     /// One sentence for the caller: what is wrong, what to do. Never computed from a secret.
@@ -123,12 +131,18 @@ impl Problem {
     /// A problem with its public sentence.
     #[must_use]
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             code,
             detail: detail.into(),
             faults: Vec::new(),
             cause: None,
-        }
+        }))
+    }
+
+    /// What it says, to be taken apart.
+    #[must_use]
+    pub fn into_parts(self) -> Parts {
+        *self.0
     }
 
     /// 404, the same for what never was, is gone, or is another tenant's.
@@ -164,6 +178,20 @@ impl Problem {
             msg: msg.into(),
             kind: "value_error".to_owned(),
         }])
+    }
+}
+
+impl Deref for Problem {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl DerefMut for Problem {
+    fn deref_mut(&mut self) -> &mut Parts {
+        &mut self.0
     }
 }
 

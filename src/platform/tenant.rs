@@ -1,11 +1,15 @@
 //! The way to a tenant's object.
 
-use futures::future::LocalBoxFuture;
+use std::future::Future;
+
+use futures::future::{FutureExt, LocalBoxFuture};
 use postern_domain::id::TenantId;
+use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{self, Call, Caller, Envelope, Reply, TenantCall};
 use postern_domain::wire::follow::{SEQUENCE_HEADER, WATCH_HEADER, Watch, Watching};
 use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Headers, Method, Request, RequestInit, Response, Stub};
@@ -42,24 +46,23 @@ impl TenantObject {
     /// # Errors
     /// What the object said. When it said nothing, it is not known whether the call was done: [`Code::Overloaded`] if it
     /// has too much to do or took too long, [`Code::Internal`] for anything else.
-    pub(crate) async fn call<T: TenantCall>(
-        &self,
+    pub(crate) fn call<'a, T: TenantCall>(
+        &'a self,
         call: T,
-        bodies: &[Vec<u8>],
-    ) -> Reply<(T::Answer, Vec<Vec<u8>>)> {
-        self.call_within(DEADLINE_MS, call, bodies).await
+        bodies: &'a [Vec<u8>],
+    ) -> impl Future<Output = Reply<(T::Answer, Vec<Vec<u8>>)>> {
+        self.call_within(DEADLINE_MS, call, bodies)
     }
 
-    /// The same with a deadline of the caller's own.
-    pub(crate) async fn call_within<T: TenantCall>(
-        &self,
+    /// The same with a deadline of the caller's own. No future of its own for each kind of call: of [`Self::ask`] only
+    /// what comes out is read by kind.
+    pub(crate) fn call_within<'a, T: TenantCall>(
+        &'a self,
         ms: u64,
         call: T,
-        bodies: &[Vec<u8>],
-    ) -> Reply<(T::Answer, Vec<Vec<u8>>)> {
-        let (answer, bodies) = self.ask(ms, call.into(), bodies).await?;
-        let answer = serde_json::from_str(answer.get()).map_err(Problem::internal)?;
-        Ok((answer, bodies))
+        bodies: &'a [Vec<u8>],
+    ) -> impl Future<Output = Reply<(T::Answer, Vec<Vec<u8>>)>> {
+        self.ask(ms, call.into(), bodies).map(typed::<T::Answer>)
     }
 
     /// The answer as it came. In a box, and without a type of its own, so that its code stands in the Worker once and not
@@ -155,6 +158,12 @@ impl TenantObject {
         let namespace = self.env.durable_object("TENANT")?;
         namespace.get_by_name(&self.tenant.to_string())
     }
+}
+
+fn typed<A: DeserializeOwned>(answer: Reply<Untyped>) -> Reply<(A, Vec<Vec<u8>>)> {
+    let (answer, bodies) = answer?;
+    let answer = json::read(answer.get()).map_err(Problem::internal)?;
+    Ok((answer, bodies))
 }
 
 /// Whether the object has too much to do, or something broke: the runtime says which on its error.

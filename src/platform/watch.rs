@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
+use postern_domain::json;
 use postern_domain::wire::follow::Notification;
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::closure::Closure;
@@ -46,7 +47,7 @@ impl Ear {
         let listener = Rc::clone(&heard);
         let on_message = Closure::wrap_assert_unwind_safe(Box::new(move |event: MessageEvent| {
             let text = event.data().as_string();
-            let told = text.and_then(|text| serde_json::from_str::<Notification>(&text).ok());
+            let told = text.and_then(|text| json::read::<Notification>(&text).ok());
             if let Some(told) = told {
                 listener.latest.set(listener.latest.get().max(told.sequence));
             }

@@ -122,12 +122,12 @@ fn accept_of(call: &AcceptBatch, (at, message): (usize, &NewMessage)) -> Accept 
 }
 
 /// Says which message a conflict is about.
-fn at_place(call: &AcceptBatch, at: usize, problem: Problem) -> Problem {
+fn at_place(call: &AcceptBatch, at: usize, mut problem: Problem) -> Problem {
     if call.alone || problem.code != Code::Conflict {
         return problem;
     }
-    let detail = format!("messages[{at}]: {}; nothing was stored", problem.detail);
-    Problem { detail, ..problem }
+    problem.detail = format!("messages[{at}]: {}; nothing was stored", problem.detail);
+    problem
 }
 
 fn too_late(call: &AcceptBatch, at: usize, longest: u64) -> Problem {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::publish::{SkipReason, Skipped};
@@ -46,7 +47,7 @@ impl Decided {
         let Some(text) = column else {
             return Self::default();
         };
-        let read = text.starts_with('{').then(|| serde_json::from_str(&text));
+        let read = text.starts_with('{').then(|| json::read(&text));
         match read {
             Some(Ok(decided)) => decided,
             _ => Self {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use postern_domain::event_type;
 use postern_domain::id::{EndpointId, Uid};
+use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal;
 use postern_domain::time::Millis;
@@ -101,9 +102,9 @@ impl<S: Sql> Ledger<S> {
                 deleted_at: row.maybe(4, Row::time)?,
                 generation: row.number(5)?,
                 cancelled_through: row.number(6)?,
-                config: serde_json::from_str(&row.text(7)?).map_err(Problem::internal)?,
+                config: json::read(&row.text(7)?).map_err(Problem::internal)?,
                 signing: Signing {
-                    keys: serde_json::from_str(&row.text(8)?).map_err(Problem::internal)?,
+                    keys: json::read(&row.text(8)?).map_err(Problem::internal)?,
                     asymmetric: from_json(row.maybe(10, Row::text)?)?.unwrap_or_default(),
                     legacy: from_json(row.maybe(11, Row::text)?)?,
                 },
@@ -568,7 +569,7 @@ fn maybe_json<T: Serialize>(value: Option<&T>) -> Result<Value, Problem> {
 }
 
 fn from_json<T: DeserializeOwned>(text: Option<String>) -> Result<Option<T>, Problem> {
-    text.map(|text| serde_json::from_str(&text))
+    text.map(|text| json::read(&text))
         .transpose()
         .map_err(Problem::internal)
 }

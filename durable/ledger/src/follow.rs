@@ -1,6 +1,7 @@
 //! Reading the log forward. A place is a sequence number, and those never fall: what was accepted while somebody read
 //! stands behind it, so nothing is skipped and nothing comes twice.
 
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::follow::{Follow, Gap, LogMessage, LogPage, Place, Wanted};
@@ -108,7 +109,7 @@ impl<S: Sql> Ledger<S> {
                     bodies.push(body);
                     let headers = row
                         .maybe(0, Row::text)?
-                        .map(|text| serde_json::from_str(&text))
+                        .map(|text| json::read(&text))
                         .transpose()
                         .map_err(Problem::internal)?
                         .unwrap_or_default();

@@ -81,6 +81,7 @@ impl<S: Sql> Ledger<S> {
                     Code::Conflict => ImportAction::Conflict,
                     _ => ImportAction::Invalid,
                 };
+                let problem = problem.into_parts();
                 let fault = problem.faults.into_iter().next();
                 outcome.why = Some(fault.map_or(problem.detail, |fault| fault.msg));
             }

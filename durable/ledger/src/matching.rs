@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use postern_domain::event_type;
 use postern_domain::filter::Content;
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::Accept;
 use postern_domain::wire::publish::SkipReason;
@@ -64,7 +65,7 @@ impl<S: Sql> Ledger<S> {
         };
         let headers = row
             .maybe(0, Row::text)?
-            .map(|text| serde_json::from_str(&text))
+            .map(|text| json::read(&text))
             .transpose()
             .map_err(Problem::internal)?
             .unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use postern_domain::id::{Address, EndpointId, MessageId, OrganisationId, TenantId};
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
@@ -177,7 +178,7 @@ impl<S: Sql> Ledger<S> {
         Ok(Memory {
             tenant,
             organisation,
-            settings: serde_json::from_str(&settings).map_err(Problem::internal)?,
+            settings: json::read(&settings).map_err(Problem::internal)?,
             endpoints: self.read_endpoints()?,
             sources: self.read_sources()?,
             segments,

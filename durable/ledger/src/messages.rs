@@ -1,6 +1,7 @@
 //! Reading messages back.
 
 use postern_domain::id::{Address, MessageId, SourceId};
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::MessageView;
@@ -295,10 +296,7 @@ pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
 }
 
 pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
-    let channels = row
-        .maybe(5, Row::text)?
-        .map(|text| serde_json::from_str(&text))
-        .transpose();
+    let channels = row.maybe(5, Row::text)?.map(|text| json::read(&text)).transpose();
     let source = row.maybe(7, Row::small::<u16>)?;
     let decided = Decided::read(row.maybe(8, Row::text)?);
     let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));

@@ -1,5 +1,6 @@
 //! What an endpoint missed while it was off: the offer that goes with turning it on again.
 
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{Counted, Missed, MissedView};
@@ -109,7 +110,7 @@ impl<S: Sql> Ledger<S> {
             .sql
             .row("SELECT value FROM meta WHERE name = ?", &[name(number).into()])?;
         if let Some(row) = row {
-            let off = serde_json::from_str(&row.text(0)?).map_err(Problem::internal)?;
+            let off = json::read(&row.text(0)?).map_err(Problem::internal)?;
             return Ok(Some(off));
         }
         let endpoint = self.memory()?.endpoints.get(&number);

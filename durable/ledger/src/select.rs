@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::json;
 use postern_domain::problem::{Fault, Problem};
 use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::replay::TaskPlan;
@@ -313,10 +314,7 @@ impl<S: Sql> Ledger<S> {
         }
         for row in messages {
             let sequence = row.number(0)?;
-            let channels = row
-                .maybe(3, Row::text)?
-                .map(|text| serde_json::from_str(&text))
-                .transpose();
+            let channels = row.maybe(3, Row::text)?.map(|text| json::read(&text)).transpose();
             found.push(Candidate {
                 segment,
                 sequence,

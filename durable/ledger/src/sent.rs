@@ -1,6 +1,7 @@
 //! Headers of an attempt, as they were sent and answered: kept in the attempt's own row.
 
 use postern_domain::id::AttemptId;
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::wire::report::SendResult;
 use postern_domain::wire::signing::{AttemptHeaders, AttemptHeadersView};
@@ -79,6 +80,6 @@ fn kept<T: Serialize>(headers: &[T]) -> Value {
 
 fn read<T: DeserializeOwned>(row: &Row, column: usize) -> Result<Option<Vec<T>>, Problem> {
     let text = row.maybe(column, Row::text)?;
-    text.map(|text| serde_json::from_str(&text).map_err(Problem::internal))
+    text.map(|text| json::read(&text).map_err(Problem::internal))
         .transpose()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use postern_domain::digest;
 use postern_domain::id::{IngestToken, SourceId, Uid};
+use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
@@ -86,9 +87,9 @@ impl<S: Sql> Ledger<S> {
                     .map(Uid::try_from)
                     .transpose()
                     .map_err(Problem::internal)?,
-                config: serde_json::from_str(&row.text(10)?).map_err(Problem::internal)?,
-                secrets: serde_json::from_str(&row.text(11)?).map_err(Problem::internal)?,
-                tokens: serde_json::from_str(&row.text(12)?).map_err(Problem::internal)?,
+                config: json::read(&row.text(10)?).map_err(Problem::internal)?,
+                secrets: json::read(&row.text(11)?).map_err(Problem::internal)?,
+                tokens: json::read(&row.text(12)?).map_err(Problem::internal)?,
             };
             sources.insert(source.number, source);
         }

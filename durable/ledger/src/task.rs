@@ -5,6 +5,7 @@
 //! than go out soon: an endpoint that is slow slows its job, and not the ledger.
 
 use postern_domain::id::{MessageId, TaskId};
+use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{
@@ -135,7 +136,7 @@ impl<S: Sql> Ledger<S> {
             let id = row.text(0)?;
             let read = || -> Result<(Selection, Progress), serde_json::Error> {
                 let text = |column| row.text(column).unwrap_or_default();
-                Ok((serde_json::from_str(&text(1))?, serde_json::from_str(&text(2))?))
+                Ok((json::read(&text(1))?, json::read(&text(2))?))
             };
             match read() {
                 Ok((selection, progress)) => self.work(&id, &selection, progress, now)?,
@@ -281,7 +282,7 @@ impl<S: Sql> Ledger<S> {
         let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {
             return Ok(None);
         };
-        let progress: Progress = serde_json::from_str(&row.text(2)?).map_err(Problem::internal)?;
+        let progress: Progress = json::read(&row.text(2)?).map_err(Problem::internal)?;
         Ok(Some(TaskView {
             id,
             kind: word(&row.text(0)?)?,

@@ -9,6 +9,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json;
+
 const FORMAT: u8 = 1;
 
 /// Bytes that are not a frame, or whose head is not what was expected.
@@ -56,7 +58,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<Vec<u8>>), In
         return Err(InvalidFrame::Form);
     }
     let head = sized(&mut rest)?;
-    let head = serde_json::from_slice(head).map_err(|e| InvalidFrame::Head(e.to_string()))?;
+    let head = std::str::from_utf8(head).map_err(|e| InvalidFrame::Head(e.to_string()))?;
+    let head = json::read(head).map_err(|e| InvalidFrame::Head(e.to_string()))?;
     let count = number(&mut rest)?;
     let mut bodies = Vec::new();
     for _ in 0..count {
