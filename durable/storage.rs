@@ -9,7 +9,7 @@ use std::panic::AssertUnwindSafe;
 use js_sys::{Array, ArrayBuffer, JsString, Number, Promise, Reflect, Uint8Array};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_ledger::sql::{Row, Sql, SqlError, Value};
+use postern_ledger::sql::{Row, Sql, Value, broken};
 use wasm_bindgen::prelude::*;
 use worker::State;
 use worker::worker_sys::DurableObjectState;
@@ -74,12 +74,12 @@ impl ObjectStorage {
     }
 
     /// Asks when the alarm rings: the answer is read by [`Self::alarm_of`], so that nothing is borrowed meanwhile.
-    pub(crate) fn alarm_promise(&self) -> Result<Promise, SqlError> {
+    pub(crate) fn alarm_promise(&self) -> Result<Promise, Problem> {
         self.storage.get_alarm().map_err(text)
     }
 
     /// The answer.
-    pub(crate) async fn alarm_of(promise: Promise) -> Result<Option<Millis>, SqlError> {
+    pub(crate) async fn alarm_of(promise: Promise) -> Result<Option<Millis>, Problem> {
         let at = wasm_bindgen_futures::JsFuture::from(promise)
             .await
             .map_err(text)?;
@@ -91,13 +91,13 @@ impl ObjectStorage {
         self.written.get()
     }
 
-    fn execute(&self, statement: &str, values: &[Value]) -> Result<JsCursor, SqlError> {
+    fn execute(&self, statement: &str, values: &[Value]) -> Result<JsCursor, Problem> {
         let bound = Array::new();
         for value in values {
             bound.push(&to_js(value)?);
         }
         let cursor = self.sql.exec(statement, bound);
-        let cursor = cursor.map_err(|error| SqlError(format!("{} in {statement}", text(error).0)))?;
+        let cursor = cursor.map_err(|error| broken(&format!("{} in {statement}", said(&error))))?;
         Ok(cursor)
     }
 
@@ -113,12 +113,12 @@ impl std::panic::UnwindSafe for ObjectStorage {}
 impl std::panic::RefUnwindSafe for ObjectStorage {}
 
 impl Sql for ObjectStorage {
-    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, SqlError> {
+    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, Problem> {
         let cursor = self.execute(statement, values)?;
         Ok(self.count(&cursor))
     }
 
-    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, Problem> {
         let cursor = self.execute(statement, values)?;
         let all = cursor.raw().and_then(|rows| rows.to_array()).map_err(text)?;
         self.count(&cursor);
@@ -148,12 +148,12 @@ impl Sql for ObjectStorage {
         });
         match (committed, done) {
             (Ok(_), Some(result)) | (Err(_), Some(result @ Err(_))) => result,
-            (Err(error), _) => Err(Problem::internal(text(error))),
+            (Err(error), _) => Err(text(error)),
             (Ok(_), None) => Err(Problem::internal("a transaction that did not run")),
         }
     }
 
-    fn set_alarm(&self, at: Option<Millis>) -> Result<(), SqlError> {
+    fn set_alarm(&self, at: Option<Millis>) -> Result<(), Problem> {
         // Not awaited: the write is part of this turn, and of the transaction that it stands in.
         let _promise = match at {
             Some(at) => {
@@ -171,10 +171,10 @@ impl Sql for ObjectStorage {
     }
 }
 
-fn to_js(value: &Value) -> Result<JsValue, SqlError> {
+fn to_js(value: &Value) -> Result<JsValue, Problem> {
     Ok(match value {
         Value::Null => JsValue::NULL,
-        Value::Int(n) if n.abs() > MOST => return Err(SqlError(format!("{n} does not fit a double"))),
+        Value::Int(n) if n.abs() > MOST => return Err(broken(&format!("{n} does not fit a double"))),
         #[expect(clippy::cast_precision_loss, reason = "checked above")]
         Value::Int(n) => JsValue::from_f64(*n as f64),
         Value::Real(n) => JsValue::from_f64(*n),
@@ -216,15 +216,17 @@ fn millis(n: f64) -> Millis {
     Millis(n.max(0.0) as u64)
 }
 
-/// The error's message, without its stack.
 #[expect(clippy::needless_pass_by_value, reason = "the form that map_err wants")]
-fn text(error: JsValue) -> SqlError {
+fn text(error: JsValue) -> Problem {
+    broken(&said(&error))
+}
+
+/// The error's message, without its stack.
+fn said(error: &JsValue) -> String {
     let message = error
         .dyn_ref::<js_sys::Error>()
         .map(|error| String::from(error.message()));
-    SqlError(
-        message
-            .or_else(|| error.as_string())
-            .unwrap_or_else(|| "unknown".to_owned()),
-    )
+    message
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| "unknown".to_owned())
 }

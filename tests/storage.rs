@@ -6,7 +6,7 @@ use std::rc::Rc;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_ledger::native::NativeSql;
-use postern_ledger::sql::{Row, Sql, SqlError, Value};
+use postern_ledger::sql::{Row, Sql, Value, broken};
 
 /// One object's storage; a copy is the same storage.
 #[derive(Debug, Clone)]
@@ -55,11 +55,11 @@ impl Storage {
         self.writes.set(self.writes.get() + 1);
     }
 
-    fn step(&self) -> Result<(), SqlError> {
+    fn step(&self) -> Result<(), Problem> {
         match self.fails_in.get() {
             Some(0) => {
                 self.fails_in.set(None);
-                Err(SqlError("planted".to_owned()))
+                Err(broken("planted"))
             }
             rest => {
                 self.fails_in.set(rest.map(|rest| rest - 1));
@@ -70,13 +70,13 @@ impl Storage {
 }
 
 impl Sql for Storage {
-    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, SqlError> {
+    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, Problem> {
         self.step()?;
         self.wrote();
         self.native.run(statement, values)
     }
 
-    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
+    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, Problem> {
         self.step()?;
         self.native.rows(statement, values)
     }
@@ -85,7 +85,7 @@ impl Sql for Storage {
         self.native.atomic(|_| work(self))
     }
 
-    fn set_alarm(&self, at: Option<Millis>) -> Result<(), SqlError> {
+    fn set_alarm(&self, at: Option<Millis>) -> Result<(), Problem> {
         // Alone it never fails by itself: the platform ends an object whose storage is broken, and rings again.
         if !self.native.connection().is_autocommit() {
             self.step()?;

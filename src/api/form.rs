@@ -54,7 +54,7 @@ impl<'a> Form<'a> {
                 self.say(&[name], "is missing", "missing");
                 None
             }
-            Some(value) => self.take(name, &value, read),
+            Some(value) => self.take(name, read(&value)),
         }
     }
 
@@ -74,7 +74,7 @@ impl<'a> Form<'a> {
         read: impl Fn(&Value) -> Result<T, Vec<Wrong>>,
     ) -> Option<T> {
         let value = self.value(name)?;
-        self.take(name, &value, read)
+        self.take(name, read(&value))
     }
 
     /// A field of a change: absent (`None`), null (`Some(None)`) or a value.
@@ -86,7 +86,7 @@ impl<'a> Form<'a> {
     ) -> Option<Option<T>> {
         match self.value(name)? {
             Value::Null => Some(None),
-            value => self.take(name, &value, read).map(Some),
+            value => self.take(name, read(&value)).map(Some),
         }
     }
 
@@ -198,23 +198,16 @@ impl<'a> Form<'a> {
         }
     }
 
-    fn take<T>(
-        &mut self,
-        name: &str,
-        value: &Value,
-        read: impl Fn(&Value) -> Result<T, Vec<Wrong>>,
-    ) -> Option<T> {
-        match read(value) {
-            Ok(value) => Some(value),
-            Err(wrongs) => {
-                for wrong in wrongs {
-                    let at: Vec<&str> = std::iter::once(name)
-                        .chain(wrong.at.iter().map(String::as_str))
-                        .collect();
-                    self.say(&at, &wrong.msg, wrong.kind);
-                }
-                None
-            }
+    fn take<T>(&mut self, name: &str, read: Result<T, Vec<Wrong>>) -> Option<T> {
+        read.map_err(|wrongs| self.refuse(name, wrongs)).ok()
+    }
+
+    fn refuse(&mut self, name: &str, wrongs: Vec<Wrong>) {
+        for wrong in wrongs {
+            let at: Vec<&str> = std::iter::once(name)
+                .chain(wrong.at.iter().map(String::as_str))
+                .collect();
+            self.say(&at, &wrong.msg, wrong.kind);
         }
     }
 }
@@ -254,12 +247,8 @@ mod tests {
     use super::super::field;
     use super::*;
 
-    fn places(problem: Problem) -> Vec<String> {
-        problem
-            .faults
-            .into_iter()
-            .map(|fault| fault.loc.join("."))
-            .collect()
+    fn places(problem: &Problem) -> Vec<String> {
+        problem.faults.iter().map(|fault| fault.loc.join(".")).collect()
     }
 
     #[test]
@@ -270,7 +259,7 @@ mod tests {
         let _ = form.optional("metadata", field::metadata);
         let _ = form.optional("throttleRate", field::rate);
         assert_eq!(
-            places(form.finish(name).unwrap_err()),
+            places(&form.finish(name).unwrap_err()),
             ["body.name", "body.uid", "body.metadata.k", "body.throttleRate"]
         );
     }
@@ -287,7 +276,7 @@ mod tests {
             b"{\"a\":1}x",
             deep.as_bytes(),
         ] {
-            assert_eq!(places(Form::read(body).err().unwrap()), ["body"]);
+            assert_eq!(places(&Form::read(body).err().unwrap()), ["body"]);
         }
     }
 
@@ -297,7 +286,7 @@ mod tests {
         let read = form.each("list", 1..=3, |form| form.required("name", field::name));
         assert!(read.is_none());
         assert_eq!(
-            places(form.finish(read).unwrap_err()),
+            places(&form.finish(read).unwrap_err()),
             ["body.list.1.name", "body.list.2"]
         );
         let mut form = Form::read(br#"{"list": [{"name": "a"}, {"name": "b"}]}"#).unwrap();

@@ -28,8 +28,7 @@ pub(crate) type Chunks = LocalBoxStream<'static, worker::Result<Vec<u8>>>;
 impl Answer {
     /// A JSON document.
     pub(crate) fn json<T: Serialize>(status: u16, value: &T) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(value).map_err(Problem::internal)?;
-        Ok(Self::new(status, body).with("content-type", JSON))
+        Self::written(status, serde_json::to_vec(value))
     }
 
     /// 200 with a JSON document.
@@ -136,6 +135,11 @@ impl Answer {
             .with_status(self.status)
             .with_headers(headers)
             .body(body))
+    }
+
+    fn written(status: u16, body: serde_json::Result<Vec<u8>>) -> Result<Self, Problem> {
+        let body = body.map_err(Problem::internal)?;
+        Ok(Self::new(status, body).with("content-type", JSON))
     }
 
     fn new(status: u16, body: Vec<u8>) -> Self {

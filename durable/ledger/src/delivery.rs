@@ -5,7 +5,7 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::DeliveryStatus;
 
-use crate::sql::{Row, Sql, SqlError, Value};
+use crate::sql::{Row, Sql, Value, broken};
 
 /// Where a delivery that has a row stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,13 @@ impl State {
         }
     }
 
-    pub(crate) fn read(row: &Row, column: usize) -> Result<Self, SqlError> {
+    pub(crate) fn read(row: &Row, column: usize) -> Result<Self, Problem> {
         match row.int(column)? {
             0 => Ok(Self::Delivered),
             1 => Ok(Self::Waiting),
             2 => Ok(Self::Failed),
             3 => Ok(Self::Cancelled),
-            other => Err(SqlError(format!("no delivery state {other}"))),
+            other => Err(broken(&format!("no delivery state {other}"))),
         }
     }
 }
@@ -62,7 +62,7 @@ pub(crate) const WRITTEN_SET: &str = "number = ?, time = ?, ok = ?, status = ?, 
                                       response = ?, sent_headers = ?, response_headers = ?";
 
 impl Recorded {
-    pub(crate) fn read(row: &Row, from: usize) -> Result<Self, SqlError> {
+    pub(crate) fn read(row: &Row, from: usize) -> Result<Self, Problem> {
         Ok(Self {
             number: row.number(from)?,
             time: row.time(from + 1)?,
@@ -105,7 +105,7 @@ pub(crate) const ROW_COLUMNS: &str = "state, attempts, next_at, numbers, number,
 
 impl DeliveryRow {
     /// Out of a row that begins with [`ROW_COLUMNS`].
-    pub(crate) fn read(row: &Row) -> Result<Self, SqlError> {
+    pub(crate) fn read(row: &Row) -> Result<Self, Problem> {
         let first = row.maybe(4, Row::number)?;
         Ok(Self {
             state: State::read(row, 0)?,
@@ -113,7 +113,7 @@ impl DeliveryRow {
             next_at: row.maybe(2, Row::time)?,
             numbers: numbers_from(&row.maybe(3, Row::text)?.unwrap_or_default()),
             first: first
-                .map(|number| Ok::<_, SqlError>((number, row.int(5)? == 1)))
+                .map(|number| Ok::<_, Problem>((number, row.int(5)? == 1)))
                 .transpose()?,
         })
     }
@@ -150,7 +150,7 @@ pub(crate) fn read<S: Sql>(
     let statement =
         format!("SELECT {ROW_COLUMNS} FROM delivery_{segment} WHERE endpoint = ? AND sequence = ?");
     let row = sql.row(&statement, &[endpoint.into(), sequence.into()])?;
-    Ok(row.map(|row| DeliveryRow::read(&row)).transpose()?)
+    row.map(|row| DeliveryRow::read(&row)).transpose()
 }
 
 /// Whether a delivery has a row.

@@ -11,7 +11,7 @@ impl<S: Sql> Ledger<S> {
         self.memory()?;
         let count = |table: &str| -> Result<i64, Problem> {
             let row = self.sql.row(&format!("SELECT count(*) FROM {table}"), &[])?;
-            Ok(row.map_or(Ok(0), |row| row.int(0))?)
+            row.map_or(Ok(0), |row| row.int(0))
         };
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let (mut messages, mut attempts, mut states) = (0, 0, [0_i64; 4]);

@@ -148,13 +148,11 @@ impl<S: Sql> Ledger<S> {
     fn read(&self) -> Result<Memory, Problem> {
         let version = schema::version(&self.sql)?.ok_or_else(Problem::not_found)?;
         let meta = |name: &str| -> Result<Option<Row>, Problem> {
-            Ok(self
-                .sql
-                .row("SELECT value FROM meta WHERE name = ?", &[name.into()])?)
+            self.sql
+                .row("SELECT value FROM meta WHERE name = ?", &[name.into()])
         };
-        let text = |name: &str| -> Result<String, Problem> {
-            Ok(meta(name)?.ok_or_else(Problem::not_found)?.text(0)?)
-        };
+        let text =
+            |name: &str| -> Result<String, Problem> { meta(name)?.ok_or_else(Problem::not_found)?.text(0) };
         // A wiped object keeps one row, and that is not `tenant`.
         let tenant = text("tenant")?;
         if version < schema::SCHEMA_VERSION {

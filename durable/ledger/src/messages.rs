@@ -13,7 +13,7 @@ use crate::decided::Decided;
 use crate::key::Scope;
 use crate::memory::{Memory, message_id};
 use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
-use crate::sql::{Row, Sql, SqlError};
+use crate::sql::{Row, Sql};
 
 /// Columns of a view, in the order that [`read_view`] takes them.
 pub(crate) const VIEW: &str =
@@ -246,11 +246,10 @@ impl<S: Sql> Ledger<S> {
             return Ok(None);
         };
         let statement = format!("SELECT time FROM message_{segment} WHERE sequence = ?");
-        Ok(self
-            .sql
+        self.sql
             .row(&statement, &[sequence.into()])?
             .map(|row| row.time(0))
-            .transpose()?)
+            .transpose()
     }
 
     /// Segments that hold part of a range, with that part: the newest first, or the oldest.
@@ -299,7 +298,7 @@ pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Probl
     let channels = row.maybe(5, Row::text)?.map(|text| json::read(&text)).transpose();
     let source = row.maybe(7, Row::small::<u16>)?;
     let decided = Decided::read(row.maybe(8, Row::text)?);
-    let id: Result<_, SqlError> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
+    let id: Result<_, Problem> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
     let content_type = row.text(6)?;
     Ok(MessageView {
         id: id?,

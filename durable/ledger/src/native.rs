@@ -7,7 +7,7 @@ use postern_domain::time::Millis;
 use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use crate::sql::{Row, Sql, SqlError, Value};
+use crate::sql::{Row, Sql, Value, broken};
 
 /// An object's storage in memory or in a file.
 #[derive(Debug)]
@@ -70,13 +70,13 @@ impl ToSql for Bound<'_> {
 }
 
 impl Sql for NativeSql {
-    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, SqlError> {
+    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, Problem> {
         self.rows(statement, values)?;
         Ok(self.connection.changes())
     }
 
-    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError> {
-        let text = |error: rusqlite::Error| SqlError(format!("{error} in {statement}"));
+    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, Problem> {
+        let text = |error: rusqlite::Error| broken(&format!("{error} in {statement}"));
         self.statements.borrow_mut().insert(statement.to_owned());
         let mut prepared = self.connection.prepare_cached(statement).map_err(text)?;
         let columns = prepared.column_count();
@@ -94,7 +94,7 @@ impl Sql for NativeSql {
                     ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
                 })
             };
-            rows.push(Row((0..columns).map(value).collect::<Result<_, SqlError>>()?));
+            rows.push(Row((0..columns).map(value).collect::<Result<_, Problem>>()?));
         }
         Ok(rows)
     }
@@ -116,7 +116,7 @@ impl Sql for NativeSql {
         }
     }
 
-    fn set_alarm(&self, at: Option<Millis>) -> Result<(), SqlError> {
+    fn set_alarm(&self, at: Option<Millis>) -> Result<(), Problem> {
         self.alarm.set(at);
         Ok(())
     }

@@ -278,7 +278,7 @@ impl<S: Sql> Ledger<S> {
         let values = [endpoint.into(), low.into(), high.into(), (most as u64).into()];
         let rows = self.sql.rows(&statement, &values)?;
         let numbers = rows.iter().map(|row| row.number(0).map(|n| (n, n)));
-        Ok(numbers.collect::<Result<_, _>>()?)
+        numbers.collect::<Result<_, _>>()
     }
 
     /// Messages of a range with where they stand at one endpoint: two statements, however many there are.

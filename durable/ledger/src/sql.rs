@@ -19,15 +19,11 @@ pub enum Value {
     Blob(Vec<u8>),
 }
 
-/// What the storage said. Our fault or the platform's, never the caller's.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("sql: {0}")]
-pub struct SqlError(pub String);
-
-impl From<SqlError> for Problem {
-    fn from(error: SqlError) -> Self {
-        Self::internal(error)
-    }
+/// What the storage said. Our fault or the platform's, never the caller's: a problem at once, as it would be one at the
+/// next step.
+#[must_use]
+pub fn broken(what: &str) -> Problem {
+    Problem::internal(format_args!("sql: {what}"))
 }
 
 /// Storage of one object.
@@ -36,10 +32,10 @@ impl From<SqlError> for Problem {
 /// must stand or fall together goes through [`Sql::atomic`].
 pub trait Sql {
     /// Runs one statement; answers the rows written, as they are billed.
-    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, SqlError>;
+    fn run(&self, statement: &str, values: &[Value]) -> Result<u64, Problem>;
 
     /// Runs one statement and reads all its rows.
-    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, SqlError>;
+    fn rows(&self, statement: &str, values: &[Value]) -> Result<Vec<Row>, Problem>;
 
     /// All or nothing, the alarm included.
     fn atomic<T>(&self, work: impl FnOnce(&Self) -> Result<T, Problem>) -> Result<T, Problem>
@@ -47,13 +43,13 @@ pub trait Sql {
         Self: Sized;
 
     /// Sets the one alarm, or takes it away. Billed as one row.
-    fn set_alarm(&self, at: Option<Millis>) -> Result<(), SqlError>;
+    fn set_alarm(&self, at: Option<Millis>) -> Result<(), Problem>;
 
     /// Bytes that the storage takes.
     fn size(&self) -> u64;
 
     /// The first row, if there is one.
-    fn row(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, SqlError> {
+    fn row(&self, statement: &str, values: &[Value]) -> Result<Option<Row>, Problem> {
         Ok(self.rows(statement, values)?.into_iter().next())
     }
 }
@@ -64,7 +60,7 @@ pub struct Row(pub Vec<Value>);
 
 impl Row {
     /// A column that is a whole number.
-    pub fn int(&self, column: usize) -> Result<i64, SqlError> {
+    pub fn int(&self, column: usize) -> Result<i64, Problem> {
         match self.0.get(column) {
             Some(Value::Int(n)) => Ok(*n),
             other => Err(unexpected("a whole number", column, other)),
@@ -72,22 +68,22 @@ impl Row {
     }
 
     /// A column that is a whole number and not negative.
-    pub fn number(&self, column: usize) -> Result<u64, SqlError> {
-        u64::try_from(self.int(column)?).map_err(|_| SqlError(format!("column {column} is negative")))
+    pub fn number(&self, column: usize) -> Result<u64, Problem> {
+        u64::try_from(self.int(column)?).map_err(|_| broken(&format!("column {column} is negative")))
     }
 
     /// A column that is a small number.
-    pub fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, SqlError> {
-        T::try_from(self.int(column)?).map_err(|_| SqlError(format!("column {column} is out of range")))
+    pub fn small<T: TryFrom<i64>>(&self, column: usize) -> Result<T, Problem> {
+        T::try_from(self.int(column)?).map_err(|_| broken(&format!("column {column} is out of range")))
     }
 
     /// A column that is a time.
-    pub fn time(&self, column: usize) -> Result<Millis, SqlError> {
+    pub fn time(&self, column: usize) -> Result<Millis, Problem> {
         self.number(column).map(Millis)
     }
 
     /// A column that is text.
-    pub fn text(&self, column: usize) -> Result<String, SqlError> {
+    pub fn text(&self, column: usize) -> Result<String, Problem> {
         match self.0.get(column) {
             Some(Value::Text(text)) => Ok(text.clone()),
             other => Err(unexpected("text", column, other)),
@@ -95,7 +91,7 @@ impl Row {
     }
 
     /// A column that is bytes.
-    pub fn blob(&self, column: usize) -> Result<Vec<u8>, SqlError> {
+    pub fn blob(&self, column: usize) -> Result<Vec<u8>, Problem> {
         match self.0.get(column) {
             Some(Value::Blob(bytes)) => Ok(bytes.clone()),
             other => Err(unexpected("bytes", column, other)),
@@ -106,8 +102,8 @@ impl Row {
     pub fn maybe<T>(
         &self,
         column: usize,
-        read: impl FnOnce(&Self, usize) -> Result<T, SqlError>,
-    ) -> Result<Option<T>, SqlError> {
+        read: impl FnOnce(&Self, usize) -> Result<T, Problem>,
+    ) -> Result<Option<T>, Problem> {
         match self.0.get(column) {
             Some(Value::Null) => Ok(None),
             _ => read(self, column).map(Some),
@@ -115,7 +111,7 @@ impl Row {
     }
 }
 
-fn unexpected(wanted: &str, column: usize, found: Option<&Value>) -> SqlError {
+fn unexpected(wanted: &str, column: usize, found: Option<&Value>) -> Problem {
     let kind = match found {
         None => "nothing",
         Some(Value::Null) => "NULL",
@@ -124,7 +120,7 @@ fn unexpected(wanted: &str, column: usize, found: Option<&Value>) -> SqlError {
         Some(Value::Text(_)) => "text",
         Some(Value::Blob(_)) => "bytes",
     };
-    SqlError(format!("column {column}: wanted {wanted}, found {kind}"))
+    broken(&format!("column {column}: wanted {wanted}, found {kind}"))
 }
 
 impl From<u64> for Value {

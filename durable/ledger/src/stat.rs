@@ -20,7 +20,7 @@ use postern_domain::wire::reads::{
 use crate::Ledger;
 use crate::delivery::{self, DeliveryRow, ROW_COLUMNS, standing};
 use crate::memory::Memory;
-use crate::sql::{Row, Sql, SqlError, Value};
+use crate::sql::{Row, Sql, Value};
 use crate::sweep::owed_to;
 
 const HOUR: u64 = 3_600_000;
@@ -89,7 +89,7 @@ impl Counts {
         ]
     }
 
-    fn read(row: &Row, from: usize) -> Result<Self, SqlError> {
+    fn read(row: &Row, from: usize) -> Result<Self, Problem> {
         Ok(Self {
             messages: row.int(from)?,
             pending: row.int(from + 1)?,
@@ -581,9 +581,8 @@ fn later_attempt<S: Sql>(
     let statement =
         format!("SELECT ok, time FROM attempt_{segment} WHERE endpoint = ? AND number = ? AND sequence = ?");
     let row = sql.row(&statement, &[endpoint.into(), number.into(), sequence.into()])?;
-    Ok(row
-        .map(|row| Ok::<_, SqlError>((row.int(0)? == 1, row.time(1)?)))
-        .transpose()?)
+    row.map(|row| Ok::<_, Problem>((row.int(0)? == 1, row.time(1)?)))
+        .transpose()
 }
 
 /// Whole hours that hold these times: the first, and the one behind the last.

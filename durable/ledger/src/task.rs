@@ -234,7 +234,7 @@ impl<S: Sql> Ledger<S> {
     fn waiting(&self) -> Result<u64, Problem> {
         let statement = "SELECT count(*) FROM (SELECT 1 FROM due WHERE kind = 1 AND endpoint >= 0 LIMIT ?)";
         let row = self.sql.row(statement, &[WAITING.into()])?;
-        Ok(row.map_or(Ok(0), |row| row.number(0))?)
+        row.map_or(Ok(0), |row| row.number(0))
     }
 
     fn count(&mut self, selection: &Selection) -> Result<Counted, Problem> {

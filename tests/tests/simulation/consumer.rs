@@ -146,10 +146,7 @@ impl World {
         }
         self.fetch(run)?;
         let consumer_ends = self.plant.consumer_ends;
-        loop {
-            let Some(Run { turns, results, .. }) = self.runs.get_mut(&run) else {
-                break;
-            };
+        while let Some(Run { turns, results, .. }) = self.runs.get_mut(&run) {
             let done = |lane| turns.lane_done(lane) || !consumer_ends;
             let Some(due) = results.due(|tenant| turns.tenant_done(tenant), done) else {
                 break;
@@ -262,7 +259,7 @@ impl World {
     }
 
     /// A request ends: at the endpoint, and at the consumer if that lives still.
-    pub(crate) fn sent(&mut self, sent: Sent) -> Held {
+    pub(crate) fn sent(&mut self, sent: &Sent) -> Held {
         let (outs, doubled, ordered) = {
             let lane = &self.lanes.all[sent.lane];
             let outs = outs_of(lane.head.clone(), &lane.bodies, lane.queue);
@@ -316,6 +313,9 @@ impl World {
         let Some(own) = self.runs.get_mut(&run) else {
             return Ok(());
         };
+        if !own.turns.is_sending() {
+            return Ok(());
+        }
         let mut back = Vec::new();
         for (place, taken) in own.lanes.iter().enumerate() {
             if let Some(attempts) = taken.attempts.filter(|attempts| *attempts <= QUEUE_ATTEMPTS)
@@ -539,10 +539,9 @@ impl World {
                     }
                 }
                 let asked = match (result.cause, result.retry_after_ms, result.status) {
-                    (None, ..) => None,
                     (Some(_), Some(ms), _) => Some(ms.min(Millis::DAY)),
                     (Some(_), None, Some(429 | 503)) => Some(10_000),
-                    _ => None,
+                    (None, ..) | (Some(_), None, _) => None,
                 };
                 if result.cause.is_none() {
                     known.success.get_or_insert(now);

@@ -8,7 +8,7 @@ use postern_domain::wire::lane::Lane;
 use postern_ledger::QueueKind;
 use postern_tests::tenant::{Stand, Tenant};
 
-use crate::known::{Delivery, Handed, LaneKnown, LineId};
+use crate::known::{Delivery, Endpoint, Handed, LaneKnown, LineId};
 use crate::world::{Held, LEASE, World, tell};
 
 const HOUR: u64 = 3_600_000;
@@ -82,7 +82,11 @@ impl World {
             let other = &self.lanes.all[at];
             let odd = self.is_odd(other.until, other.left_at, handed_at);
             // What arrived by hand meanwhile holds nobody up, though its lane is out still.
-            let mut handouts = other.head.deliveries.iter().filter(|out| other.left.contains(&out.number));
+            let mut handouts = other
+                .head
+                .deliveries
+                .iter()
+                .filter(|out| other.left.contains(&out.number));
             let waits = handouts.any(|out| {
                 let known = self.owed.get(&(out.message, endpoint));
                 known.is_some_and(|known| known.success.is_none())
@@ -250,7 +254,9 @@ impl World {
         let now = self.tenant.now;
         let used = self.lanes.slots(number, now);
         let endpoint = self.endpoint(number).ok_or("an endpoint of ours")?;
-        let unproven = at_once && queue == QueueKind::Slow && endpoint.order.is_none();
+        // Lines that were in order when it was given up go on side by side.
+        let in_order = endpoint.order.is_some() || self.lanes.all[lane].head.ordered;
+        let unproven = at_once && queue == QueueKind::Slow && !in_order;
         let most = if unproven {
             4
         } else {
@@ -308,7 +314,7 @@ impl World {
             return true;
         }
         let (message, endpoint) = delivery;
-        let waits = self.endpoint(endpoint).is_some_and(|endpoint| endpoint.waits());
+        let waits = self.endpoint(endpoint).is_some_and(Endpoint::waits);
         match self.tenant.stand(message, endpoint).0 {
             Stand::Failed => !waits || self.is_closed(message),
             Stand::Open => self.is_closed(message),
@@ -333,7 +339,7 @@ impl World {
     /// Whether a line waits for somebody: its head has failed for good.
     pub(crate) fn is_blocked(&self, line: LineId) -> bool {
         let messages = self.lines.get(&line).map_or(&[][..], |own| &own.messages);
-        let waits = self.endpoint(line.0).is_some_and(|endpoint| endpoint.waits());
+        let waits = self.endpoint(line.0).is_some_and(Endpoint::waits);
         waits
             && messages
                 .iter()
@@ -346,7 +352,7 @@ impl World {
         let mut heads = Vec::new();
         for (line, own) in &self.lines {
             // At the end of a life a line that waits with nothing behind it is told to go on too.
-            let waits = self.quiet && self.endpoint(line.0).is_some_and(|endpoint| endpoint.waits());
+            let waits = self.quiet && self.endpoint(line.0).is_some_and(Endpoint::waits);
             let mut failed = None;
             for message in &own.messages {
                 match stands.of(*message, line.0).0 {
@@ -457,7 +463,7 @@ impl World {
             open |= stand == Stand::Open;
         }
         for delivery in skipped {
-            let waits = self.endpoint(delivery.1).is_some_and(|endpoint| endpoint.waits());
+            let waits = self.endpoint(delivery.1).is_some_and(Endpoint::waits);
             if let Some(known) = self.owed.get_mut(&delivery) {
                 known.skipped |= !waits;
             }

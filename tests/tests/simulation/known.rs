@@ -210,6 +210,13 @@ macro_rules! counts {
             /// Adds another life.
             pub(crate) fn add(&mut self, other: Self) { $(self.$name += other.$name;)* }
 
+            /// A line each, in words.
+            pub(crate) fn table(&self) -> String {
+                let all = [$((stringify!($name), self.$name)),*];
+                let lines = all.map(|(name, count)| format!("{count:>12} {}", name.replace('_', " ")));
+                lines.join("\n")
+            }
+
             /// What never happened: it is not tested.
             pub(crate) fn missing(&self) -> Vec<&'static str> {
                 let all = [$((stringify!($name), self.$name)),*];

@@ -66,6 +66,10 @@ pub(crate) enum Event {
     },
 }
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a mishap of its own, on or off"
+)]
 pub(crate) struct World {
     pub(crate) tenant: Tenant,
     pub(crate) chance: Seeded,
@@ -434,11 +438,7 @@ impl World {
         let rate = self.chance.percent(35).then(|| 1 + self.chance.below(8));
         let picky = self.chance.percent(30);
         let types = picky.then_some(["order.*"]);
-        let order = if self.chance.percent(45) {
-            self.order()
-        } else {
-            None
-        };
+        let order = self.chance.percent(45).then(|| self.order());
         let failed = if self.chance.percent(30) {
             1 + self.chance.below(4)
         } else {
@@ -474,11 +474,11 @@ impl World {
         });
     }
 
-    fn order(&mut self) -> Option<Order> {
-        Some(Order {
+    fn order(&mut self) -> Order {
+        Order {
             keyed: self.chance.percent(60),
             waits: self.chance.percent(50),
-        })
+        }
     }
 
     fn manner(&mut self) -> Manner {
@@ -624,7 +624,7 @@ impl World {
                 ..order
             }),
             Some(_) if self.chance.percent(60) => None,
-            _ => self.order(),
+            _ => Some(self.order()),
         };
         let change = EndpointChange {
             ordering: Some(order.map(|order| wire::Ordering {
@@ -901,7 +901,7 @@ impl World {
                 self.take(false)
             }
             Event::Queue { lane, attempts } => self.consume(lane, attempts),
-            Event::Sent(sent) => self.sent(sent),
+            Event::Sent(sent) => self.sent(&sent),
             Event::Gathered { run, gathering } => self.gathered(run, gathering),
             Event::HandOver { run } => self.hand_over(run),
             Event::Dies { run } => {

@@ -1,0 +1,60 @@
+//! Bugs that are planted on purpose: each rule of the protocol is switched off alone, and some life must break. What
+//! would not be found if it were broken by accident is not tested.
+
+use postern_ledger::Rules;
+
+use crate::known::Plant;
+use crate::world::{Length, World};
+use crate::{many, number};
+
+macro_rules! planted {
+    ($($(#[$meta:meta])* $name:ident: $plant:expr;)*) => {
+        $(
+            #[test]
+            $(#[$meta])*
+            fn $name() {
+                is_found(stringify!($name), $plant);
+            }
+        )*
+    };
+}
+
+fn without(switch: impl FnOnce(&mut Rules)) -> Plant {
+    let mut rules = Rules::default();
+    switch(&mut rules);
+    Plant {
+        rules,
+        ..Plant::default()
+    }
+}
+
+planted! {
+    a_first_try_that_is_too_old_is_taken: without(|rules| rules.nonce = false);
+    the_mark_passes_live_leases: without(|rules| rules.mark_waits = false);
+    a_due_row_is_not_checked: without(|rules| rules.due_checked = false);
+    a_late_failure_moves_the_plan: without(|rules| rules.late_changes_nothing = false);
+    a_disabled_endpoint_is_still_owed: without(|rules| rules.cancel = false);
+    what_is_out_is_forgotten_at_eviction: without(|rules| rules.recall = false);
+    a_try_by_hand_goes_beside_the_plan: without(|rules| rules.manual_waits = false);
+    a_try_by_hand_outlives_its_endpoint: without(|rules| rules.generation = false);
+    a_partial_report_ends_the_lane: without(|rules| rules.partial_ends_nothing = false);
+    a_doubled_success_is_dropped: without(|rules| rules.success_replaces = false);
+    a_segment_is_dropped_while_leases_live: without(|rules| rules.segments_close = false);
+    a_sweep_is_torn: without(|rules| rules.sweep_is_one = false);
+    a_retry_leaves_before_its_row_moved: without(|rules| rules.due_moves_first = false);
+    a_line_goes_on_beside_its_lane: without(|rules| rules.one_lane_a_line = false);
+    a_consumer_sends_after_its_lease: Plant { consumer_looks: false, ..Plant::default() };
+    a_consumer_goes_on_behind_a_failure: Plant { consumer_stops: false, ..Plant::default() };
+    a_consumer_ends_a_lane_that_goes_on: Plant { consumer_ends: false, ..Plant::default() };
+}
+
+fn is_found(name: &str, plant: Plant) {
+    let seeds = number("SEEDS").unwrap_or(1000);
+    let (_, broken) = many(0..seeds, plant, Length::Usual, false, |_, _| {});
+    let Some((seed, what)) = broken.first() else {
+        panic!("{seeds} lives, and nothing broke where {name}");
+    };
+    let (_, end) = World::live(*seed, Plant::default(), Length::Usual, false);
+    assert_eq!(end.err(), None, "seed {seed} breaks with every rule in place");
+    println!("{name}: seed {seed}: {what}");
+}
