@@ -30,6 +30,13 @@ pub enum Operational {
         /// The first failure since its last success.
         fail_since: Option<Millis>,
     },
+    /// Half way to being disabled: it failed half as often, or half as long, as it may.
+    EndpointFailing {
+        /// Which.
+        endpoint: Which,
+        /// The first failure since its last success.
+        fail_since: Option<Millis>,
+    },
     /// It is sent to again.
     EndpointEnabled(Which),
     /// A delivery changed its course.
@@ -47,15 +54,15 @@ pub enum Operational {
     },
     /// A replay has come to its end.
     ReplayFinished {
-        /// To which endpoint.
-        endpoint: Which,
+        /// To which endpoint, if it was for one alone.
+        endpoint: Option<Which>,
         /// The background task's id.
         task_id: String,
         /// Svix's word for what was done: `endpoint.recover` …
         task: String,
         /// `finished`, `failed` or `cancelled`.
         status: String,
-        /// Deliveries that it made.
+        /// Deliveries that it made due.
         sent: u64,
     },
     /// The ledger passed 70, 85 or 95 % of what it can hold.
@@ -195,6 +202,7 @@ impl Operational {
             Self::EndpointUpdated(_) => "endpoint.updated",
             Self::EndpointDeleted(_) => "endpoint.deleted",
             Self::EndpointDisabled { .. } => "endpoint.disabled",
+            Self::EndpointFailing { .. } => "endpoint.failing",
             Self::EndpointEnabled(_) => "endpoint.enabled",
             Self::Attempt { course, .. } => match course {
                 Course::Failing => "message.attempt.failing",
@@ -224,6 +232,10 @@ impl Operational {
                 put("failSince", json!(fail_since.map(Millis::to_rfc3339)));
                 put("trigger", json!(reason.trigger()));
                 put("reason", json!(reason.as_str()));
+                put("alertEmail", json!(settings.alert_email));
+            }
+            Self::EndpointFailing { fail_since, .. } => {
+                put("failSince", json!(fail_since.map(Millis::to_rfc3339)));
                 put("alertEmail", json!(settings.alert_email));
             }
             Self::Attempt {
@@ -283,8 +295,9 @@ impl Operational {
             | Self::EndpointDeleted(endpoint)
             | Self::EndpointEnabled(endpoint)
             | Self::EndpointDisabled { endpoint, .. }
-            | Self::Attempt { endpoint, .. }
-            | Self::ReplayFinished { endpoint, .. } => Some(endpoint),
+            | Self::EndpointFailing { endpoint, .. }
+            | Self::Attempt { endpoint, .. } => Some(endpoint),
+            Self::ReplayFinished { endpoint, .. } => endpoint.as_ref(),
             Self::LedgerFilling { .. } => None,
         }
     }

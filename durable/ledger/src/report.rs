@@ -204,7 +204,12 @@ impl<S: Sql> Ledger<S> {
                 };
                 match observed.see(memory, endpoint, result, for_good) {
                     Verdict::Nothing => {}
-                    Verdict::Warn => told.push(("endpoint_failing", endpoint, "half way to being disabled")),
+                    Verdict::Warn => {
+                        told.push(("endpoint_failing", endpoint, "half way to being disabled"));
+                        let fail_since = observed.failing_since(memory, endpoint);
+                        let endpoint = Which::of(known);
+                        memory.tell(sql, &Operational::EndpointFailing { endpoint, fail_since }, now)?;
+                    }
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
                         if !disabled.contains_key(&endpoint) {

@@ -13,11 +13,12 @@ use postern_domain::wire::replay::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::Ledger;
 use crate::manual::{Try, insert_try};
 use crate::memory::{Memory, message_id};
+use crate::operational::{Operational, Which};
 use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
+use crate::{Armed, Ledger};
 
 /// Jobs of a tenant that go on at the same time.
 const RUNNING: u64 = 10;
@@ -56,6 +57,30 @@ struct Progress {
     /// How often it was held back without a move between.
     #[serde(default)]
     held: u32,
+}
+
+/// A job as its row has it.
+struct Job {
+    id: String,
+    kind: String,
+    work: String,
+    progress: String,
+}
+
+impl Job {
+    /// Out of `id, work, progress, kind`.
+    fn read(row: &Row) -> Result<Self, Problem> {
+        Ok(Self {
+            id: row.text(0)?,
+            work: row.text(1)?,
+            progress: row.text(2)?,
+            kind: row.text(3)?,
+        })
+    }
+
+    fn work(&self) -> Result<(Selection, Progress), serde_json::Error> {
+        Ok((json::read(&self.work)?, json::read(&self.progress)?))
+    }
 }
 
 impl<S: Sql> Ledger<S> {
@@ -121,33 +146,40 @@ impl<S: Sql> Ledger<S> {
 
     /// Stops a job. One that has ended stays as it is.
     pub(crate) fn task_cancel(&mut self, call: TaskCancel, now: Millis) -> Result<TaskView, Problem> {
-        self.sql.run(
-            "UPDATE task SET state = 'cancelled', updated_at = ? WHERE id = ? AND state = 'running'",
-            &[now.into(), call.id.to_string().into()],
-        )?;
+        self.memory()?;
+        let id = call.id.to_string();
+        let statement = "SELECT id, work, progress, kind FROM task WHERE id = ? AND state = 'running'";
+        if let Some(row) = self.sql.row(statement, &[id.clone().into()])? {
+            let job = Job::read(&row)?;
+            self.armed = self.sql.atomic(|sql| {
+                let statement = "UPDATE task SET state = 'cancelled', updated_at = ? WHERE id = ?";
+                sql.run(statement, &[now.into(), id.clone().into()])?;
+                self.tell_end(sql, &job, TaskState::Cancelled, now)
+            })?;
+        }
         self.task(call.id)?.ok_or_else(Problem::not_found)
     }
 
     /// Works one slice of every job whose time has come.
     pub(crate) fn work_tasks(&mut self, now: Millis) -> Result<(), Problem> {
-        let statement =
-            "SELECT id, work, progress FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
+        self.memory()?;
+        let statement = "SELECT id, work, progress, kind FROM task WHERE state = 'running' AND next_at <= ? \
+                         ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
-            let id = row.text(0)?;
-            let read = || -> Result<(Selection, Progress), serde_json::Error> {
-                let text = |column| row.text(column).unwrap_or_default();
-                Ok((json::read(&text(1))?, json::read(&text(2))?))
-            };
-            match read() {
-                Ok((selection, progress)) => self.work(&id, &selection, progress, now)?,
+            let job = Job::read(&row)?;
+            match job.work() {
+                Ok((selection, progress)) => self.work(&job, &selection, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
                 Err(error) => {
-                    self.notice("task_failed", format!("{id}: {error}"));
+                    self.notice("task_failed", format!("{}: {error}", job.id));
                     let why = "The job was written by another release and cannot be read; start it again";
-                    self.sql.run(
-                        "UPDATE task SET state = 'failed', error = ?, updated_at = ? WHERE id = ?",
-                        &[why.into(), now.into(), id.into()],
-                    )?;
+                    self.armed = self.sql.atomic(|sql| {
+                        sql.run(
+                            "UPDATE task SET state = 'failed', error = ?, updated_at = ? WHERE id = ?",
+                            &[why.into(), now.into(), job.id.as_str().into()],
+                        )?;
+                        self.tell_end(sql, &job, TaskState::Failed, now)
+                    })?;
                 }
             }
         }
@@ -164,7 +196,7 @@ impl<S: Sql> Ledger<S> {
 
     fn work(
         &mut self,
-        id: &str,
+        job: &Job,
         selection: &Selection,
         mut progress: Progress,
         now: Millis,
@@ -174,7 +206,7 @@ impl<S: Sql> Ledger<S> {
         if allowed == 0 {
             let hold = HOLD_MS << progress.held.min(6);
             progress.held += 1;
-            return self.moved(id, &progress, TaskState::Running, &[], (now.plus(hold), now));
+            return self.moved(job, &progress, TaskState::Running, &[], (now.plus(hold), now));
         }
         let bounds = Bounds {
             looked: LOOKED,
@@ -200,13 +232,13 @@ impl<S: Sql> Ledger<S> {
             shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
             TaskState::Finished
         };
-        self.moved(id, &progress, state, &found.chosen, (at, now))
+        self.moved(job, &progress, state, &found.chosen, (at, now))
     }
 
     /// What a slice did: its tries and where it stands, all or nothing.
     fn moved(
-        &self,
-        id: &str,
+        &mut self,
+        job: &Job,
         progress: &Progress,
         state: TaskState,
         made: &[Try],
@@ -217,17 +249,48 @@ impl<S: Sql> Ledger<S> {
             json(progress)?,
             next_at.into(),
             now.into(),
-            id.into(),
+            job.id.as_str().into(),
         ];
-        self.sql.atomic(|sql| {
+        self.armed = self.sql.atomic(|sql| {
             for wanted in made {
                 insert_try(sql, wanted, now)?;
             }
             let statement =
                 "UPDATE task SET state = ?, progress = ?, next_at = ?, updated_at = ? WHERE id = ?";
             sql.run(statement, &values)?;
-            Ok(())
-        })
+            match state {
+                TaskState::Running => Ok(self.armed),
+                ended => self.tell_end(sql, job, ended, now),
+            }
+        })?;
+        Ok(())
+    }
+
+    /// What the organisation hears of a job that has ended. Part of the transaction that ends it.
+    fn tell_end(&self, sql: &S, job: &Job, state: TaskState, now: Millis) -> Result<Armed, Problem> {
+        let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
+        let work = job.work().ok();
+        let endpoint = work
+            .as_ref()
+            .and_then(|(selection, _)| match *selection.endpoints {
+                [(endpoint, _)] => memory.endpoints.get(&endpoint).map(Which::of),
+                _ => None,
+            });
+        // What the row says by now: this slice's tries included.
+        let progress = sql.row(
+            "SELECT progress FROM task WHERE id = ?",
+            &[job.id.as_str().into()],
+        )?;
+        let progress = progress.map(|row| row.text(0)).transpose()?.unwrap_or_default();
+        let sent = json::read::<Progress>(&progress).map_or(0, |progress| progress.shown.done);
+        let event = Operational::ReplayFinished {
+            endpoint,
+            task_id: job.id.clone(),
+            task: job.kind.clone(),
+            status: state.as_str().to_owned(),
+            sent,
+        };
+        self.tell_all(sql, &[event], now)
     }
 
     /// How many manual tries wait or are out, counted as far as it matters.

@@ -1,16 +1,19 @@
 //! What the organisation hears of a tenant: written with the change, told once, and not paid for where nobody listens.
 
-use postern_domain::id::MessageId;
+use postern_domain::id::{MessageId, TaskId};
 use postern_domain::operational::tenant_of;
 use postern_domain::problem::Code;
+use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
+use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
     Caller, Configure, EndpointChange, MessageList, PageOf, SetUp, TenantSettings,
 };
 use postern_domain::wire::operational::{Happened, Tell};
-use postern_ledger::{Operational, OutboxOut, Settings};
+use postern_domain::wire::replay::{TaskCancel, TaskKind, TaskPlan, TaskStart};
+use postern_ledger::{OutboxOut, Settings};
 use postern_tests::storage::Storage;
-use postern_tests::tenant::{Answer, Out, Tenant, code, endpoint_config};
+use postern_tests::tenant::{Answer, Out, Tenant, code};
 use serde_json::{Value, json};
 
 /// The organisation's operational tenant, set up.
@@ -489,38 +492,110 @@ fn a_filling_ledger_is_told_once_at_each_level_and_again_after_it_emptied() {
     assert_eq!(heard(&mut listener)[0]["data"]["usedBytes"], CAPACITY / 100 * 71);
 }
 
-#[test]
-fn a_finished_replay_is_told_with_its_task() {
-    let mut tenant = Tenant::new();
-    let config = endpoint_config(json!({}));
-    let view = tenant
-        .call(postern_domain::wire::call::EndpointCreate {
-            config,
-            secret: None,
-            signing: postern_domain::wire::signing::SigningChange::default(),
-            idempotency: None,
-        })
-        .unwrap();
-    let event = Operational::ReplayFinished {
-        endpoint: postern_ledger::Which {
-            id: view.id,
-            uid: None,
-        },
-        task_id: "qtask_1".to_owned(),
-        task: "endpoint.recover".to_owned(),
-        status: "finished".to_owned(),
-        sent: 3,
+fn recover(tenant: &mut Tenant, number: u8, endpoints: &[u32]) -> TaskId {
+    let id = TaskId([number; 20]);
+    let plan = TaskPlan {
+        kind: TaskKind::Recover,
+        endpoints: endpoints
+            .iter()
+            .map(|endpoint| tenant.endpoint_id(*endpoint))
+            .collect(),
+        since: None,
+        until: None,
+        states: vec![DeliveryStatus::Failed],
+        missing: false,
+        event_types: None,
+        channel: None,
+        status_code_class: None,
+        messages: None,
+        rate: 1000,
     };
-    let payload = event.payload(tenant.id, &TenantSettings::default(), tenant.now);
-    assert_eq!(
-        payload,
-        json!({
-            "type": "replay.finished",
-            "timestamp": tenant.now.to_rfc3339(),
-            "data": {
-                "appId": tenant.id, "appUid": null, "endpointId": view.id, "endpointUid": null,
-                "taskId": "qtask_1", "task": "endpoint.recover", "status": "finished", "sent": 3,
+    tenant.call(TaskStart { id, plan }).unwrap();
+    id
+}
+
+#[test]
+fn the_end_of_a_replay_is_told_with_its_task_and_its_endpoint_if_it_is_for_one() {
+    let (mut tenant, mut listener) = (Tenant::new(), listener());
+    let (first, second) = (tenant.endpoint(), tenant.endpoint());
+    for endpoint in [first, second] {
+        tenant.patch(
+            endpoint,
+            EndpointChange {
+                retry_schedule: Some(Some(Schedule::new(Vec::new()).unwrap())),
+                ..EndpointChange::default()
             },
-        })
+        );
+    }
+    tenant.publish();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Broken);
+    }
+    let one = recover(&mut tenant, 1, &[first]);
+    tenant.pass(1000);
+    let both = recover(&mut tenant, 2, &[first, second]);
+    tenant.pass(1000);
+    let stopped = recover(&mut tenant, 3, &[second]);
+    tenant.call(TaskCancel { id: stopped }).unwrap();
+    tenant.call(TaskCancel { id: stopped }).unwrap();
+    tenant.call(TaskCancel { id: one }).unwrap();
+    drain(&mut tenant, &mut listener);
+    let told: Vec<Value> = heard(&mut listener)
+        .into_iter()
+        .filter(|event| event["type"] == "replay.finished")
+        .map(|event| event["data"].clone())
+        .collect();
+    let (app, first_id, second_id) = (tenant.id, tenant.endpoint_id(first), tenant.endpoint_id(second));
+    let of = |id: TaskId, endpoint: Option<String>, status: &str, sent: u64| {
+        let mut data = json!({
+            "appId": app, "appUid": null, "taskId": id.to_string(), "task": "endpoint.recover",
+            "status": status, "sent": sent,
+        });
+        if let Some(endpoint) = endpoint {
+            data["endpointId"] = json!(endpoint);
+            data["endpointUid"] = Value::Null;
+        }
+        data
+    };
+    assert_eq!(
+        told,
+        [
+            of(one, Some(first_id), "finished", 1),
+            of(both, None, "finished", 2),
+            of(stopped, Some(second_id), "cancelled", 0),
+        ]
     );
+}
+
+#[test]
+fn an_endpoint_half_way_to_being_disabled_is_told_once() {
+    let (mut tenant, mut listener) = (Tenant::new(), listener());
+    let settings = TenantSettings {
+        alert_email: Some("ops@acme.example".to_owned()),
+        ..TenantSettings::default()
+    };
+    tenant.call(Configure { settings }).unwrap();
+    let endpoint =
+        tenant.endpoint_with(json!({"retrySchedule": [], "disableAfter": {"failed": 4, "days": 0}}));
+    let began = tenant.now;
+    for _ in 0..4 {
+        tenant.publish();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Broken);
+    }
+    drain(&mut tenant, &mut listener);
+    let told: Vec<Value> = heard(&mut listener)
+        .into_iter()
+        .filter(|event| event["type"].as_str().unwrap().starts_with("endpoint."))
+        .collect();
+    let types: Vec<_> = told.iter().map(|event| event["type"].clone()).collect();
+    assert_eq!(
+        types,
+        ["endpoint.created", "endpoint.failing", "endpoint.disabled"]
+    );
+    let data = &told[1]["data"];
+    assert_eq!(data["endpointId"], json!(tenant.endpoint_id(endpoint)));
+    assert_eq!(data["alertEmail"], "ops@acme.example");
+    assert_eq!(data["failSince"], told[2]["data"]["failSince"]);
+    assert!(data["failSince"].as_str().unwrap() >= began.to_rfc3339().as_str());
 }
