@@ -42,7 +42,7 @@ pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {
     if is_overflow(&batch.queue()) {
         overflow::drain(&messages, &env).await;
     } else {
-        deliveries(&messages, env, &invocation).await;
+        deliveries(&messages, env, &invocation, is_slow(&batch.queue())).await;
     }
 }
 
@@ -51,10 +51,14 @@ fn is_overflow(queue: &str) -> bool {
     queue.contains("overflow")
 }
 
+fn is_slow(queue: &str) -> bool {
+    queue.contains("slow")
+}
+
 /// A message of a delivery queue: its bytes, or why it has none, and its slip.
 type Opened = (Result<Vec<u8>, String>, Rc<Slip>);
 
-async fn deliveries(messages: &[Message], env: Env, invocation: &Invocation) {
+async fn deliveries(messages: &[Message], env: Env, invocation: &Invocation, are_slow: bool) {
     let opened: Vec<Opened> = messages
         .iter()
         .map(|message| (batch::bytes(message), Rc::new(Slip::new(message.attempts()))))
@@ -63,7 +67,7 @@ async fn deliveries(messages: &[Message], env: Env, invocation: &Invocation) {
     let (hand_over, handed_over) = oneshot::channel();
     let watched = slips.clone();
     batch::go_on(invocation, async move {
-        let work = AssertUnwindSafe(send_all(opened, &env, hand_over)).catch_unwind();
+        let work = AssertUnwindSafe(send_all(opened, &env, are_slow, hand_over)).catch_unwind();
         if work.await.is_err() {
             // What was not begun can be tried again; what was begun is the lease's.
             log::error("consumer_panicked", json!({ "messages": watched.len() }));
@@ -79,7 +83,7 @@ async fn deliveries(messages: &[Message], env: Env, invocation: &Invocation) {
     }
 }
 
-async fn send_all(messages: Vec<Opened>, env: &Env, hand_over: oneshot::Sender<()>) {
+async fn send_all(messages: Vec<Opened>, env: &Env, are_slow: bool, hand_over: oneshot::Sender<()>) {
     let config = match Config::from_env(env) {
         Ok(config) => config,
         Err(problem) => {
@@ -90,7 +94,7 @@ async fn send_all(messages: Vec<Opened>, env: &Env, hand_over: oneshot::Sender<(
             return;
         }
     };
-    let mut run = Run::new(env, Rc::clone(&config));
+    let mut run = Run::new(env, Rc::clone(&config), are_slow);
     for (bytes, slip) in messages {
         match bytes.and_then(|bytes| lane::open_caught(&bytes, &config)) {
             Ok(lane) => run.add(lane, Some(slip)),
@@ -113,5 +117,7 @@ mod tests {
         assert!(is_overflow("postern-overflow-staging"));
         assert!(is_overflow("postern-staging-overflow"));
         assert!(!is_overflow("postern-staging-deliveries-slow"));
+        assert!(is_slow("postern-staging-deliveries-slow"));
+        assert!(!is_slow("postern-staging-deliveries"));
     }
 }

@@ -3,7 +3,7 @@
 //! Everything that takes time runs side by side and ends in an [`Event`]; between two events [`Run::step`] starts
 //! whatever can be started. Which send is next and which report is due is decided by [`Turns`] and [`Results`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use postern_domain::id::{MessageId, TenantId};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Bodies, Caller};
 use postern_domain::wire::lane::Handout;
-use postern_domain::wire::report::SendResult;
+use postern_domain::wire::report::{SendResult, Stalled};
 use serde_json::json;
 use worker::{Env, QueueContentType, RawMessageBuilder};
 
@@ -42,6 +42,9 @@ const HANDS_OVER_AFTER_MS: u64 = 1_000;
 /// can tell, and where one consumer runs at a time, all tenants wait for it.
 const STILL_MS: u64 = 200;
 
+/// A word on what hangs is for now: later it says nothing.
+const WORD_MS: u64 = 2_000;
+
 /// Something ended.
 enum Event {
     Sent {
@@ -61,11 +64,15 @@ enum Event {
     },
     HandOver,
     Look,
+    /// Sends that have begun a while ago are looked at.
+    Waited,
     Reported {
         tenant: TenantId,
         lanes: Vec<Vec<u8>>,
     },
     Forwarded,
+    /// A tenant's object has heard which endpoints hang, or not.
+    Told,
 }
 
 /// An invocation's lanes and what is under way.
@@ -83,11 +90,15 @@ pub(super) struct Run<'a> {
     hand_over: Option<oneshot::Sender<()>>,
     /// When a send began or ended last.
     moved_at: Millis,
+    /// When each send under way began.
+    sending: BTreeMap<(usize, usize), Millis>,
+    /// Endpoints whose tenant knows that they hang; none: all are slow here, and known to be.
+    stalled: Option<BTreeSet<(TenantId, u32)>>,
 }
 
 impl<'a> Run<'a> {
     /// Nothing to do yet.
-    pub(super) fn new(env: &'a Env, config: Rc<Config>) -> Self {
+    pub(super) fn new(env: &'a Env, config: Rc<Config>, are_slow: bool) -> Self {
         Self {
             env,
             lanes: Vec::new(),
@@ -98,6 +109,8 @@ impl<'a> Run<'a> {
             owed: 0,
             hand_over: None,
             moved_at: clock::now(),
+            sending: BTreeMap::new(),
+            stalled: (!are_slow).then(BTreeSet::new),
             config,
         }
     }
@@ -129,6 +142,9 @@ impl<'a> Run<'a> {
         self.hand_over = Some(hand_over);
         self.clock(HANDS_OVER_AFTER_MS, Event::HandOver);
         self.clock(STILL_MS, Event::Look);
+        if self.stalled.is_some() {
+            self.clock(u64::from(QUICK_MS), Event::Waited);
+        }
         loop {
             self.step();
             if self.owed == 0 {
@@ -182,13 +198,14 @@ impl<'a> Run<'a> {
             }
             Event::HandOver => return self.hand_over(),
             Event::Look => return self.look(),
+            Event::Waited => return self.waited(),
             Event::Sent { lane, index, result } => self.sent(lane, index, result),
             Event::Fetched { lane, wanted, found } => self.came(lane, &wanted, found),
             Event::Reported { tenant, lanes } => {
                 self.results.reported(tenant);
                 self.take(lanes);
             }
-            Event::Forwarded => {}
+            Event::Forwarded | Event::Told => {}
         }
         self.owed = self.owed.saturating_sub(1);
     }
@@ -201,6 +218,7 @@ impl<'a> Run<'a> {
         let body = self.fetched.remove(&(number, index)).or_else(|| lane.body(index));
         let config = Rc::clone(&self.config);
         self.moved_at = clock::now();
+        self.sending.insert((number, index), self.moved_at);
         if let Some(slip) = slip {
             slip.begin();
         }
@@ -226,6 +244,7 @@ impl<'a> Run<'a> {
         let pace = if quick { Pace::Quick } else { Pace::Slow };
         self.turns.ended(number, index, pace);
         self.moved_at = clock::now();
+        self.sending.remove(&(number, index));
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
         let arrived = result.as_ref().is_some_and(|(result, _)| result.cause.is_none());
         if !arrived {
@@ -280,6 +299,37 @@ impl<'a> Run<'a> {
             let rest = STILL_MS.saturating_sub(still);
             self.clock(if rest == 0 { STILL_MS } else { rest }, Event::Look);
         }
+    }
+
+    /// What has been sent for so long that its endpoint is slow is told of at once: its result may be a deadline away, and
+    /// until then its tenant would go on to put it before everybody else.
+    fn waited(&mut self) {
+        let Some(known) = &mut self.stalled else { return };
+        let now = clock::now();
+        let mut slow: BTreeMap<TenantId, Vec<u32>> = BTreeMap::new();
+        for ((lane, _), began) in &self.sending {
+            let Some((lane, _)) = self.lanes.get(*lane) else {
+                continue;
+            };
+            if now.since(*began) >= u64::from(QUICK_MS) && known.insert(lane.key) {
+                slow.entry(lane.key.0).or_default().push(lane.key.1);
+            }
+        }
+        let env = self.env;
+        for (tenant, endpoints) in slow {
+            self.start(async move {
+                let object = TenantObject::new(env, tenant, Caller::System);
+                let word = object.call_within(WORD_MS, Stalled { endpoints }, &[]);
+                if let Ok(Err(problem)) = AssertUnwindSafe(word).catch_unwind().await {
+                    log::warn(
+                        "stall_not_told",
+                        json!({ "tenant": tenant, "cause": problem.to_string() }),
+                    );
+                }
+                Event::Told
+            });
+        }
+        self.clock(u64::from(QUICK_MS), Event::Waited);
     }
 
     /// The handler ends. Lanes that had no turn are left to another invocation; of the others what is under way goes on.

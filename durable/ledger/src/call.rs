@@ -87,6 +87,7 @@ impl<S: Sql> Ledger<S> {
                 self.later.recorded = true;
                 with_bodies(self.report(&call, &bodies, now, random))
             }
+            Call::Stalled(call) => head(self.stalled(&call)),
             Call::Bodies(call) => with_bodies(self.bodies(&call)),
             Call::EndpointCreate(call) => head(self.endpoint_create(&call, now, random)),
             Call::EndpointGet(call) => head(self.endpoint_get(&call)),
@@ -174,6 +175,7 @@ impl<S: Sql> Ledger<S> {
             Caller::System => matches!(
                 envelope.call,
                 Call::Report(_)
+                    | Call::Stalled(_)
                     | Call::Bodies(_)
                     | Call::Accept(_)
                     | Call::Configure(_)

@@ -10,7 +10,7 @@ use postern_domain::problem::Problem;
 use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Report, Reported};
-use postern_domain::wire::report::SendResult;
+use postern_domain::wire::report::{SendResult, Stalled};
 use postern_domain::wire::{DisabledReason, Trigger};
 
 use crate::delivery::{self, DeliveryRow, Recorded, State, WRITTEN_COLUMNS, WRITTEN_SET, numbers_text};
@@ -58,6 +58,18 @@ impl<S: Sql> Ledger<S> {
         let lanes = self.take_lanes_for(&endpoints)?;
         let count = u16::try_from(lanes.len()).map_err(Problem::internal)?;
         Ok((Reported { lanes: count }, lanes))
+    }
+
+    /// What hangs holds up everybody whose lanes stand behind it in the queue, and its results are a deadline away: until
+    /// one says otherwise, it goes alone and through the queue of slow ones. In memory only: an eviction forgets it.
+    pub(crate) fn stalled(&mut self, call: &Stalled) -> Result<(), Problem> {
+        let memory = self.memory()?;
+        for endpoint in &call.endpoints {
+            if memory.endpoints.contains_key(endpoint) {
+                memory.proven.insert(*endpoint, false);
+            }
+        }
+        Ok(())
     }
 
     /// The results with all that recording them needs.
@@ -185,17 +197,7 @@ impl<S: Sql> Ledger<S> {
                 if let Recording::Moved(state, next_at) = recorded {
                     for_good = state == State::Failed;
                     wake = wake.into_iter().chain(next_at).min();
-                    let open = matches!(state, State::Waiting | State::Failed);
-                    if let Some(in_line) = placed
-                        .line
-                        .as_ref()
-                        .filter(|in_line| open && !in_line.line.stored)
-                    {
-                        // The head stays the head: from here on a row says so.
-                        let opens_at = next_at.unwrap_or(now);
-                        let mut line = in_line.line.clone();
-                        line.stored = true;
-                        line.opens_at = opens_at;
+                    if let Some(line) = placed.new_head(state, next_at.unwrap_or(now)) {
                         heads.entry(line.id()).or_insert(line);
                     }
                 }
@@ -206,9 +208,11 @@ impl<S: Sql> Ledger<S> {
                     Verdict::Nothing => {}
                     Verdict::Warn => {
                         told.push(("endpoint_failing", endpoint, "half way to being disabled"));
-                        let fail_since = observed.failing_since(memory, endpoint);
-                        let endpoint = Which::of(known);
-                        memory.tell(sql, &Operational::EndpointFailing { endpoint, fail_since }, now)?;
+                        memory.tell(
+                            sql,
+                            &is_failing(known, observed.failing_since(memory, endpoint)),
+                            now,
+                        )?;
                     }
                     Verdict::Disable(reason) => {
                         told.push(("endpoint_disabled", endpoint, reason.sentence()));
@@ -332,6 +336,13 @@ impl<S: Sql> Ledger<S> {
 }
 
 /// What the organisation hears of an endpoint that is disabled by us.
+fn is_failing(endpoint: &Endpoint, fail_since: Option<Millis>) -> Operational {
+    Operational::EndpointFailing {
+        endpoint: Which::of(endpoint),
+        fail_since,
+    }
+}
+
 fn is_disabled(endpoint: &Endpoint, reason: DisabledReason, fail_since: Option<Millis>) -> Operational {
     Operational::EndpointDisabled {
         endpoint: Which::of(endpoint),
@@ -357,6 +368,22 @@ struct Placed<'a> {
     line: Option<InLine>,
     /// The line that a manual try goes beside: its success may be what the line waits for.
     beside: Option<String>,
+}
+
+impl Placed<'_> {
+    /// The line that begins with it, where no row says so yet and it has not arrived: the head stays the head.
+    fn new_head(&self, state: State, opens_at: Millis) -> Option<Line> {
+        let open = matches!(state, State::Waiting | State::Failed);
+        let in_line = self
+            .line
+            .as_ref()
+            .filter(|in_line| open && !in_line.line.stored)?;
+        Some(Line {
+            stored: true,
+            opens_at,
+            ..in_line.line.clone()
+        })
+    }
 }
 
 /// The line of a result.

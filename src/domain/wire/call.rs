@@ -34,7 +34,7 @@ use super::replay::{
     AttemptAwait, CancelMessages, Counted as TaskCounted, Missed, MissedView, Resend, TaskCancel, TaskCount,
     TaskGet, TaskStart, TaskView, TestAttempt, Tested,
 };
-use super::report::LaneReport;
+use super::report::{LaneReport, Stalled};
 use super::signing::{
     AttemptHeaders, AttemptHeadersView, EndpointHeadersGet, EndpointHeadersPatch, EndpointHeadersPut,
     EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
@@ -148,6 +148,8 @@ calls! {
     AcceptBatch -> BatchAccepted;
     /// Records results; the answer may carry a next lane.
     Report -> Reported;
+    /// Endpoints that have kept a send waiting for long: they are slow before any result says so.
+    Stalled -> ();
     /// Bodies that were too large for a lane.
     Bodies -> BodiesFound;
     /// Makes an endpoint.

@@ -20,6 +20,13 @@ pub struct LaneReport {
     pub last: bool,
 }
 
+/// See [`super::call::Call::Stalled`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stalled {
+    /// Their numbers.
+    pub endpoints: Vec<u32>,
+}
+
 /// How one hand-out ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SendResult {

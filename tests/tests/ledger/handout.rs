@@ -1,11 +1,13 @@
 //! What leaves, and what the lanes carry.
 
+use postern_domain::problem::Code;
 use postern_domain::seal::{self, MasterKeys, Place};
 use postern_domain::signature::SigningKey;
 use postern_domain::wire::call::{Bodies, Caller, EndpointSecret};
 use postern_domain::wire::lane::{MAX_BYTES, MAX_DELIVERIES};
+use postern_domain::wire::report::Stalled;
 use postern_ledger::QueueKind;
-use postern_tests::tenant::{Answer, MASTER_KEYS, Stand, Tenant};
+use postern_tests::tenant::{Answer, MASTER_KEYS, Stand, Tenant, code};
 use serde_json::json;
 
 #[test]
@@ -144,6 +146,32 @@ fn an_endpoint_shares_the_fast_queue_only_while_it_answers() {
     tenant.report(&out, Answer::Silence);
     tenant.publish();
     assert_eq!(tenant.out().queue, QueueKind::Slow);
+}
+
+#[test]
+fn an_endpoint_that_keeps_a_send_waiting_leaves_the_fast_queue_before_its_result_comes() {
+    let mut tenant = Tenant::new();
+    let endpoint = tenant.endpoint();
+    tenant.publish();
+    let out = tenant.out();
+    tenant.report(&out, Answer::Ok);
+    tenant.publish();
+    let hanging = tenant.out();
+    assert_eq!(hanging.queue, QueueKind::Fast);
+    let before = tenant.storage.writes();
+    let stalled = Stalled {
+        endpoints: vec![endpoint, 999],
+    };
+    tenant.call_as(Caller::System, stalled.clone(), &[]).unwrap();
+    assert_eq!(tenant.storage.writes(), before);
+    tenant.publish();
+    let beside = tenant.out();
+    assert_eq!(beside.queue, QueueKind::Slow);
+    tenant.report(&beside, Answer::Ok);
+    tenant.publish();
+    assert_eq!(tenant.out().queue, QueueKind::Fast, "it answers again");
+    let stranger = tenant.call_as(Caller::Ingest, stalled, &[]);
+    assert_eq!(code(stranger), Code::NotFound);
 }
 
 #[test]
