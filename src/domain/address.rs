@@ -31,6 +31,7 @@ const REDACTED: &str = "REDACTED";
 /// What this deployment may call, beyond the public Internet, and what it must not because it is itself.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
+    https_only: bool,
     allowed: Vec<Range>,
     localhost: bool,
     own: Vec<OwnHost>,
@@ -67,6 +68,8 @@ pub enum Refusal {
     Malformed,
     /// Another scheme, or `http:` without two slashes and a host behind it.
     Scheme,
+    /// `http:` where the deployment calls `https:` alone.
+    Plain,
     /// A user name or password before the host, or the `@` of one.
     Userinfo,
     /// A host that is neither an address nor a name that DNS can hold.
@@ -92,6 +95,7 @@ impl Refusal {
             Self::Unclean => "The URL must not hold blanks, control characters or backslashes; escape them",
             Self::Malformed => "This is not a valid URL",
             Self::Scheme => "The URL must begin with http:// or https:// and a host",
+            Self::Plain => "The URL must begin with https://: nothing is sent in the clear here",
             Self::Userinfo => {
                 "The URL must not hold a user name or password; put credentials into the endpoint's headers"
             }
@@ -114,6 +118,7 @@ impl Refusal {
             Self::Unclean => "unclean",
             Self::Malformed => "malformed",
             Self::Scheme => "scheme",
+            Self::Plain => "plain",
             Self::Userinfo => "userinfo",
             Self::Host => "host",
             Self::Port => "port",
@@ -192,6 +197,12 @@ impl Policy {
         Ok(policy)
     }
 
+    /// The same rule, for `https:` alone.
+    #[must_use]
+    pub fn https_only(self, https_only: bool) -> Self {
+        Self { https_only, ..self }
+    }
+
     /// Whether `url` may be called, and in which form. The fragment and a dot behind the host are taken off.
     pub fn judge(&self, url: &str) -> Result<Target, Refusal> {
         let parsed = parse(url)?;
@@ -199,6 +210,9 @@ impl Policy {
         let (url, host) = normalised(parsed)?;
         if url.as_str().len() > MAX_BYTES {
             return Err(Refusal::TooLong);
+        }
+        if self.https_only && url.scheme() != "https" {
+            return Err(Refusal::Plain);
         }
         let port = url.port_or_known_default().ok_or(Refusal::Port)?;
         if port == 0 || MAIL_PORTS.contains(&port) {

@@ -35,6 +35,7 @@ pub(crate) struct Config {
     /// Tests may plant panics and look inside.
     pub(crate) test_hooks: bool,
     allow_private: String,
+    https_only: bool,
 }
 
 /// The deployment's own forwarder, with a fixed address.
@@ -71,7 +72,8 @@ impl Config {
 
     /// The rule for endpoints' URLs, which refuses the host that the request came to as well.
     pub(crate) fn policy_beside(&self, request: &Url) -> Result<Policy, Problem> {
-        policy(&self.allow_private, &[&self.base_url, request.as_str()])
+        let policy = policy(&self.allow_private, &[&self.base_url, request.as_str()])?;
+        Ok(policy.https_only(self.https_only))
     }
 
     fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Problem> {
@@ -83,7 +85,8 @@ impl Config {
             Some(text) if !text.is_empty() => text.parse().map_err(|_| unread(name)),
             _ => Ok(default),
         };
-        let policy = policy(&allow_private, &[&base_url])?;
+        let https_only = switch("HTTPS_ONLY", &text("HTTPS_ONLY"))?;
+        let policy = policy(&allow_private, &[&base_url])?.https_only(https_only);
         Ok(Self {
             egress: egress(&policy, &text("EGRESS_URL"), &text("EGRESS_SECRET"))
                 .map_err(|name| Problem::internal(format!("{name} is not set, or cannot be used")))?,
@@ -95,6 +98,7 @@ impl Config {
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,
             allow_private,
+            https_only,
         })
     }
 }
@@ -108,6 +112,15 @@ fn egress(policy: &Policy, url: &str, secret: &str) -> Result<Option<Egress>, &'
     let target = policy.judge(url).map_err(|_| "EGRESS_URL")?;
     let secret = egress::Secret::parse(secret).ok_or("EGRESS_SECRET")?;
     Ok(Some(Egress { target, secret }))
+}
+
+/// On, off, or not set, which is off. Anything else would be somebody's intention, and not known which.
+fn switch(name: &str, text: &str) -> Result<bool, Problem> {
+    match text {
+        "1" => Ok(true),
+        "" | "0" => Ok(false),
+        _ => Err(Problem::internal(format!("{name} is neither 1 nor 0"))),
+    }
 }
 
 /// No secret is no key: an empty one would believe anybody.
@@ -143,6 +156,16 @@ mod tests {
     fn read(url: &str, secret: &str) -> Result<bool, &'static str> {
         let policy = policy("", &["https://postern.example"]).unwrap();
         egress(&policy, url, secret).map(|egress| egress.is_some())
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off_and_never_guessed() {
+        let read = |text| switch("HTTPS_ONLY", text).ok();
+        assert_eq!(
+            [read("1"), read("0"), read("")],
+            [Some(true), Some(false), Some(false)]
+        );
+        assert_eq!([read("true"), read("yes"), read(" 1")], [None; 3]);
     }
 
     #[test]

@@ -716,3 +716,33 @@ test("an address that is no longer allowed is refused at the send, and not calle
     await rm(persist, { recursive: true, force: true });
   }
 });
+
+test("where nothing goes in the clear, plain http is refused, and what stood before is not called", async () => {
+  const persist = await mkdtemp(join(tmpdir(), "postern-clear-"));
+  const inbox = inboxOf("clear");
+  let server = await start({ persist });
+  try {
+    const before = caller(server);
+    const { id: app } = await before.ok("POST", "/api/v1/app", { name: "Clear" });
+    const { id: endpoint } = await before.ok("POST", `/api/v1/app/${app}/endpoint`, { url: inbox.url, retrySchedule: [] });
+    await server.stop();
+    server = await start({ persist, vars: { HTTPS_ONLY: "1" } });
+    const strict = caller(server);
+    const refused = await strict("POST", `/api/v1/app/${app}/endpoint`, { url: inbox.url });
+    assert.equal(refused.status, 422);
+    assert.deepEqual(refused.body.detail[0].loc, ["body", "url"]);
+    assert.match(refused.body.detail[0].msg, /https:\/\//);
+    await strict.ok("POST", `/api/v1/app/${app}/endpoint`, { url: inbox.url.replace("http:", "https:"), disabled: true });
+    const { id } = await strict.ok("POST", `/api/v1/app/${app}/msg`, { eventType: "a.b", payload: {} });
+    const { data } = await eventually(
+      () => strict.ok("GET", `/api/v1/app/${app}/attempt/msg/${id}`),
+      ({ data }) => data.length > 0,
+      "an attempt",
+    );
+    assert.deepEqual([data[0].endpointId, data[0].cause], [endpoint, "address_refused"]);
+    assert.equal(inbox.requests.length, 0);
+  } finally {
+    await server.stop();
+    await rm(persist, { recursive: true, force: true });
+  }
+});

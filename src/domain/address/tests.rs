@@ -40,6 +40,29 @@ fn refusal(policy: &Policy, url: &str) -> Option<Refusal> {
 }
 
 #[test]
+fn where_nothing_goes_in_the_clear_plain_http_is_refused_and_nothing_else_changes() {
+    let strict = production().https_only(true);
+    assert_eq!(
+        refusal(&strict, "http://shop.example.org/hook"),
+        Some(Refusal::Plain)
+    );
+    assert_eq!(
+        refusal(&strict, "HTTP://shop.example.org/hook"),
+        Some(Refusal::Plain)
+    );
+    assert_eq!(refusal(&strict, "https://shop.example.org/hook"), None);
+    assert_eq!(
+        refusal(&strict, "https://10.0.0.1/"),
+        Some(Refusal::PrivateAddress)
+    );
+    assert_eq!(refusal(&strict, "ftp://shop.example.org/"), Some(Refusal::Scheme));
+    assert_eq!(
+        refusal(&strict.https_only(false), "http://shop.example.org/hook"),
+        None
+    );
+}
+
+#[test]
 fn each_url_of_the_table_gets_its_verdict_for_its_reason() {
     let policy = production();
     for row in table() {
