@@ -9,13 +9,14 @@ use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{
-    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskProgress, TaskStart, TaskState, TaskView,
+    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskKind, TaskProgress, TaskStart, TaskState, TaskView,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::Ledger;
 use crate::manual::{Try, insert_try};
 use crate::memory::{Memory, message_id};
+use crate::reentry::Reentry;
 use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
 
@@ -49,13 +50,34 @@ const KEPT_MS: u64 = 7 * Millis::DAY;
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Progress {
-    place: Place,
+pub(crate) struct Progress {
+    pub(crate) place: Place,
     #[serde(flatten)]
-    shown: TaskProgress,
+    pub(crate) shown: TaskProgress,
     /// How often it was held back without a move between.
     #[serde(default)]
     held: u32,
+}
+
+impl Progress {
+    /// At its beginning.
+    pub(crate) fn of(shown: TaskProgress) -> Self {
+        Self {
+            shown,
+            ..Self::default()
+        }
+    }
+
+    /// All was looked at.
+    pub(crate) fn finish(&mut self) {
+        let shown = &mut self.shown;
+        if shown.approximated {
+            shown.total = shown.done + shown.skipped;
+            shown.approximated = false;
+        }
+        // What was counted and could not be chosen any more when its turn came.
+        shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+    }
 }
 
 impl<S: Sql> Ledger<S> {
@@ -70,14 +92,6 @@ impl<S: Sql> Ledger<S> {
         if let Some(stands) = self.task(call.id)? {
             return Ok(stands);
         }
-        let running = "SELECT count(*) FROM task WHERE state = 'running'";
-        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
-        if running >= RUNNING {
-            let detail = format!(
-                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
-            );
-            return Err(Problem::new(Code::RateLimited, detail));
-        }
         let selection = self.resolve(&call.plan)?;
         let counted = self.count(&selection)?;
         let progress = Progress {
@@ -90,11 +104,31 @@ impl<S: Sql> Ledger<S> {
             },
             held: 0,
         };
+        self.task_begin(call.id, call.plan.kind, &selection, &progress, now)
+    }
+
+    /// Writes a job down, with the alarm behind it. What a source held is sent on however many others run.
+    pub(crate) fn task_begin<W: Serialize>(
+        &mut self,
+        id: TaskId,
+        kind: TaskKind,
+        work: &W,
+        progress: &Progress,
+        now: Millis,
+    ) -> Result<TaskView, Problem> {
+        let running = "SELECT count(*) FROM task WHERE state = 'running'";
+        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
+        if running >= RUNNING && kind != TaskKind::SourceRelease {
+            let detail = format!(
+                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
+            );
+            return Err(Problem::new(Code::RateLimited, detail));
+        }
         let values = [
-            call.id.to_string().into(),
-            Value::from(call.plan.kind.as_str()),
-            json(&selection)?,
-            json(&progress)?,
+            id.to_string().into(),
+            Value::from(kind.as_str()),
+            json(work)?,
+            json(progress)?,
             now.into(),
         ];
         let armed = self.sql.atomic(|sql| {
@@ -106,7 +140,7 @@ impl<S: Sql> Ledger<S> {
             self.wake_by(now, now)
         })?;
         self.armed = armed;
-        self.task(call.id)?
+        self.task(id)?
             .ok_or_else(|| Problem::internal("a job that was just written"))
     }
 
@@ -130,16 +164,23 @@ impl<S: Sql> Ledger<S> {
 
     /// Works one slice of every job whose time has come.
     pub(crate) fn work_tasks(&mut self, now: Millis) -> Result<(), Problem> {
-        let statement =
-            "SELECT id, work, progress FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
+        let statement = "SELECT id, work, progress, kind FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
             let id = row.text(0)?;
-            let read = || -> Result<(Selection, Progress), serde_json::Error> {
-                let text = |column| row.text(column).unwrap_or_default();
-                Ok((json::read(&text(1))?, json::read(&text(2))?))
+            let text = |column| row.text(column).unwrap_or_default();
+            let read = || -> Result<(Work, Progress), serde_json::Error> {
+                let kind = text(3);
+                let work =
+                    if kind == TaskKind::SourceReplay.as_str() || kind == TaskKind::SourceRelease.as_str() {
+                        Work::Reentry(json::read(&text(1))?)
+                    } else {
+                        Work::Tries(json::read(&text(1))?)
+                    };
+                Ok((work, json::read(&text(2))?))
             };
             match read() {
-                Ok((selection, progress)) => self.work(&id, &selection, progress, now)?,
+                Ok((Work::Tries(selection), progress)) => self.work(&id, &selection, progress, now)?,
+                Ok((Work::Reentry(reentry), progress)) => self.reenter(&id, &reentry, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
                 Err(error) => {
                     self.notice("task_failed", format!("{id}: {error}"));
@@ -191,20 +232,14 @@ impl<S: Sql> Ledger<S> {
             progress.place = place;
             TaskState::Running
         } else {
-            let shown = &mut progress.shown;
-            if shown.approximated {
-                shown.total = shown.done + shown.skipped;
-                shown.approximated = false;
-            }
-            // What was counted and could not be chosen any more when its turn came.
-            shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+            progress.finish();
             TaskState::Finished
         };
         self.moved(id, &progress, state, &found.chosen, (at, now))
     }
 
     /// What a slice did: its tries and where it stands, all or nothing.
-    fn moved(
+    pub(crate) fn moved(
         &self,
         id: &str,
         progress: &Progress,
@@ -276,7 +311,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
+    pub(crate) fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
         self.memory()?;
         let statement = "SELECT kind, state, progress, error, updated_at FROM task WHERE id = ?";
         let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {
@@ -292,6 +327,14 @@ impl<S: Sql> Ledger<S> {
             updated_at: row.time(4)?,
         }))
     }
+}
+
+/// What a job does, as it is stored.
+enum Work {
+    /// Manual tries.
+    Tries(Selection),
+    /// Messages taken again.
+    Reentry(Reentry),
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {
