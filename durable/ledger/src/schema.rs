@@ -24,6 +24,10 @@ pub const STEPS: &[Step] = &[
         object: include_str!("../../schema/0002.sql"),
         segment: include_str!("../../schema/0002_segment.sql"),
     },
+    Step {
+        object: include_str!("../../schema/0003_inbound.sql"),
+        segment: "",
+    },
 ];
 
 /// The schema that this release writes.

@@ -9,13 +9,14 @@ use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{
-    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskProgress, TaskStart, TaskState, TaskView,
+    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskKind, TaskProgress, TaskStart, TaskState, TaskView,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::manual::{Try, insert_try};
 use crate::memory::{Memory, message_id};
 use crate::operational::{Operational, Which};
+use crate::reentry::Reentry;
 use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
 use crate::{Armed, Ledger};
@@ -50,18 +51,18 @@ const KEPT_MS: u64 = 7 * Millis::DAY;
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Progress {
-    place: Place,
+pub(crate) struct Progress {
+    pub(crate) place: Place,
     #[serde(flatten)]
-    shown: TaskProgress,
+    pub(crate) shown: TaskProgress,
     /// How often it was held back without a move between.
     #[serde(default)]
     held: u32,
 }
 
 /// A job as its row has it.
-struct Job {
-    id: String,
+pub(crate) struct Job {
+    pub(crate) id: String,
     kind: String,
     work: String,
     progress: String,
@@ -78,8 +79,35 @@ impl Job {
         })
     }
 
-    fn work(&self) -> Result<(Selection, Progress), serde_json::Error> {
-        Ok((json::read(&self.work)?, json::read(&self.progress)?))
+    fn work(&self) -> Result<(Work, Progress), serde_json::Error> {
+        let again = [TaskKind::SourceReplay, TaskKind::SourceRelease];
+        let work = if again.iter().any(|kind| kind.as_str() == self.kind) {
+            Work::Reentry(json::read(&self.work)?)
+        } else {
+            Work::Tries(json::read(&self.work)?)
+        };
+        Ok((work, json::read(&self.progress)?))
+    }
+}
+
+impl Progress {
+    /// At its beginning.
+    pub(crate) fn of(shown: TaskProgress) -> Self {
+        Self {
+            shown,
+            ..Self::default()
+        }
+    }
+
+    /// All was looked at.
+    pub(crate) fn finish(&mut self) {
+        let shown = &mut self.shown;
+        if shown.approximated {
+            shown.total = shown.done + shown.skipped;
+            shown.approximated = false;
+        }
+        // What was counted and could not be chosen any more when its turn came.
+        shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
     }
 }
 
@@ -95,14 +123,6 @@ impl<S: Sql> Ledger<S> {
         if let Some(stands) = self.task(call.id)? {
             return Ok(stands);
         }
-        let running = "SELECT count(*) FROM task WHERE state = 'running'";
-        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
-        if running >= RUNNING {
-            let detail = format!(
-                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
-            );
-            return Err(Problem::new(Code::RateLimited, detail));
-        }
         let selection = self.resolve(&call.plan)?;
         let counted = self.count(&selection)?;
         let progress = Progress {
@@ -115,11 +135,31 @@ impl<S: Sql> Ledger<S> {
             },
             held: 0,
         };
+        self.task_begin(call.id, call.plan.kind, &selection, &progress, now)
+    }
+
+    /// Writes a job down, with the alarm behind it. What a source held is sent on however many others run.
+    pub(crate) fn task_begin<W: Serialize>(
+        &mut self,
+        id: TaskId,
+        kind: TaskKind,
+        work: &W,
+        progress: &Progress,
+        now: Millis,
+    ) -> Result<TaskView, Problem> {
+        let running = "SELECT count(*) FROM task WHERE state = 'running'";
+        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
+        if running >= RUNNING && kind != TaskKind::SourceRelease {
+            let detail = format!(
+                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
+            );
+            return Err(Problem::new(Code::RateLimited, detail));
+        }
         let values = [
-            call.id.to_string().into(),
-            Value::from(call.plan.kind.as_str()),
-            json(&selection)?,
-            json(&progress)?,
+            id.to_string().into(),
+            Value::from(kind.as_str()),
+            json(work)?,
+            json(progress)?,
             now.into(),
         ];
         let armed = self.sql.atomic(|sql| {
@@ -131,7 +171,7 @@ impl<S: Sql> Ledger<S> {
             self.wake_by(now, now)
         })?;
         self.armed = armed;
-        self.task(call.id)?
+        self.task(id)?
             .ok_or_else(|| Problem::internal("a job that was just written"))
     }
 
@@ -168,7 +208,8 @@ impl<S: Sql> Ledger<S> {
         for row in self.sql.rows(statement, &[now.into()])? {
             let job = Job::read(&row)?;
             match job.work() {
-                Ok((selection, progress)) => self.work(&job, &selection, progress, now)?,
+                Ok((Work::Tries(selection), progress)) => self.work(&job, &selection, progress, now)?,
+                Ok((Work::Reentry(reentry), progress)) => self.reenter(&job, &reentry, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
                 Err(error) => {
                     self.notice("task_failed", format!("{}: {error}", job.id));
@@ -223,20 +264,14 @@ impl<S: Sql> Ledger<S> {
             progress.place = place;
             TaskState::Running
         } else {
-            let shown = &mut progress.shown;
-            if shown.approximated {
-                shown.total = shown.done + shown.skipped;
-                shown.approximated = false;
-            }
-            // What was counted and could not be chosen any more when its turn came.
-            shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+            progress.finish();
             TaskState::Finished
         };
         self.moved(job, &progress, state, &found.chosen, (at, now))
     }
 
     /// What a slice did: its tries and where it stands, all or nothing.
-    fn moved(
+    pub(crate) fn moved(
         &mut self,
         job: &Job,
         progress: &Progress,
@@ -270,12 +305,13 @@ impl<S: Sql> Ledger<S> {
     fn tell_end(&self, sql: &S, job: &Job, state: TaskState, now: Millis) -> Result<Armed, Problem> {
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let work = job.work().ok();
-        let endpoint = work
-            .as_ref()
-            .and_then(|(selection, _)| match *selection.endpoints {
-                [(endpoint, _)] => memory.endpoints.get(&endpoint).map(Which::of),
+        let endpoint = work.and_then(|(work, _)| match work {
+            Work::Tries(selection) => match selection.endpoints.as_slice() {
+                [(endpoint, _)] => memory.endpoints.get(endpoint).map(Which::of),
                 _ => None,
-            });
+            },
+            Work::Reentry(_) => None,
+        });
         // What the row says by now: this slice's tries included.
         let progress = sql.row(
             "SELECT progress FROM task WHERE id = ?",
@@ -339,7 +375,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
+    pub(crate) fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
         self.memory()?;
         let statement = "SELECT kind, state, progress, error, updated_at FROM task WHERE id = ?";
         let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {
@@ -355,6 +391,14 @@ impl<S: Sql> Ledger<S> {
             updated_at: row.time(4)?,
         }))
     }
+}
+
+/// What a job does, as it is stored.
+enum Work {
+    /// Manual tries.
+    Tries(Selection),
+    /// Messages taken again.
+    Reentry(Reentry),
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {

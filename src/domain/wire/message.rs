@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
+use super::inbound::BodyAt;
 use super::publish::Skipped;
 use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
 use crate::outcome::Cause;
@@ -46,6 +47,18 @@ pub struct MessageView {
     /// Its body was taken away.
     #[serde(default)]
     pub expunged: bool,
+    /// Its body stands there, and not in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_at: Option<BodyAt>,
+    /// The message that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<MessageId>,
+    /// The message with which it shares a signature under another id: somebody may have sent that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<MessageId>,
+    /// How often its provider sent it again; not in lists.
+    #[serde(default)]
+    pub duplicates: u32,
 }
 
 /// Where a delivery stands.

@@ -90,6 +90,12 @@ pub enum TaskKind {
     /// What filters choose.
     #[serde(rename = "endpoint.bulk-replay")]
     BulkReplay,
+    /// Stored webhooks once more, by today's rules.
+    #[serde(rename = "source.replay")]
+    SourceReplay,
+    /// What a paused source held.
+    #[serde(rename = "source.release")]
+    SourceRelease,
 }
 
 impl TaskKind {
@@ -100,6 +106,8 @@ impl TaskKind {
             Self::Recover => "endpoint.recover",
             Self::Replay => "endpoint.replay",
             Self::BulkReplay => "endpoint.bulk-replay",
+            Self::SourceReplay => "source.replay",
+            Self::SourceRelease => "source.release",
         }
     }
 }
