@@ -11,7 +11,7 @@ use super::{
     app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
     portal, stats, testing, version,
 };
-use app::{attempt, endpoint, msg, poller, source, stream};
+use app::{attempt, endpoint, entitlement, msg, poller, source, stream};
 
 mod unbuilt;
 
@@ -147,6 +147,12 @@ operations! {
     DELETE "/api/v1/app/{app_id}/source/{source_id}" tenant(source::delete::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/secret/rotate" tenant(source::secret_rotate::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/token/rotate" tenant(source::token_rotate::handle);
+
+    GET "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_get::handle);
+    PUT "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_update::handle);
+    GET "/api/v1/app/{app_id}/entitlement" tenant(entitlement::list::handle);
+    GET "/api/v1/app/{app_id}/entitlement/{customer}" tenant(entitlement::get::handle);
+    GET "/api/v1/app/{app_id}/entitlement/{customer}/object" tenant(entitlement::objects::handle);
 
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);

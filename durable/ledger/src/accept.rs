@@ -62,6 +62,7 @@ impl<S: Sql> Ledger<S> {
         };
         self.room_for(call.source.is_some(), now)?;
         self.roll(now)?;
+        let effect = self.entitlements_by(call, &body, now)?;
         let incoming = Incoming {
             call,
             body,
@@ -69,9 +70,12 @@ impl<S: Sql> Ledger<S> {
             tags: None,
             deliver_at: None,
         };
-        let mut stored = self.store(vec![incoming], now, random)?;
+        let incoming = std::iter::once(incoming).chain(effect.messages()).collect();
+        self.beside = effect.beside.clone();
+        let stored = self.store(incoming, now, random)?;
         let message = stored
-            .pop()
+            .into_iter()
+            .next()
             .ok_or_else(|| Problem::internal("nothing was stored"))?;
         Ok(Accepted {
             message,
@@ -111,6 +115,7 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<Vec<MessageView>, Problem> {
         let lease = self.settings.lease_ms;
+        let beside = std::mem::take(&mut self.beside);
         let memory = self.memory()?;
         let time = now.max(memory.last_time);
         let first = memory.last_sequence + 1;
@@ -153,6 +158,7 @@ impl<S: Sql> Ledger<S> {
             .iter()
             .filter_map(|(_, _, owing, _)| owing.wake(until))
             .chain(lines.iter().map(|line| line.opens_at))
+            .chain(beside.wake)
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -173,6 +179,7 @@ impl<S: Sql> Ledger<S> {
             for line in &lines {
                 line.insert(sql)?;
             }
+            beside.write(sql)?;
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
         let armed = match armed {

@@ -31,7 +31,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 8] = [
+        let tasks: [(&'static str, Task<S>); 9] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -47,6 +47,8 @@ impl<S: Sql> Ledger<S> {
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
             // Brought behind the run, by the shell.
             ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
+            // The same.
+            ("fetches", |ledger, now| ledger.offer_fetches(now).map(|()| false)),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -97,6 +99,7 @@ impl<S: Sql> Ledger<S> {
             self.retention_at(memory),
             memory.outbox.next_at(),
             self.tasks_at()?,
+            self.fetches_at()?,
         ]
         .into_iter()
         .flatten()

@@ -149,6 +149,12 @@ impl<S: Sql> Ledger<S> {
             Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
             Call::ExportPage(call) => with_bodies(self.export_page(&call)),
             Call::Erase(_) => head(self.erase()),
+            Call::EntitlementConfigGet(_) => head(self.entitlement_config_get()),
+            Call::EntitlementConfigPut(call) => head(self.entitlement_config_put(call, now, random)),
+            Call::EntitlementGet(call) => head(self.entitlement_get(&call, now)),
+            Call::EntitlementList(call) => head(self.entitlement_list(&call, now)),
+            Call::EntitlementObjects(call) => head(self.entitlement_objects(&call)),
+            Call::EntitlementFetched(call) => head(self.entitlement_fetched(&call, &bodies, now, random)),
         }
     }
 
@@ -179,6 +185,7 @@ impl<S: Sql> Ledger<S> {
                     | Call::Configure(_)
                     | Call::PublicKeys(_)
                     | Call::Inspect(_)
+                    | Call::EntitlementFetched(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }

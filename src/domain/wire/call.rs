@@ -15,6 +15,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::entitlement::{
+    EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView, EntitlementFetched, EntitlementGet,
+    EntitlementList, EntitlementObjects, ObjectView,
+};
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
@@ -40,6 +44,7 @@ use super::signing::{
     EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
 };
 use super::source::{SourceForIngest, SourceView};
+use crate::entitlement::Judged;
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
 use crate::problem::{Code, Problem};
@@ -268,6 +273,18 @@ calls! {
     ExportPage -> ExportedPage;
     /// [`Call::Wipe`], told: answers what there was.
     Erase -> Erased;
+    /// The tenant's rules of entitlements.
+    EntitlementConfigGet -> EntitlementConfigView;
+    /// Replaces them.
+    EntitlementConfigPut -> EntitlementConfigView;
+    /// What a customer may use now; of one that is not known: nothing.
+    EntitlementGet -> Judged;
+    /// A page of customers with what they may use now.
+    EntitlementList -> Page<Judged>;
+    /// A page of the providers' own objects of a customer.
+    EntitlementObjects -> Page<ObjectView>;
+    /// What a provider's API answered; the answers stand beside it.
+    EntitlementFetched -> ();
 }
 
 /// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that
