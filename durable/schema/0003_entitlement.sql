@@ -44,3 +44,20 @@ CREATE TABLE entitlement_stale (
 
 -- serves: the alarm
 CREATE INDEX entitlement_stale_at ON entitlement_stale (next_at);
+
+-- What a dry run of a backfill found, until the next one.
+CREATE TABLE entitlement_found (
+  task TEXT NOT NULL,
+  customer TEXT NOT NULL,              -- by the name in the table, else the provider's id
+  item TEXT NOT NULL,
+  known TEXT NOT NULL,
+  PRIMARY KEY (task, customer, item)
+) STRICT, WITHOUT ROWID;
+
+-- The table that it is compared with.
+CREATE TABLE entitlement_expected (
+  task TEXT NOT NULL,
+  customer TEXT NOT NULL,
+  plan TEXT,                           -- NULL: none
+  PRIMARY KEY (task, customer)
+) STRICT, WITHOUT ROWID;

@@ -150,6 +150,8 @@ operations! {
 
     GET "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_get::handle);
     PUT "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_update::handle);
+    POST "/api/v1/app/{app_id}/entitlement-backfill" tenant(entitlement::backfill::handle);
+    GET "/api/v1/app/{app_id}/entitlement-backfill/{task_id}/difference" tenant(entitlement::differences::handle);
     GET "/api/v1/app/{app_id}/entitlement" tenant(entitlement::list::handle);
     GET "/api/v1/app/{app_id}/entitlement/{customer}" tenant(entitlement::get::handle);
     GET "/api/v1/app/{app_id}/entitlement/{customer}/object" tenant(entitlement::objects::handle);

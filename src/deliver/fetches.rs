@@ -98,6 +98,16 @@ async fn answers(order: &FetchOrder, key: &str, config: &Config) -> Result<Vec<V
                 format!("/v1/subscriptions?customer={id}&status=all&limit={MOST_FETCHED}"),
             ]
         }
+        // Those that are over are left out by Stripe, and give nothing.
+        FetchAsk::Page { after, .. } => {
+            let behind = match after {
+                Some(after) => format!("&starting_after={}", plain(after)?),
+                None => String::new(),
+            };
+            vec![format!(
+                "/v1/subscriptions?limit={MOST_FETCHED}&expand%5B%5D=data.customer{behind}"
+            )]
+        }
     };
     let mut bodies = Vec::new();
     for path in paths {
@@ -142,7 +152,7 @@ fn plain(id: &str) -> Result<&str, String> {
     if (1..=256).contains(&id.len()) && id.bytes().all(form) {
         Ok(id)
     } else {
-        Err("The customer's id is none of Stripe's".to_owned())
+        Err("The id is none of Stripe's".to_owned())
     }
 }
 

@@ -10,7 +10,8 @@ use postern_domain::wire::call::{
     MessageFilter, MessageList, PageOf, SourceList, TenantSettings,
 };
 use postern_domain::wire::entitlement::{
-    EntitlementConfigPut, EntitlementFetched, EntitlementGet, EntitlementList, EntitlementObjects, FetchAsk,
+    EntitlementBackfill, EntitlementConfigPut, EntitlementDifferences, EntitlementFetched, EntitlementGet,
+    EntitlementList, EntitlementObjects, FetchAsk,
 };
 use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
@@ -436,6 +437,39 @@ fn entitled(tenant: &mut Tenant, source: u16) {
         tenant.call_as(Caller::System, fetched, &bodies).unwrap();
     }
     tenant.call(rules(&config)).unwrap();
+    let backfills = [TaskId([8; 20]), TaskId([9; 20])];
+    for (dry_run, id) in [true, false].into_iter().zip(backfills) {
+        let expected = vec![("cus_9".to_owned(), Some("solo".to_owned()))];
+        tenant
+            .call(EntitlementBackfill {
+                id,
+                dry_run,
+                expected,
+            })
+            .unwrap();
+        tenant.pass(1000);
+        let ask = FetchAsk::Page {
+            task: id,
+            after: None,
+        };
+        let fetched = EntitlementFetched {
+            provider: Provider::Stripe,
+            ask,
+            begun: tenant.now,
+            failed: None,
+        };
+        let list =
+            json!({"has_more": false, "data": [{"id": "sub_9", "customer": "cus_9", "status": "active"}]});
+        tenant
+            .call_as(Caller::System, fetched, &[list.to_string().into_bytes()])
+            .unwrap();
+        let page = PageOf {
+            limit: 2,
+            iterator: None,
+            ascending: true,
+        };
+        tenant.call(EntitlementDifferences { id, page }).unwrap();
+    }
     let customer = "user_1".to_owned();
     tenant
         .call(EntitlementGet {
@@ -609,6 +643,8 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "endpoint",
         "entitlement",
         "entitlement_alias",
+        "entitlement_expected",
+        "entitlement_found",
         "entitlement_object",
         "entitlement_stale",
         "health",

@@ -155,6 +155,8 @@ impl<S: Sql> Ledger<S> {
             Call::EntitlementList(call) => head(self.entitlement_list(&call, now)),
             Call::EntitlementObjects(call) => head(self.entitlement_objects(&call)),
             Call::EntitlementFetched(call) => head(self.entitlement_fetched(&call, &bodies, now, random)),
+            Call::EntitlementBackfill(call) => head(self.entitlement_backfill(&call, now)),
+            Call::EntitlementDifferences(call) => head(self.entitlement_differences(&call, now)),
         }
     }
 

@@ -9,7 +9,7 @@ use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{
-    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskProgress, TaskStart, TaskState, TaskView,
+    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskKind, TaskProgress, TaskStart, TaskState, TaskView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
 
 /// Jobs of a tenant that go on at the same time.
-const RUNNING: u64 = 10;
+pub(crate) const RUNNING: u64 = 10;
 
 /// Deliveries that a count looks at.
 pub(crate) const COUNTED: usize = 5000;
@@ -130,10 +130,13 @@ impl<S: Sql> Ledger<S> {
 
     /// Works one slice of every job whose time has come.
     pub(crate) fn work_tasks(&mut self, now: Millis) -> Result<(), Problem> {
-        let statement =
-            "SELECT id, work, progress FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
+        let statement = "SELECT id, work, progress, kind FROM task WHERE state = 'running' AND next_at <= ? ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
             let id = row.text(0)?;
+            if row.text(3)? == TaskKind::EntitlementBackfill.as_str() {
+                self.ask_for_page(&id, &row.text(2)?, now)?;
+                continue;
+            }
             let read = || -> Result<(Selection, Progress), serde_json::Error> {
                 let text = |column| row.text(column).unwrap_or_default();
                 Ok((json::read(&text(1))?, json::read(&text(2))?))
@@ -276,7 +279,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
+    pub(crate) fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
         self.memory()?;
         let statement = "SELECT kind, state, progress, error, updated_at FROM task WHERE id = ?";
         let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {

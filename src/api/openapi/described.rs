@@ -8,11 +8,11 @@ use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, AppUsageStatsIn, ApplicationIn, ApplicationPatch,
     ApplicationTokenExpireIn, BroadcastIn, BulkExpungeIn, BulkReplayIn, CancelMsgsIn, ConsumerSeekIn,
     CreateTokenIn, EmptyResponse, EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn,
-    EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EntitlementConfigIn, EnvironmentIn, EraseIn,
-    EventExampleIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn,
-    KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn,
-    PollerTokenRotateIn, RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn,
-    SourcePatch, SourceUpdate, TokenRotateIn,
+    EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EntitlementBackfillIn, EntitlementConfigIn,
+    EnvironmentIn, EraseIn, EventExampleIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch,
+    EventTypeUpdate, ImportIn, KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn,
+    OneTimeTokenIn, PollerTokenRotateIn, RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn,
+    SourceIn, SourcePatch, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, entitlement, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
@@ -584,6 +584,18 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             Some(of::<EntitlementConfigIn>(s)),
             ok::<entitlement::shape::ConfigOut>(s),
+        ),
+        ("POST", "/app/{app_id}/entitlement-backfill") => make(
+            "Reads all subscriptions at Stripe; a dry run unless it says otherwise",
+            &[],
+            Some(of::<EntitlementBackfillIn>(s)),
+            vec![(202, Some(of::<BackgroundTaskOut>(s)))],
+        ),
+        ("GET", "/app/{app_id}/entitlement-backfill/{task_id}/difference") => make(
+            "What a dry run found otherwise than the table says",
+            &["limit", "iterator"],
+            None,
+            list::<entitlement::shape::DifferenceOut>(s),
         ),
         ("GET", "/app/{app_id}/entitlement") => make(
             "Lists customers with what they may use now",

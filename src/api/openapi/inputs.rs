@@ -614,6 +614,16 @@ pub(super) struct ImportIn {
     iterator: Option<String>,
 }
 
+/// Reads all subscriptions at Stripe.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EntitlementBackfillIn {
+    /// True if nobody says: nothing is taken.
+    dry_run: Option<bool>,
+    /// A table with the columns `customer` (by any name) and `plan`, up to 20,000 lines: what a dry run is compared with.
+    csv: Option<String>,
+}
+
 /// Replaces the rules of entitlements.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -29,7 +29,7 @@ use crate::time::Millis;
 
 pub use judge::{Change, Item, Judged, State, judge};
 pub use plans::{Config, InvalidConfig, PastDue, Plan};
-pub use stripe::{MOST_FETCHED, fetched as fetched_from_stripe};
+pub use stripe::{MOST_FETCHED, fetched as fetched_from_stripe, fetched_page as page_from_stripe};
 
 /// Bytes of a provider's object that are kept; of a larger one only that it was seen.
 pub const MOST_OBJECT_BYTES: usize = 64 * 1024;

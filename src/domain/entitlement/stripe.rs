@@ -157,6 +157,51 @@ pub fn fetched(
     Ok(reading)
 }
 
+/// A page of Stripe's list of all subscriptions, each with its customer expanded; and behind which one the list goes on,
+/// if it does.
+///
+/// # Errors
+/// A sentence for the operator when the answer is none of Stripe's.
+pub fn fetched_page(
+    list: &Value,
+    at: Millis,
+    config: &Config,
+) -> Result<(Reading, Option<String>), &'static str> {
+    let none = "What Stripe answered is no list of subscriptions";
+    let data = list.get("data").and_then(Value::as_array).ok_or(none)?;
+    let more = list.get("has_more").and_then(Value::as_bool).ok_or(none)?;
+    let (mut reading, mut last) = (Reading::default(), None);
+    for subscription in data {
+        let item = name(subscription.get("id")).ok_or("A subscription that Stripe answered has no id")?;
+        let customer = subscription.get("customer");
+        let id = reference(customer).ok_or("A subscription that Stripe answered has no customer")?;
+        let facts = facts_of(subscription).ok_or("A subscription that Stripe answered has no status")?;
+        if let Some(customer) = customer.filter(|customer| customer.is_object()) {
+            link(&mut reading, &id, customer, config);
+            reading
+                .objects
+                .push(seen(&id, "customer", id.clone(), at, customer));
+        }
+        link(&mut reading, &id, subscription, config);
+        let mut object = subscription.clone();
+        object["customer"] = Value::from(id.as_str());
+        reading
+            .objects
+            .push(seen(&id, "subscription", item.clone(), at, &object));
+        last = Some(item.clone());
+        reading.changes.push(Told::Item {
+            customer: id,
+            item,
+            known: Known::fetched(facts, at),
+        });
+    }
+    // A list that goes on behind nothing would never end.
+    if more && last.is_none() {
+        return Err(none);
+    }
+    Ok((reading, last.filter(|_| more)))
+}
+
 fn whole(customer: &str, known: Known) -> Told {
     Told::Item {
         customer: customer.to_owned(),

@@ -422,6 +422,39 @@ fn an_answer_that_is_not_stripes_changes_nothing() {
 }
 
 #[test]
+fn a_page_of_all_subscriptions_is_read_with_its_customers() {
+    let mut one = subscription("", "updated", START, "active", &NONE)["data"]["object"].clone();
+    one["customer"] = json!({"id": "cus_1", "metadata": {"userId": "user_1"}});
+    let read = |list: Value| page_from_stripe(&list, Millis(START * 1000), &config());
+    let (reading, next) = read(json!({"data": [one], "has_more": true})).unwrap();
+    assert_eq!(next.as_deref(), Some("sub_1"));
+    assert!(
+        reading
+            .aliases
+            .contains(&("user_1".to_owned(), "cus_1".to_owned()))
+    );
+    let kinds: Vec<&str> = reading.objects.iter().map(|object| object.kind).collect();
+    assert_eq!(kinds, ["customer", "subscription"]);
+    let mut books = Books::default();
+    books.take(Provider::Stripe, reading);
+    assert_eq!(stands(&books.at(START)), (Some("solo"), true, State::Active));
+    assert_eq!(read(json!({"data": [], "has_more": false})).unwrap().1, None);
+    for bad in [
+        json!({}),
+        json!({"data": []}),
+        json!({"data": [], "has_more": true}),
+    ] {
+        assert!(read(bad).is_err());
+    }
+    for bad in [
+        json!({"id": "sub_1"}),
+        json!({"id": "sub_1", "customer": "cus_1"}),
+    ] {
+        assert!(read(json!({"data": [bad], "has_more": false})).is_err());
+    }
+}
+
+#[test]
 fn a_purchase_that_is_cancelled_runs_on_and_one_that_is_refunded_does_not() {
     let bought = purchase("1", "INITIAL_PURCHASE", START, &NONE);
     let cancelled =

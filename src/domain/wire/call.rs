@@ -16,8 +16,9 @@ use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::entitlement::{
-    EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView, EntitlementFetched, EntitlementGet,
-    EntitlementList, EntitlementObjects, ObjectView,
+    Difference, EntitlementBackfill, EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView,
+    EntitlementDifferences, EntitlementFetched, EntitlementGet, EntitlementList, EntitlementObjects,
+    ObjectView,
 };
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
@@ -285,6 +286,10 @@ calls! {
     EntitlementObjects -> Page<ObjectView>;
     /// What a provider's API answered; the answers stand beside it.
     EntitlementFetched -> ();
+    /// Starts to read all subscriptions at the provider.
+    EntitlementBackfill -> TaskView;
+    /// A page of what a dry run of that found otherwise than the table says.
+    EntitlementDifferences -> Page<Difference>;
 }
 
 /// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{PageOf, present};
-use crate::entitlement::{Config, Provider};
-use crate::id::TenantId;
+use crate::entitlement::{Config, Judged, Provider};
+use crate::id::{TaskId, TenantId};
 use crate::time::Millis;
 
 /// See [`super::call::Call::EntitlementConfigGet`].
@@ -138,6 +138,47 @@ pub struct FetchOrder {
 pub enum FetchAsk {
     /// A customer with all subscriptions.
     Customer(String),
+    /// A page of all subscriptions with their customers, for a backfill.
+    Page {
+        /// Which one.
+        task: TaskId,
+        /// Behind this subscription; none: from the beginning.
+        #[serde(default)]
+        after: Option<String>,
+    },
+}
+
+/// See [`super::call::Call::EntitlementBackfill`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementBackfill {
+    /// Chosen by the edge, so that a repeat starts nothing twice.
+    pub id: TaskId,
+    /// Nothing of what is found is taken: it is compared with the table.
+    pub dry_run: bool,
+    /// Who should have which plan, by any name of the customer; none: no plan.
+    #[serde(default)]
+    pub expected: Vec<(String, Option<String>)>,
+}
+
+/// See [`super::call::Call::EntitlementDifferences`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementDifferences {
+    /// Of which dry run.
+    pub id: TaskId,
+    /// Which part; always ascending.
+    pub page: PageOf,
+}
+
+/// A customer whose plan at the provider is not the one in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// By the name in the table; of one who does not stand there by the provider's id.
+    pub customer: String,
+    /// The plan in the table.
+    pub expected: Option<String>,
+    /// The customer, as it would be.
+    pub found: Judged,
 }
 
 /// Where the sealed key of a provider's API stands: see [`crate::seal::Place`].

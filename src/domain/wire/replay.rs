@@ -90,6 +90,9 @@ pub enum TaskKind {
     /// What filters choose.
     #[serde(rename = "endpoint.bulk-replay")]
     BulkReplay,
+    /// All subscriptions at the provider: no delivery, and none of Svix's words.
+    #[serde(rename = "entitlement.backfill")]
+    EntitlementBackfill,
 }
 
 impl TaskKind {
@@ -100,6 +103,7 @@ impl TaskKind {
             Self::Recover => "endpoint.recover",
             Self::Replay => "endpoint.replay",
             Self::BulkReplay => "endpoint.bulk-replay",
+            Self::EntitlementBackfill => "entitlement.backfill",
         }
     }
 }

@@ -2,14 +2,17 @@
 //! those who did not ask.
 
 use postern_domain::entitlement::{Config, Judged, Known, OWNER, PastDue, Plan, Provider, State};
+use postern_domain::id::TaskId;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller, MessageFilter, MessageList, PageOf, SourceCreate};
 use postern_domain::wire::entitlement::{
-    EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView, EntitlementFetched, EntitlementGet,
-    EntitlementList, EntitlementObjects, FetchAsk, FetchOrder,
+    EntitlementBackfill, EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView,
+    EntitlementDifferences, EntitlementFetched, EntitlementGet, EntitlementList, EntitlementObjects,
+    FetchAsk, FetchOrder,
 };
 use postern_domain::wire::frame;
+use postern_domain::wire::replay::{TaskCancel, TaskGet, TaskState};
 use postern_ledger::sql::Sql;
 use postern_tests::tenant::{START, Tenant, code};
 use serde_json::{Value, json};
@@ -843,5 +846,214 @@ fn only_the_system_may_say_what_a_provider_answered() {
         Caller::Organisation(postern_domain::id::OrganisationId([9; 20])),
     ] {
         assert_eq!(code(tenant.call_as(caller, call.clone(), &[])), Code::NotFound);
+    }
+}
+
+const TASK: TaskId = TaskId([5; 20]);
+
+fn begin(tenant: &mut Tenant, dry_run: bool, expected: &[(&str, Option<&str>)]) {
+    let expected = expected
+        .iter()
+        .map(|(customer, plan)| ((*customer).to_owned(), plan.map(str::to_owned)))
+        .collect();
+    let view = tenant
+        .call(EntitlementBackfill {
+            id: TASK,
+            dry_run,
+            expected,
+        })
+        .unwrap();
+    assert_eq!(view.state, TaskState::Running);
+}
+
+/// The page that is asked for now is answered with these customers' subscriptions.
+fn turn(tenant: &mut Tenant, customers: &[(&str, &str)], more: bool) {
+    tenant.pass(300);
+    let asked = questions(tenant);
+    assert_eq!(asked.len(), 1);
+    page_of(tenant, &asked[0].ask, customers, more);
+}
+
+fn page_of(tenant: &mut Tenant, ask: &FetchAsk, customers: &[(&str, &str)], more: bool) {
+    let data: Vec<Value> = customers
+        .iter()
+        .map(|(customer, status)| {
+            let mut one = subscription(customer, status);
+            one["customer"] = json!({"id": customer, "metadata": {"userId": format!("user_of_{customer}")}});
+            one
+        })
+        .collect();
+    let call = EntitlementFetched {
+        provider: Provider::Stripe,
+        ask: ask.clone(),
+        begun: tenant.now,
+        failed: None,
+    };
+    let list = json!({"data": data, "has_more": more}).to_string().into_bytes();
+    tenant.call_as(Caller::System, call, &[list]).unwrap();
+}
+
+fn task(tenant: &mut Tenant) -> (TaskState, u64, Option<String>) {
+    let view = tenant.call(TaskGet { ids: vec![TASK] }).unwrap().remove(0);
+    (view.state, view.progress.done, view.error)
+}
+
+fn differing(tenant: &mut Tenant, limit: u16) -> Vec<(String, Option<String>, Option<String>)> {
+    let (mut found, mut iterator) = (Vec::new(), None);
+    loop {
+        let page = PageOf {
+            limit,
+            iterator,
+            ascending: true,
+        };
+        let page = tenant.call(EntitlementDifferences { id: TASK, page }).unwrap();
+        let row = page.data.into_iter();
+        found.extend(row.map(|one| (one.customer, one.expected, one.found.plan)));
+        if page.done {
+            return found;
+        }
+        iterator = page.iterator;
+    }
+}
+
+#[test]
+fn a_backfill_takes_page_after_page_and_tells_what_changes() {
+    let (mut tenant, _) = asking();
+    begin(&mut tenant, false, &[]);
+    turn(&mut tenant, &[("cus_a", "active"), ("cus_b", "past_due")], true);
+    assert_eq!(task(&mut tenant), (TaskState::Running, 2, None));
+    tenant.evict();
+    turn(&mut tenant, &[("cus_c", "trialing")], false);
+    assert_eq!(task(&mut tenant), (TaskState::Finished, 3, None));
+    for customer in ["cus_a", "cus_b", "user_of_cus_c"] {
+        assert_eq!(
+            get(&mut tenant, customer).plan.as_deref(),
+            Some("solo"),
+            "{customer}"
+        );
+    }
+    assert_eq!(changes(&mut tenant), ["granted", "granted", "granted"]);
+    tenant.pass(600_000);
+    assert!(questions(&mut tenant).is_empty());
+}
+
+#[test]
+fn a_page_that_is_answered_twice_counts_once_and_one_that_is_lost_is_asked_again() {
+    let (mut tenant, _) = asking();
+    begin(&mut tenant, false, &[]);
+    tenant.pass(300);
+    assert_eq!(questions(&mut tenant).len(), 1, "it is lost");
+    tenant.pass(100_000);
+    let asked = questions(&mut tenant);
+    assert_eq!(asked.len(), 1);
+    page_of(&mut tenant, &asked[0].ask, &[("cus_a", "active")], true);
+    page_of(&mut tenant, &asked[0].ask, &[("cus_a", "active")], true);
+    assert_eq!(task(&mut tenant).1, 1);
+}
+
+#[test]
+fn a_dry_run_takes_nothing_and_says_what_differs_from_the_table() {
+    let (mut tenant, _) = asking();
+    let expected = [
+        ("cus_same", Some("solo")),
+        ("user_of_cus_alias", Some("solo")),
+        ("cus_other", Some("team")),
+        ("cus_gone", Some("solo")),
+        ("cus_none", None),
+    ];
+    begin(&mut tenant, true, &expected);
+    let found = [
+        ("cus_same", "active"),
+        ("cus_alias", "active"),
+        ("cus_other", "active"),
+        ("cus_new", "active"),
+    ];
+    turn(&mut tenant, &found, true);
+    turn(&mut tenant, &[("cus_unpaid", "unpaid")], false);
+    assert_eq!(task(&mut tenant).0, TaskState::Finished);
+    let row = |customer: &str, expected: Option<&str>, found: Option<&str>| {
+        (
+            customer.to_owned(),
+            expected.map(str::to_owned),
+            found.map(str::to_owned),
+        )
+    };
+    let wanted = [
+        row("cus_gone", Some("solo"), None),
+        row("cus_new", None, Some("solo")),
+        row("cus_other", Some("team"), Some("solo")),
+    ];
+    assert_eq!(differing(&mut tenant, 250), wanted);
+    assert_eq!(differing(&mut tenant, 1), wanted);
+    assert_eq!((tenant.count("entitlement"), told(&mut tenant).len()), (0, 0));
+}
+
+#[test]
+fn a_large_table_is_compared_whole() {
+    let (mut tenant, _) = asking();
+    let names: Vec<String> = (0..1300).map(|at| format!("cus_{at:05}")).collect();
+    let expected: Vec<(&str, Option<&str>)> =
+        names.iter().map(|name| (name.as_str(), Some("solo"))).collect();
+    begin(&mut tenant, true, &expected);
+    let found: Vec<(&str, &str)> = names
+        .iter()
+        .step_by(2)
+        .map(|name| (name.as_str(), "active"))
+        .collect();
+    turn(&mut tenant, &found, false);
+    let missing: Vec<String> = differing(&mut tenant, 100)
+        .into_iter()
+        .map(|(name, _, _)| name)
+        .collect();
+    let wanted: Vec<String> = names.iter().skip(1).step_by(2).cloned().collect();
+    assert_eq!(missing, wanted);
+}
+
+#[test]
+fn a_backfill_is_one_at_a_time_needs_a_key_and_can_be_stopped() {
+    let (mut tenant, _) = tenant();
+    let another = EntitlementBackfill {
+        id: TaskId([6; 20]),
+        dry_run: true,
+        expected: Vec::new(),
+    };
+    assert_eq!(code(tenant.call(another.clone())), Code::Conflict, "no key");
+    put(&mut tenant, config(), Some(Some(KEY)));
+    begin(&mut tenant, false, &[]);
+    begin(&mut tenant, false, &[]);
+    assert_eq!(code(tenant.call(another.clone())), Code::Conflict);
+    tenant.pass(300);
+    let asked = questions(&mut tenant);
+    tenant.call(TaskCancel { id: TASK }).unwrap();
+    page_of(&mut tenant, &asked[0].ask, &[("cus_a", "active")], true);
+    assert_eq!(task(&mut tenant).0, TaskState::Cancelled);
+    assert_eq!(tenant.count("entitlement"), 0);
+    tenant.call(another).unwrap();
+}
+
+#[test]
+fn a_backfill_that_keeps_failing_ends_and_says_why() {
+    let (mut tenant, _) = asking();
+    begin(&mut tenant, true, &[]);
+    for at in 1..=8 {
+        tenant.pass(300_000);
+        let ask = questions(&mut tenant).pop().unwrap().ask;
+        let failed = Some("Stripe refuses the key".to_owned());
+        let call = EntitlementFetched {
+            provider: Provider::Stripe,
+            ask,
+            begun: tenant.now,
+            failed,
+        };
+        tenant.call_as(Caller::System, call, &[]).unwrap();
+        let state = if at < 8 {
+            TaskState::Running
+        } else {
+            TaskState::Failed
+        };
+        assert_eq!(
+            task(&mut tenant),
+            (state, 0, Some("Stripe refuses the key".to_owned()))
+        );
     }
 }

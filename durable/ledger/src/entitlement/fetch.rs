@@ -5,11 +5,13 @@
 //! events said, whatever their order. A failure is tried again, later each time, and shown.
 
 use postern_domain::entitlement::{Provider, Reading, fetched_from_stripe};
+use postern_domain::id::TenantId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder};
 use postern_domain::wire::{self, frame};
 
+use super::config::SealedKey;
 use super::{Beside, Effect, Kept};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -18,7 +20,7 @@ use crate::{Ledger, Random};
 const GATHER_MS: u64 = 3000;
 
 /// An asking has this long, in the queue and at the provider.
-const LEASE_MS: u64 = 90_000;
+pub(super) const LEASE_MS: u64 = 90_000;
 
 /// Customers that are asked for in one run of the alarm.
 const BATCH: u64 = 20;
@@ -78,17 +80,12 @@ impl<S: Sql> Ledger<S> {
         let (customers, until) = (customers?, now.plus(LEASE_MS));
         let mut outs = Vec::new();
         for customer in &customers {
-            let order = FetchOrder {
-                v: wire::VERSION,
+            outs.push(question(
                 tenant,
-                provider: Provider::Stripe,
-                sealed_key: key.sealed.clone(),
-                generation: key.generation,
-                ask: FetchAsk::Customer(customer.clone()),
+                key,
+                FetchAsk::Customer(customer.clone()),
                 until,
-            };
-            let frame = frame::encode(&order, &[] as &[&[u8]]).map_err(Problem::internal)?;
-            outs.push(FetchOut { frame });
+            )?);
         }
         self.sql.atomic(|sql| {
             for customer in &customers {
@@ -120,7 +117,12 @@ impl<S: Sql> Ledger<S> {
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
-        let FetchAsk::Customer(customer) = &call.ask;
+        let customer = match &call.ask {
+            FetchAsk::Customer(customer) => customer,
+            FetchAsk::Page { task, after } => {
+                return self.page_fetched(*task, after.as_deref(), call, bodies, (now, random));
+            }
+        };
         let kept = self.memory()?.entitlement.clone();
         // Turned off, or without a key, since it was asked: nobody wants the answer.
         let Some(kept) = kept.filter(|kept| kept.config.enabled && kept.stripe.is_some()) else {
@@ -173,6 +175,26 @@ impl<S: Sql> Ledger<S> {
         }
         self.put(&effect, now, random)
     }
+}
+
+/// One question to Stripe, for the queue.
+pub(super) fn question(
+    tenant: TenantId,
+    key: &SealedKey,
+    ask: FetchAsk,
+    until: Millis,
+) -> Result<FetchOut, Problem> {
+    let order = FetchOrder {
+        v: wire::VERSION,
+        tenant,
+        provider: Provider::Stripe,
+        sealed_key: key.sealed.clone(),
+        generation: key.generation,
+        ask,
+        until,
+    };
+    let frame = frame::encode(&order, &[] as &[&[u8]]).map_err(Problem::internal)?;
+    Ok(FetchOut { frame })
 }
 
 fn read(bodies: &[Vec<u8>], customer: &str, begun: Millis, kept: &Kept) -> Result<Reading, String> {

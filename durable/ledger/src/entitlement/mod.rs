@@ -6,6 +6,7 @@
 //! Whether somebody has access is judged when it is asked ([`read`]), by the rules of now. With a key of the provider's API
 //! a customer of whom an event told is asked for again, a few seconds later ([`fetch`]).
 
+mod backfill;
 mod book;
 mod config;
 mod fetch;

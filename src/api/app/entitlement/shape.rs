@@ -2,7 +2,7 @@
 
 use postern_domain::entitlement::{Item, Judged, PastDue, Plan, Provider, State};
 use postern_domain::time::Millis;
-use postern_domain::wire::entitlement::{EntitlementConfigView, ObjectView, Refetch};
+use postern_domain::wire::entitlement::{Difference, EntitlementConfigView, ObjectView, Refetch};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -114,6 +114,33 @@ pub(crate) struct ObjectOut {
     at: String,
     /// As it was; null: it was too large to be kept.
     object: Option<Value>,
+}
+
+/// A customer whose plan at the provider is not the one in the table.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DifferenceOut {
+    /// By the name in the table; of one who does not stand there by the provider's id.
+    customer: String,
+    /// The plan in the table; null: none, or not in it.
+    expected: Option<String>,
+    /// The plan that the customer would have; null: none.
+    found: Option<String>,
+    /// All that decides.
+    entitlement: EntitlementOut,
+}
+
+impl DifferenceOut {
+    /// Of what the object says.
+    pub(super) fn new(difference: Difference) -> Self {
+        Self {
+            customer: difference.customer,
+            expected: difference.expected,
+            found: difference.found.plan.clone(),
+            entitlement: EntitlementOut::new(difference.found),
+        }
+    }
 }
 
 impl EntitlementOut {
