@@ -273,4 +273,60 @@ describe("with a key of Stripe's API", { concurrency: false }, () => {
     const logged = postern.logs.map(({ message }) => message).join("\n");
     assert.ok(!logged.includes(KEY));
   });
+
+  test("a backfill is compared with a table first, and then taken, page by page", async () => {
+    const { path, get, told } = await tenant({ stripeApiKey: KEY });
+    fake.subscriptions.length = 0;
+    const payers = Array.from({ length: 230 }, (_, at) => `cus_b${String(at).padStart(3, "0")}`);
+    for (const id of payers) {
+      fake.customers.set(id, { id, object: "customer", metadata: { userId: `user-${id}` } });
+      fake.subscriptions.push(subscription(id, "active"));
+    }
+    const at = `${path}/entitlement-backfill`;
+    const ended = (id) =>
+      eventually(() => api.ok("GET", `/api/v1/background-task/${id}`), ({ status }) => status !== "running", "the backfill ends");
+    const lines = payers.map((id, at) => (at % 2 === 0 ? `${id},solo` : `user-${id},solo`));
+    lines[0] = `${payers[0]},team`;
+    const csv = ["customer,plan", ...lines, "cus_who_left,solo"].join("\n");
+    const dry = await api.ok("POST", at, { csv });
+    assert.equal(dry.task, "entitlement.backfill");
+    const { status, data } = await ended(dry.id);
+    assert.deepEqual([status, data.progress.done, data.request], ["finished", 230, { dryRun: true, lines: 231 }]);
+    const differences = await api.ok("GET", `${at}/${dry.id}/difference`);
+    assert.deepEqual(
+      differences.data.map(({ customer, expected, found }) => [customer, expected, found]),
+      [
+        [payers[0], "team", "solo"],
+        ["cus_who_left", "solo", null],
+      ],
+    );
+    assert.ok(differences.done);
+    assert.equal((await get(payers[0])).active, false, "a dry run takes nothing");
+
+    const { id } = await api.ok("POST", at, { dryRun: false }, { "idempotency-key": "once" });
+    assert.equal((await api.ok("POST", at, { dryRun: false }, { "idempotency-key": "once" })).id, id);
+    assert.equal((await ended(id)).status, "finished");
+    assert.equal((await get(`user-${payers[229]}`)).plan, "solo");
+    await told(230);
+    const pages = fake.seen.filter((url) => url.includes("expand"));
+    assert.equal(pages.length, 6, "three pages for each");
+  });
+
+  test("a backfill that Stripe refuses is stopped by hand, and a table that does not hold is refused", async () => {
+    const { path } = await tenant({ stripeApiKey: "rk_test_of_another_stripe_account" });
+    const at = `${path}/entitlement-backfill`;
+    const { id } = await api.ok("POST", at);
+    const running = () => api.ok("GET", `/api/v1/background-task/${id}`);
+    const failing = await eventually(running, ({ data }) => data.error, "the failure is shown");
+    assert.deepEqual([failing.status, failing.data.error], ["running", "Stripe refuses the key"]);
+    assert.equal((await api("POST", at)).status, 409, "one at a time");
+    const stopped = await api.ok("POST", `/api/v1/background-task/${id}/cancel`);
+    assert.equal(stopped.data.cancelled, true);
+    for (const body of [{ csv: "a,b\n" }, { csv: "customer,plan\n,solo\n" }, { csv: "customer,plan\n", dryRun: false }]) {
+      const { status, body: said } = await api("POST", at, body);
+      assert.deepEqual([status, said.detail[0].loc], [422, ["body", "csv"]]);
+    }
+    const { path: other } = await tenant();
+    assert.equal((await api("POST", `${other}/entitlement-backfill`)).status, 409, "without a key");
+  });
 });
