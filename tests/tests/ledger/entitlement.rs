@@ -833,6 +833,56 @@ fn without_a_key_or_turned_off_nobody_is_asked() {
 }
 
 #[test]
+fn a_renewal_that_was_not_heard_of_is_asked_for_when_somebody_looks() {
+    let (mut tenant, source) = asking();
+    hear(
+        &mut tenant,
+        source,
+        &event("evt_1", "created", START, &subscription("cus_1", "active")),
+    );
+    tenant.pass(4000);
+    questions(&mut tenant);
+    let begun = tenant.now;
+    answer(&mut tenant, begun, None, &subscription("cus_1", "active"));
+    get(&mut tenant, "cus_1");
+    assert_eq!(tenant.count("entitlement_stale"), 0, "nothing is in doubt");
+    tenant.now = START.plus(30 * DAY + 1000);
+    assert!(get(&mut tenant, "cus_1").active, "within the leeway");
+    tenant.pass(100);
+    assert_eq!(questions(&mut tenant).len(), 1);
+    let mut renewed = subscription("cus_1", "active");
+    renewed["current_period_end"] = json!(seconds(START.plus(60 * DAY)));
+    let begun = tenant.now;
+    answer(&mut tenant, begun, None, &renewed);
+    assert_eq!(stands(&mut tenant, "cus_1").2, State::Active);
+    // Once for each period: an answer that changes nothing is not asked for at every look.
+    tenant.now = START.plus(60 * DAY + 1000);
+    get(&mut tenant, "cus_1");
+    tenant.pass(100);
+    assert_eq!(questions(&mut tenant).len(), 1);
+    let begun = tenant.now;
+    answer(&mut tenant, begun, None, &renewed);
+    get(&mut tenant, "cus_1");
+    assert_eq!(tenant.count("entitlement_stale"), 0);
+}
+
+#[test]
+fn what_cannot_be_asked_for_a_week_is_given_up() {
+    let (mut tenant, source) = asking();
+    hear(
+        &mut tenant,
+        source,
+        &event("evt_1", "updated", START, &subscription("cus_1", "active")),
+    );
+    tenant.pass(4000);
+    questions(&mut tenant);
+    tenant.now = START.plus(8 * DAY);
+    let begun = tenant.now;
+    answer(&mut tenant, begun, Some("Stripe answered 404"), &json!({}));
+    assert_eq!(tenant.count("entitlement_stale"), 0);
+}
+
+#[test]
 fn only_the_system_may_say_what_a_provider_answered() {
     let (mut tenant, _) = asking();
     let call = EntitlementFetched {

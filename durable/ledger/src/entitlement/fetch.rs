@@ -4,7 +4,9 @@
 //! belongs together has come, the alarm hands out the asking to the queue, with a lease. What the answer says replaces what
 //! events said, whatever their order. A failure is tried again, later each time, and shown.
 
-use postern_domain::entitlement::{Provider, Reading, fetched_from_stripe};
+use std::collections::BTreeSet;
+
+use postern_domain::entitlement::{Item, Judged, Provider, Reading, State, fetched_from_stripe};
 use postern_domain::id::TenantId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -27,6 +29,12 @@ const BATCH: u64 = 20;
 
 /// After failures it is tried again after 5 s, 10 s, 20 s … and at most this.
 const BACKOFF_MS: u64 = 3_600_000;
+
+/// What could not be asked for so long is given up: another event begins anew.
+const KEPT_MS: u64 = 7 * Millis::DAY;
+
+/// A renewal that was not heard of is asked for within this long.
+const DOUBTED_MS: u64 = 2 * Millis::DAY;
 
 /// Characters of an error that are kept.
 const MOST_ERROR: usize = 300;
@@ -104,6 +112,41 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
+    /// A period that should have been renewed is over, and nobody said anything: the event may be lost. Who is asked about is
+    /// looked after, once for each period; nobody else pays for it.
+    pub(super) fn doubt(&mut self, judged: &Judged, kept: &Kept, now: Millis) -> Result<(), Problem> {
+        if kept.stripe.is_none() {
+            return Ok(());
+        }
+        let silent = |item: &&Item| {
+            let end = item.period_end.filter(|end| item.will_renew && now >= *end);
+            let recent = end
+                .is_some_and(|end| now.since(end) < DOUBTED_MS && item.fetched_at.is_none_or(|at| at < end));
+            let waits = matches!(item.state, State::Grace | State::Expired);
+            recent && waits && item.provider == Provider::Stripe && item.observed_at < now
+        };
+        let customers: BTreeSet<&str> = judged
+            .items
+            .iter()
+            .filter(silent)
+            .map(|item| &*item.customer)
+            .collect();
+        if customers.is_empty() {
+            return Ok(());
+        }
+        let armed = self.sql.atomic(|sql| {
+            for customer in &customers {
+                let statement = "INSERT INTO entitlement_stale (customer, provider, since, next_at, tries) \
+                                 VALUES (?1, ?2, ?3, ?3, 0) ON CONFLICT DO NOTHING";
+                let provider = Provider::Stripe.as_str();
+                sql.run(statement, &[(*customer).into(), provider.into(), now.into()])?;
+            }
+            self.wake_by(now, now)
+        })?;
+        self.armed = armed;
+        Ok(())
+    }
+
     /// Questions that wait to leave. What is lost on its way is asked again when its lease is over.
     pub fn take_fetches(&mut self) -> Vec<FetchOut> {
         std::mem::take(&mut self.fetches)
@@ -154,6 +197,13 @@ impl<S: Sql> Ledger<S> {
             }
             Err(why) => {
                 let wait = 5000_u64.saturating_mul(1 << tries.min(20)).min(BACKOFF_MS);
+                if now.since(since) > KEPT_MS {
+                    self.notice("entitlement_given_up", why);
+                    let [customer, provider] = key;
+                    let statement = "DELETE FROM entitlement_stale WHERE customer = ? AND provider = ?";
+                    self.sql.run(statement, &[customer, provider])?;
+                    return Ok(());
+                }
                 let why: String = why.chars().take(MOST_ERROR).collect();
                 self.notice("entitlement_not_fetched", why.clone());
                 (Effect::default(), Some((now.plus(wait), tries + 1, Some(why))))

@@ -33,7 +33,9 @@ impl<S: Sql> Ledger<S> {
         for customer in customers_of(&self.sql, name)? {
             rows.extend(rows_of(&self.sql, &customer)?);
         }
-        Ok(judge(name, &rows, &kept.config, now))
+        let judged = judge(name, &rows, &kept.config, now);
+        self.doubt(&judged, &kept, now)?;
+        Ok(judged)
     }
 
     /// A page of customers, by their ids at the providers.
