@@ -41,7 +41,7 @@ pub struct Item {
     /// Whose it is there.
     pub customer: String,
     /// The provider's id of it.
-    pub item: String,
+    pub id: String,
     /// Which plan it buys by the tenant's rules; none: none.
     pub plan: Option<String>,
     /// Whether it gives access: by its state and time, whatever it buys.
@@ -127,9 +127,9 @@ pub fn judge(
         })
         .collect();
     // Of one purchase that stands under two customers (one was joined to the other) the newer word counts.
-    items.sort_by(|a, b| b.observed_at.cmp(&a.observed_at));
+    items.sort_by_key(|item| std::cmp::Reverse(item.observed_at));
     let mut seen = std::collections::BTreeSet::new();
-    items.retain(|item| seen.insert((item.provider, item.item.clone())));
+    items.retain(|item| seen.insert((item.provider, item.id.clone())));
     let has = |item: &Item| item.active && item.plan.is_some();
     items.sort_by_key(|item| {
         let until = item.until.map_or(u64::MAX, |until| until.0);
@@ -195,7 +195,7 @@ fn item_of(
     Item {
         provider,
         customer: customer.to_owned(),
-        item: item.to_owned(),
+        id: item.to_owned(),
         plan: plan.map(|(_, plan)| plan.to_owned()),
         place: plan.map(|(place, _)| place),
         active: access != Access::No,

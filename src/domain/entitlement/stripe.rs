@@ -170,7 +170,7 @@ pub fn fetched_page(
     let none = "What Stripe answered is no list of subscriptions";
     let data = list.get("data").and_then(Value::as_array).ok_or(none)?;
     let more = list.get("has_more").and_then(Value::as_bool).ok_or(none)?;
-    let (mut reading, mut last) = (Reading::default(), None);
+    let (mut reading, mut end) = (Reading::default(), None);
     for subscription in data {
         let item = name(subscription.get("id")).ok_or("A subscription that Stripe answered has no id")?;
         let customer = subscription.get("customer");
@@ -188,7 +188,7 @@ pub fn fetched_page(
         reading
             .objects
             .push(seen(&id, "subscription", item.clone(), at, &object));
-        last = Some(item.clone());
+        end = Some(item.clone());
         reading.changes.push(Told::Item {
             customer: id,
             item,
@@ -196,10 +196,10 @@ pub fn fetched_page(
         });
     }
     // A list that goes on behind nothing would never end.
-    if more && last.is_none() {
+    if more && end.is_none() {
         return Err(none);
     }
-    Ok((reading, last.filter(|_| more)))
+    Ok((reading, end.filter(|_| more)))
 }
 
 fn whole(customer: &str, known: Known) -> Told {

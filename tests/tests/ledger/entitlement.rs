@@ -34,6 +34,7 @@ fn config() -> Config {
     }
 }
 
+#[expect(clippy::option_option, reason = "left out is not null")]
 fn put(tenant: &mut Tenant, config: Config, key: Option<Option<&str>>) -> EntitlementConfigView {
     let stripe_api_key = key.map(|key| key.map(str::to_owned));
     tenant
@@ -439,6 +440,18 @@ fn what_is_transferred_is_the_others_and_so_is_what_is_heard_of_it_late() {
         assert!(
             words.contains(&"revoked".to_owned()) && words.contains(&"granted".to_owned()),
             "{words:?}"
+        );
+        // One that came before, heard of late: who inherited then has given it away since.
+        hear(
+            &mut tenant,
+            source,
+            &purchase("5", "INITIAL_PURCHASE", "z", START, 90),
+        );
+        hear(&mut tenant, source, &transfer("6", &["z"], &["a"], START.plus(5)));
+        assert!(!get(&mut tenant, "a").active && !get(&mut tenant, "z").active);
+        assert_eq!(
+            get(&mut tenant, "b").items[0].period_end,
+            Some(START.plus(60 * DAY))
         );
         // What the giver buys afterwards is the giver's.
         hear(

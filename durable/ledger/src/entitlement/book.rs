@@ -99,19 +99,22 @@ impl Book {
         for name in from {
             givers.extend(customers_of(sql, name)?);
         }
+        // Who inherits may have given everything away since.
+        let heir = &self.whose(sql, heir, order)?;
+        heirs.insert(heir.clone());
         let provider = self.provider;
         for giver in givers.difference(&heirs) {
             let page = self.page(sql, giver)?;
-            let moves = |(of, item): &(Provider, String), known: &Known| {
+            let goes = |(of, item): &(Provider, String), known: &Known| {
                 *of == provider && item != WHOLE && known.order <= *order
             };
             let moved: Vec<_> = page
                 .after
                 .iter()
-                .filter(|(key, known)| moves(key, known))
+                .filter(|(key, known)| goes(key, known))
                 .map(|(key, known)| (key.clone(), known.clone()))
                 .collect();
-            page.after.retain(|key, known| !moves(key, known));
+            page.after.retain(|key, known| !goes(key, known));
             let mark = Facts {
                 moved_to: Some(heir.clone()),
                 ..Facts::of(Status::Cancelled)

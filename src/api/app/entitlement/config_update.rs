@@ -1,6 +1,6 @@
 //! `PUT /api/v1/app/{app_id}/entitlement-config`: replaces the rules.
 
-use postern_domain::entitlement::{Config, PastDue, Plan};
+use postern_domain::entitlement::{Config, Plan};
 use postern_domain::problem::Problem;
 use postern_domain::wire::entitlement::EntitlementConfigPut;
 
@@ -45,7 +45,7 @@ fn config(form: &mut Form<'_>) -> Option<Config> {
     let config = Config {
         enabled: enabled?,
         plans: plans?,
-        past_due: past_due.unwrap_or(PastDue::default()),
+        past_due: past_due.unwrap_or_default(),
         grace_days: grace_days.unwrap_or(default.grace_days),
         renewal_leeway_minutes: leeway.unwrap_or(default.renewal_leeway_minutes),
         allow_sandbox: allow_sandbox.unwrap_or_default(),

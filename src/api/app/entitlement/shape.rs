@@ -165,7 +165,7 @@ impl ItemOut {
         Self {
             source: item.provider.as_str(),
             customer: item.customer,
-            id: item.item,
+            id: item.id,
             plan: item.plan,
             active: item.active,
             until: item.until.map(Millis::to_rfc3339),
