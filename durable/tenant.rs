@@ -161,6 +161,7 @@ impl DurableObject for Tenant {
             self.inner.ledger.borrow_mut().ring_again("panic", now());
         }
         self.inner.log_notices();
+        self.fetch_later();
         // Behind the run, not in it: an alarm that is set while this one is still running can be lost.
         let inner = self.inner.clone();
         self.state.wait_until(async move {
@@ -228,6 +229,22 @@ impl Tenant {
                 }
             });
         }
+    }
+
+    /// Brings questions to providers to their queue, after the answer. What the queue refuses is asked again when its
+    /// lease is over.
+    fn fetch_later(&self) {
+        let outs = self.inner.ledger.borrow_mut().take_fetches();
+        if outs.is_empty() {
+            return;
+        }
+        let inner = self.inner.clone();
+        self.state.wait_until(async move {
+            let frames: Vec<_> = outs.iter().map(|out| &out.frame).collect();
+            if let Err(error) = inner.send("FETCHES", &frames).await {
+                console_error!("{}", notice("error", "queue_send", &error.to_string()));
+            }
+        });
     }
 
     /// Tells the organisation what waits, after the answer.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::access::Capability;
+use postern_domain::entitlement::PastDue;
 use postern_domain::event_type;
 use postern_domain::filter::Filter;
 use postern_domain::header;
@@ -452,6 +453,31 @@ pub(crate) fn bearer_token(value: &Value) -> Read<String> {
             Err("must be 1 to 4096 visible ASCII characters")
         }
     })
+}
+
+/// A key of Stripe's API, secret or restricted: the one that a browser may know reads nothing.
+pub(crate) fn stripe_api_key(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        let kind = text.get(..3).is_some_and(|kind| matches!(kind, "sk_" | "rk_"));
+        let form = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if kind && form && (16..=256).contains(&text.len()) {
+            Ok(())
+        } else {
+            Err("must be a secret or restricted key of Stripe's API: sk_… or rk_…")
+        }
+    })
+}
+
+/// What an unpaid renewal means.
+pub(crate) fn past_due(value: &Value) -> Read<PastDue> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be deny, grace or grant"))
+}
+
+/// A whole number that is not large.
+pub(crate) fn small_number(value: &Value) -> Read<u16> {
+    between(value, 0, u64::from(u16::MAX)).and_then(small)
 }
 
 /// Applications, by id or `uid`: up to 100.

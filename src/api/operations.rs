@@ -11,7 +11,7 @@ use super::{
     app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
     portal, stats, testing, version,
 };
-use app::{attempt, endpoint, msg, poller, source, stream};
+use app::{attempt, endpoint, entitlement, msg, poller, source, stream};
 
 mod unbuilt;
 
@@ -153,6 +153,14 @@ operations! {
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected/{rejected_id}" tenant(source::rejected::get);
     GET "/api/v1/app/{app_id}/source/{source_id}/stats" tenant(source::stats::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/replay" tenant(source::replay::handle);
+
+    GET "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_get::handle);
+    PUT "/api/v1/app/{app_id}/entitlement-config" tenant(entitlement::config_update::handle);
+    POST "/api/v1/app/{app_id}/entitlement-backfill" tenant(entitlement::backfill::handle);
+    GET "/api/v1/app/{app_id}/entitlement-backfill/{task_id}/difference" tenant(entitlement::differences::handle);
+    GET "/api/v1/app/{app_id}/entitlement" tenant(entitlement::list::handle);
+    GET "/api/v1/app/{app_id}/entitlement/{customer}" tenant(entitlement::get::handle);
+    GET "/api/v1/app/{app_id}/entitlement/{customer}/object" tenant(entitlement::objects::handle);
 
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);

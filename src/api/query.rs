@@ -171,6 +171,11 @@ impl Query {
         flag.unwrap_or(default)
     }
 
+    /// A truth, if it is asked for.
+    pub(crate) fn maybe_flag(&mut self, name: &str) -> Option<bool> {
+        self.read(name, "must be true or false", |text| text.parse().ok())
+    }
+
     /// Everything holds, or all that does not.
     pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.faults.is_empty() {

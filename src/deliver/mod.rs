@@ -1,7 +1,8 @@
 //! The queues' consumer: signs, sends, and reports to each tenant's object.
 //!
 //! A message of the queues `postern-deliveries` and `postern-deliveries-slow` is a lane; one of `postern-overflow` is a
-//! webhook that its object could not take ([`overflow`]). Lanes are opened one by one ([`lane`]), sent in a fair order
+//! webhook that its object could not take ([`overflow`]), one of `postern-fetches` a question to a provider's API
+//! ([`fetches`]). Lanes are opened one by one ([`lane`]), sent in a fair order
 //! ([`turns`]) over the one way out ([`send`]), and reported tenant by tenant ([`results`], [`report`]); [`run`] ties
 //! these together.
 //!
@@ -12,6 +13,7 @@
 //! consumer may drop anything that it has not begun to send, and never repeats what it has begun.
 
 mod batch;
+mod fetches;
 mod forwarded;
 mod lane;
 mod overflow;
@@ -40,8 +42,11 @@ use crate::platform::log;
 /// Consumes a batch. Never throws: each message is acknowledged or asked for again.
 pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {
     let messages = batch::messages(&batch);
-    if is_overflow(&batch.queue()) {
+    let queue = batch.queue();
+    if is_overflow(&queue) {
         overflow::drain(&messages, &env).await;
+    } else if is_fetches(&queue) {
+        fetches::answer(&messages, &env).await;
     } else {
         deliveries(&messages, env, &invocation, is_slow(&batch.queue())).await;
     }
@@ -54,6 +59,11 @@ fn is_overflow(queue: &str) -> bool {
 
 fn is_slow(queue: &str) -> bool {
     queue.contains("slow")
+}
+
+/// The same.
+fn is_fetches(queue: &str) -> bool {
+    queue.contains("fetches")
 }
 
 /// A message of a delivery queue: its bytes, or why it has none, and its slip.
@@ -120,5 +130,6 @@ mod tests {
         assert!(!is_overflow("postern-staging-deliveries-slow"));
         assert!(is_slow("postern-staging-deliveries-slow"));
         assert!(!is_slow("postern-staging-deliveries"));
+        assert!(is_fetches("postern-staging-fetches") && !is_fetches("postern-deliveries"));
     }
 }

@@ -15,6 +15,7 @@ pub mod address;
 pub mod csv;
 pub mod digest;
 pub mod egress;
+pub mod entitlement;
 pub mod event_type;
 pub mod filter;
 pub mod header;

@@ -11,6 +11,9 @@ use postern_domain::seal::MasterKeys;
 use url::Url;
 use worker::Env;
 
+/// Where Stripe's API is.
+const STRIPE_API_URL: &str = "https://api.stripe.com";
+
 thread_local! {
     /// A deployment's variables do not change while an isolate lives.
     static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
@@ -34,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) stream_ms: u64,
     /// `EGRESS_URL` and `EGRESS_SECRET`: the forwarder that deliveries leave through; none: they leave directly.
     pub(crate) egress: Option<Egress>,
+    /// `STRIPE_API_URL`: where Stripe's API is, without a slash at its end. Set by tests alone.
+    pub(crate) stripe_api_url: String,
     /// Tests may plant panics and look inside.
     pub(crate) test_hooks: bool,
     allow_private: String,
@@ -98,6 +103,10 @@ impl Config {
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
             body_ms: 1000 * seconds("BODY_TIMEOUT_SECONDS", 30)?,
             stream_ms: 1000 * seconds("STREAM_SECONDS", 600)?,
+            stripe_api_url: variable("STRIPE_API_URL")
+                .map(|url| url.trim_end_matches('/').to_owned())
+                .filter(|url| !url.is_empty())
+                .unwrap_or_else(|| STRIPE_API_URL.to_owned()),
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,
             allow_private,

@@ -1,12 +1,17 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+use postern_domain::entitlement::{Config, Provider};
 use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
 use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::call::{
-    Accept, AttemptFilter, AttemptsOfEndpoint, EndpointChange, EndpointDelete, EndpointList, MessageFilter,
-    MessageList, PageOf, SourceList, TenantSettings,
+    Accept, AttemptFilter, AttemptsOfEndpoint, Caller, EndpointChange, EndpointDelete, EndpointList,
+    MessageFilter, MessageList, PageOf, SourceList, TenantSettings,
+};
+use postern_domain::wire::entitlement::{
+    EntitlementBackfill, EntitlementConfigPut, EntitlementDifferences, EntitlementFetched, EntitlementGet,
+    EntitlementList, EntitlementObjects, FetchAsk,
 };
 use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_domain::wire::poll::{ConsumerPoll, ConsumerSeek, Poll, PollerTokenRotate};
@@ -148,6 +153,7 @@ fn busy_life() -> Tenant {
     };
     let mut tenant = Tenant::with(settings, TenantSettings::default());
     let source = tenant.source();
+    entitled(&mut tenant, source);
     let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5, 30, 60]}));
     let slow = tenant.endpoint_with(json!({"throttleRate": 1}));
     let gone = tenant.endpoint();
@@ -398,6 +404,106 @@ fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<Str
     assert!(tenant.count("stat") > 0);
 }
 
+/// Customers with what they may use, and the provider asked again.
+fn entitled(tenant: &mut Tenant, source: u16) {
+    let config = Config {
+        enabled: true,
+        ..Config::default()
+    };
+    let rules = |config: &Config| EntitlementConfigPut {
+        config: config.clone(),
+        stripe_api_key: Some(Some("rk_live_0123456789abcdef".to_owned())),
+    };
+    tenant.call(rules(&config)).unwrap();
+    for at in 0..3 {
+        let customer = format!("cus_{at}");
+        let event = json!({"id": format!("evt_{at}"), "type": "customer.subscription.updated", "created": 1, "data": {
+            "object": {"id": "sub_1", "customer": customer, "status": "active", "metadata": {"userId": "user_1"}}}});
+        let call = Accept {
+            source: Some(source),
+            ..tenant.publish_call("customer.subscription.updated")
+        };
+        tenant.accept(call, event.to_string().as_bytes()).unwrap();
+    }
+    tenant.pass(5000);
+    for (customer, failed) in [("cus_0", None), ("cus_1", Some("no answer".to_owned()))] {
+        let fetched = EntitlementFetched {
+            provider: Provider::Stripe,
+            ask: FetchAsk::Customer(customer.to_owned()),
+            begun: tenant.now,
+            failed,
+        };
+        let bodies = [json!({"id": customer}), json!({"data": []})].map(|body| body.to_string().into_bytes());
+        tenant.call_as(Caller::System, fetched, &bodies).unwrap();
+    }
+    tenant.call(rules(&config)).unwrap();
+    let backfills = [TaskId([8; 20]), TaskId([9; 20])];
+    for (dry_run, id) in [true, false].into_iter().zip(backfills) {
+        let expected = vec![("cus_9".to_owned(), Some("solo".to_owned()))];
+        tenant
+            .call(EntitlementBackfill {
+                id,
+                dry_run,
+                expected,
+            })
+            .unwrap();
+        tenant.pass(1000);
+        let ask = FetchAsk::Page {
+            task: id,
+            after: None,
+        };
+        let fetched = EntitlementFetched {
+            provider: Provider::Stripe,
+            ask,
+            begun: tenant.now,
+            failed: None,
+        };
+        let list =
+            json!({"has_more": false, "data": [{"id": "sub_9", "customer": "cus_9", "status": "active"}]});
+        tenant
+            .call_as(Caller::System, fetched, &[list.to_string().into_bytes()])
+            .unwrap();
+        let page = PageOf {
+            limit: 2,
+            iterator: None,
+            ascending: true,
+        };
+        tenant.call(EntitlementDifferences { id, page }).unwrap();
+    }
+    let customer = "user_1".to_owned();
+    tenant
+        .call(EntitlementGet {
+            customer: customer.clone(),
+        })
+        .unwrap();
+    for (iterator, ascending) in [
+        (None, true),
+        (None, false),
+        (Some("cus_1"), true),
+        (Some("cus_1"), false),
+    ] {
+        let iterator = iterator.map(str::to_owned);
+        let page = PageOf {
+            limit: 2,
+            iterator,
+            ascending,
+        };
+        tenant
+            .call(EntitlementList {
+                page,
+                active: None,
+                plan: None,
+            })
+            .unwrap();
+    }
+    let page = PageOf {
+        limit: 2,
+        iterator: None,
+        ascending: true,
+    };
+    tenant.call(EntitlementObjects { customer, page }).unwrap();
+}
+
 /// Tries by hand, and jobs of every kind.
 fn by_hand(tenant: &mut Tenant, endpoint: u32, slow: u32) {
     let names = [endpoint, slow].map(|number| tenant.endpoint_id(number));
@@ -496,6 +602,7 @@ fn no_statement_reads_a_growing_table_from_end_to_end() {
                 "stat",
                 "consumer",
                 "poller_token",
+                "entitlement",
             ];
             let scan = step
                 .strip_prefix("SCAN ")
@@ -535,6 +642,12 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "due",
         "duplicate", // goes with its messages: of the object, because the release before opens segments without it
         "endpoint",
+        "entitlement",
+        "entitlement_alias",
+        "entitlement_expected",
+        "entitlement_found",
+        "entitlement_object",
+        "entitlement_stale",
         "health",
         "idempotency",
         "key_generation",

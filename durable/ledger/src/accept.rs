@@ -113,6 +113,7 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<Vec<MessageView>, Problem> {
         let lease = self.settings.lease_ms;
+        let beside = std::mem::take(&mut self.beside);
         let memory = self.memory()?;
         let time = now.max(memory.last_time);
         let first = memory.last_sequence + 1;
@@ -155,6 +156,7 @@ impl<S: Sql> Ledger<S> {
             .iter()
             .filter_map(|(_, _, owing, _)| owing.wake(until))
             .chain(lines.iter().map(|line| line.opens_at))
+            .chain(beside.wake)
             .min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
@@ -183,6 +185,7 @@ impl<S: Sql> Ledger<S> {
             for line in &lines {
                 line.insert(sql)?;
             }
+            beside.write(sql)?;
             wake.map_or(Ok(self.armed), |at| self.wake_by(at, now))
         });
         let armed = match armed {

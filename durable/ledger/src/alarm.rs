@@ -31,7 +31,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 9] = [
+        let tasks: [(&'static str, Task<S>); 10] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -49,6 +49,8 @@ impl<S: Sql> Ledger<S> {
             ("silence", Self::tell_silence),
             // Brought behind the run, by the shell.
             ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
+            // The same.
+            ("fetches", |ledger, now| ledger.offer_fetches(now).map(|()| false)),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -100,6 +102,7 @@ impl<S: Sql> Ledger<S> {
             memory.outbox.next_at(),
             self.tasks_at()?,
             self.silence_at(),
+            self.fetches_at()?,
         ]
         .into_iter()
         .flatten()

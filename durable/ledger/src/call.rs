@@ -180,6 +180,14 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(erased)
             }
+            Call::EntitlementConfigGet(_) => head(self.entitlement_config_get()),
+            Call::EntitlementConfigPut(call) => head(self.entitlement_config_put(call, now, random)),
+            Call::EntitlementGet(call) => head(self.entitlement_get(&call, now)),
+            Call::EntitlementList(call) => head(self.entitlement_list(&call, now)),
+            Call::EntitlementObjects(call) => head(self.entitlement_objects(&call)),
+            Call::EntitlementFetched(call) => head(self.entitlement_fetched(&call, &bodies, now, random)),
+            Call::EntitlementBackfill(call) => head(self.entitlement_backfill(&call, now)),
+            Call::EntitlementDifferences(call) => head(self.entitlement_differences(&call, now)),
         }
     }
 
@@ -215,6 +223,7 @@ impl<S: Sql> Ledger<S> {
                     | Call::Configure(_)
                     | Call::PublicKeys(_)
                     | Call::Inspect(_)
+                    | Call::EntitlementFetched(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }

@@ -35,6 +35,7 @@ mod delivery;
 mod due;
 mod endpoint;
 mod endpoint_headers;
+mod entitlement;
 mod erase;
 mod export;
 mod expunge;
@@ -86,6 +87,7 @@ mod throttle;
 mod watch;
 
 pub use call::{Later, Replied};
+pub use entitlement::FetchOut;
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, SilentSource, Which};
 pub use outbox::OutboxOut;
@@ -239,6 +241,10 @@ pub struct Ledger<S> {
     armed: Armed,
     /// Consecutive failures of each task of the alarm.
     failures: BTreeMap<&'static str, u32>,
+    /// What the next messages are stored with: all of it or nothing.
+    beside: entitlement::Beside,
+    /// Questions to providers that wait to leave.
+    fetches: Vec<entitlement::FetchOut>,
     /// What those who watch have not been told yet.
     desk: watch::Desk,
     log: Vec<Notice>,
@@ -292,6 +298,8 @@ impl<S: Sql> Ledger<S> {
             outbox: Vec::new(),
             armed: Armed::Unknown,
             failures: BTreeMap::new(),
+            beside: entitlement::Beside::default(),
+            fetches: Vec::new(),
             desk: watch::Desk::default(),
             log: Vec::new(),
             later: call::Later::default(),

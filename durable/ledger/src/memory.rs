@@ -1,6 +1,7 @@
 //! What the ledger keeps in memory: a copy of its configuration and of where things stand.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use postern_domain::id::{Address, EndpointId, MessageId, OrganisationId, TenantId};
 use postern_domain::json;
@@ -58,6 +59,8 @@ pub(crate) struct Memory {
     pub(crate) proven: HashMap<u32, bool>,
     /// How full the storage was when it was last looked at.
     pub(crate) fullness: crate::size::Fullness,
+    /// What the tenant decided about entitlements; none: nothing.
+    pub(crate) entitlement: Option<Rc<crate::entitlement::Kept>>,
     /// What waits to be told to the organisation.
     pub(crate) outbox: crate::outbox::Outbox,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
@@ -202,6 +205,7 @@ impl<S: Sql> Ledger<S> {
             numbers: HashMap::new(),
             proven: HashMap::new(),
             fullness: crate::size::Fullness::Unknown,
+            entitlement: self.read_entitlement()?,
             outbox: self.read_outbox(operational)?,
             rejections: HashMap::new(),
             refusals: BTreeMap::new(),

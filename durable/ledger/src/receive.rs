@@ -15,6 +15,7 @@ use postern_domain::wire::call::{Accept, Accepted};
 use postern_domain::wire::inbound::{Intake, MAX_EVENTS, REPLAYED, Receive, ReceiveDone, Received};
 
 use crate::accept::{Incoming, event_id_hash};
+use crate::entitlement::Effect;
 use crate::key::{NewKey, Scope};
 use crate::sql::{Sql, Value};
 use crate::{Ledger, Random};
@@ -126,6 +127,11 @@ impl<S: Sql> Ledger<S> {
             self.room_for(true, now)?;
             self.roll(now)?;
             let batch = whole.is_some().then_some(self.memory()?.last_sequence + 1);
+            // No provider that takes money sends several events at once.
+            let effect = match (new.as_slice(), bodies.as_slice()) {
+                ([(_, call)], [(body, _)]) => self.entitlements_by(call, body, now)?,
+                _ => Effect::default(),
+            };
             let mut incoming = Vec::with_capacity(new.len());
             for ((_, call), (body, body_hash)) in new.iter().zip(bodies) {
                 let mut keys = event_keys(source, call, &body_hash);
@@ -144,6 +150,8 @@ impl<S: Sql> Ledger<S> {
             let request = whole
                 .as_ref()
                 .map(|body| (first.content_type.as_str(), body.as_slice(), count));
+            incoming.extend(effect.messages());
+            self.beside = effect.beside.clone();
             let views = self.store_with(incoming, request, now, random)?;
             for ((at, _), message) in new.iter().zip(views) {
                 if let Some(answer) = answers.get_mut(*at) {

@@ -25,7 +25,11 @@ pub const STEPS: &[Step] = &[
         segment: include_str!("../../schema/0002_segment.sql"),
     },
     Step {
-        object: include_str!("../../schema/0003_inbound.sql"),
+        // One file a topic: they make one step because they are released together.
+        object: concat!(
+            include_str!("../../schema/0003_inbound.sql"),
+            include_str!("../../schema/0003_entitlement.sql"),
+        ),
         segment: "",
     },
 ];

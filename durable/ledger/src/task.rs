@@ -22,7 +22,7 @@ use crate::sql::{Row, Sql, Value};
 use crate::{Armed, Ledger};
 
 /// Jobs of a tenant that go on at the same time.
-const RUNNING: u64 = 10;
+pub(crate) const RUNNING: u64 = 10;
 
 /// Deliveries that a count looks at.
 pub(crate) const COUNTED: usize = 5000;
@@ -207,6 +207,10 @@ impl<S: Sql> Ledger<S> {
                          ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
             let job = Job::read(&row)?;
+            if job.kind == TaskKind::EntitlementBackfill.as_str() {
+                self.ask_for_page(&job.id, &job.progress, now)?;
+                continue;
+            }
             match job.work() {
                 Ok((Work::Tries(selection), progress)) => self.work(&job, &selection, progress, now)?,
                 Ok((Work::Reentry(reentry), progress)) => self.reenter(&job, &reentry, progress, now)?,

@@ -2,6 +2,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod endpoint;
+pub(crate) mod entitlement;
 pub(crate) mod msg;
 pub(crate) mod poller;
 pub(crate) mod source;

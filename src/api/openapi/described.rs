@@ -8,13 +8,13 @@ use super::inputs::{
     AlertEmailPatch, AppPortalAccessIn, AppUsageStatsIn, ApplicationIn, ApplicationPatch,
     ApplicationTokenExpireIn, BroadcastIn, BulkExpungeIn, BulkReplayIn, CancelMsgsIn, ConsumerSeekIn,
     CreateTokenIn, EmptyResponse, EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn,
-    EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
-    EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn, KeySetOut,
-    MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
-    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceReplayIn,
-    SourceUpdate, TokenRotateIn,
+    EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EntitlementBackfillIn, EntitlementConfigIn,
+    EnvironmentIn, EraseIn, EventExampleIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch,
+    EventTypeUpdate, ImportIn, KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn,
+    OneTimeTokenIn, PollerTokenRotateIn, RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn,
+    SourceIn, SourcePatch, SourceReplayIn, SourceUpdate, TokenRotateIn,
 };
-use crate::api::app::{attempt, endpoint, failed, job, msg, poller, shape, source, stats};
+use crate::api::app::{attempt, endpoint, entitlement, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
 use crate::api::background_task::shape::BackgroundTaskOut;
 use crate::api::broadcast::BroadcastOut;
@@ -611,6 +611,49 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 answers,
             )
         }
+
+        ("GET", "/app/{app_id}/entitlement-config") => make(
+            "The rules of entitlements",
+            &[],
+            None,
+            ok::<entitlement::shape::ConfigOut>(s),
+        ),
+        ("PUT", "/app/{app_id}/entitlement-config") => make(
+            "Replaces the rules of entitlements",
+            &[],
+            Some(of::<EntitlementConfigIn>(s)),
+            ok::<entitlement::shape::ConfigOut>(s),
+        ),
+        ("POST", "/app/{app_id}/entitlement-backfill") => make(
+            "Reads all subscriptions at Stripe; a dry run unless it says otherwise",
+            &[],
+            Some(of::<EntitlementBackfillIn>(s)),
+            vec![(202, Some(of::<BackgroundTaskOut>(s)))],
+        ),
+        ("GET", "/app/{app_id}/entitlement-backfill/{task_id}/difference") => make(
+            "What a dry run found otherwise than the table says",
+            &["limit", "iterator"],
+            None,
+            list::<entitlement::shape::DifferenceOut>(s),
+        ),
+        ("GET", "/app/{app_id}/entitlement") => make(
+            "Lists customers with what they may use now",
+            &["limit", "iterator", "order", "active", "plan"],
+            None,
+            list::<entitlement::shape::EntitlementOut>(s),
+        ),
+        ("GET", "/app/{app_id}/entitlement/{customer}") => make(
+            "What a customer may use now",
+            &[],
+            None,
+            ok::<entitlement::shape::EntitlementOut>(s),
+        ),
+        ("GET", "/app/{app_id}/entitlement/{customer}/object") => make(
+            "The providers' own objects of a customer, as they were last seen",
+            PAGE,
+            None,
+            list::<entitlement::shape::ObjectOut>(s),
+        ),
 
         ("GET", "/app/{app_id}/poller/{sink_id}") => {
             let query = &["limit", "iterator", "event_type", "channel", "after", "wait"];

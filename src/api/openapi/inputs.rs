@@ -716,6 +716,49 @@ pub(super) struct ImportIn {
     iterator: Option<String>,
 }
 
+/// Reads all subscriptions at Stripe.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EntitlementBackfillIn {
+    /// True if nobody says: nothing is taken.
+    dry_run: Option<bool>,
+    /// A table with the columns `customer` (by any name) and `plan`, up to 20,000 lines: what a dry run is compared with.
+    csv: Option<String>,
+}
+
+/// Replaces the rules of entitlements.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct EntitlementConfigIn {
+    /// Off: events change nothing, and nothing is written.
+    enabled: bool,
+    /// From the smallest to the greatest: who has two has the greater.
+    plans: Option<Vec<PlanIn>>,
+    /// What an unpaid renewal means while it is tried again: `deny`, `grace` (if nobody says) or `grant`.
+    past_due: Option<String>,
+    /// 0 to 60; 14 if nobody says.
+    grace_days: Option<u16>,
+    /// Minutes that access outlives a period that will be renewed: 0 to 1440; 60 if nobody says.
+    renewal_leeway_minutes: Option<u16>,
+    /// Purchases of a sandbox or test mode count.
+    allow_sandbox: Option<bool>,
+    /// Keys of a Stripe object's metadata that hold your own id of the customer; `userId` and `user_id` if nobody says.
+    user_id_keys: Option<Vec<String>>,
+    /// The customer who pays for the application itself; read as the customer `@owner`.
+    billing_owner: Option<String>,
+    /// `sk_…` or `rk_…`: customers are asked for again after an event. Never shown; left out: as it is; null: none.
+    stripe_api_key: Option<String>,
+}
+
+/// A plan, and what buys it.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct PlanIn {
+    /// Your own word for it.
+    plan: String,
+    /// Prices, products, lookup keys, features or entitlements.
+    ids: Vec<String>,
+}
+
 /// An error.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

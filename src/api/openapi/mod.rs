@@ -107,7 +107,8 @@ fn query_parameter(path: &str, name: &str) -> Value {
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),
         "task_status" => json!({ "type": "string", "enum": ["running", "finished", "failed"] }),
-        "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" | "dry_run" => {
+        "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" | "dry_run"
+        | "active" => {
             json!({ "type": "boolean" })
         }
         _ => json!({ "type": "string" }),

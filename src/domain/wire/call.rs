@@ -15,6 +15,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
+use super::entitlement::{
+    Difference, EntitlementBackfill, EntitlementConfigGet, EntitlementConfigPut, EntitlementConfigView,
+    EntitlementDifferences, EntitlementFetched, EntitlementGet, EntitlementList, EntitlementObjects,
+    ObjectView,
+};
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
     BodyAt, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
@@ -45,6 +50,7 @@ use super::signing::{
     EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
 };
 use super::source::{SourceForIngest, SourceView};
+use crate::entitlement::Judged;
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
 use crate::problem::{Code, Problem};
@@ -291,6 +297,22 @@ calls! {
     SourceStats -> SourceStatsView;
     /// Takes stored webhooks once more, by today's rules.
     SourceReplay -> TaskView;
+    /// The tenant's rules of entitlements.
+    EntitlementConfigGet -> EntitlementConfigView;
+    /// Replaces them.
+    EntitlementConfigPut -> EntitlementConfigView;
+    /// What a customer may use now; of one that is not known: nothing.
+    EntitlementGet -> Judged;
+    /// A page of customers with what they may use now.
+    EntitlementList -> Page<Judged>;
+    /// A page of the providers' own objects of a customer.
+    EntitlementObjects -> Page<ObjectView>;
+    /// What a provider's API answered; the answers stand beside it.
+    EntitlementFetched -> ();
+    /// Starts to read all subscriptions at the provider.
+    EntitlementBackfill -> TaskView;
+    /// A page of what a dry run of that found otherwise than the table says.
+    EntitlementDifferences -> Page<Difference>;
 }
 
 /// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that

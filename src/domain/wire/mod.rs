@@ -5,6 +5,7 @@
 //! never inside it.
 
 pub mod call;
+pub mod entitlement;
 pub mod follow;
 pub mod frame;
 pub mod inbound;

@@ -96,6 +96,9 @@ pub enum TaskKind {
     /// What a paused source held.
     #[serde(rename = "source.release")]
     SourceRelease,
+    /// All subscriptions at the provider: no delivery, and none of Svix's words.
+    #[serde(rename = "entitlement.backfill")]
+    EntitlementBackfill,
 }
 
 impl TaskKind {
@@ -108,6 +111,7 @@ impl TaskKind {
             Self::BulkReplay => "endpoint.bulk-replay",
             Self::SourceReplay => "source.replay",
             Self::SourceRelease => "source.release",
+            Self::EntitlementBackfill => "entitlement.backfill",
         }
     }
 }

@@ -1,0 +1,139 @@
+//! What a tenant decided about entitlements, and its keys of providers' APIs, sealed.
+
+use std::rc::Rc;
+
+use postern_domain::entitlement::Config;
+use postern_domain::json;
+use postern_domain::problem::Problem;
+use postern_domain::seal::{self, Place};
+use postern_domain::time::Millis;
+use postern_domain::wire::entitlement::{
+    EntitlementConfigPut, EntitlementConfigView, KEY_COLUMN, KEY_TABLE, Refetch,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::endpoint::bytes;
+use crate::sql::{Row, Sql};
+use crate::{Ledger, Random};
+
+/// Rows that are counted for the view at the most.
+const MOST_COUNTED: u64 = 1000;
+
+/// Its row of `meta`.
+const NAME: &str = "entitlement";
+
+/// What is kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Kept {
+    pub(crate) config: Config,
+    /// Raised with each key.
+    #[serde(default)]
+    generation: u64,
+    #[serde(default)]
+    pub(super) stripe: Option<SealedKey>,
+}
+
+/// A key as it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SealedKey {
+    pub(super) sealed: String,
+    pub(super) generation: u64,
+    hint: String,
+}
+
+impl<S: Sql> Ledger<S> {
+    pub(crate) fn read_entitlement(&self) -> Result<Option<Rc<Kept>>, Problem> {
+        let statement = "SELECT value FROM meta WHERE name = ?";
+        let Some(row) = self.sql.row(statement, &[NAME.into()])? else {
+            return Ok(None);
+        };
+        let kept: Kept = json::read(&row.text(0)?).map_err(Problem::internal)?;
+        Ok(Some(Rc::new(kept)))
+    }
+
+    pub(crate) fn entitlement_config_get(&mut self) -> Result<EntitlementConfigView, Problem> {
+        let kept = self.memory()?.entitlement.clone().unwrap_or_default();
+        let count = "SELECT count(*), count(error), max(error) FROM \
+                     (SELECT error FROM entitlement_stale WHERE next_at >= 0 LIMIT ?)";
+        let row = self.sql.row(count, &[MOST_COUNTED.into()])?;
+        let row = row.ok_or_else(|| Problem::internal("a count without a row"))?;
+        Ok(EntitlementConfigView {
+            config: kept.config.clone(),
+            stripe_api_key_hint: kept.stripe.as_ref().map(|key| key.hint.clone()),
+            refetch: Refetch {
+                waiting: row.number(0)?,
+                failing: row.number(1)?,
+                error: row.maybe(2, Row::text)?,
+            },
+        })
+    }
+
+    /// Replaces the rules. Who has access is judged by them from then on; nothing is told of what that changes.
+    pub(crate) fn entitlement_config_put(
+        &mut self,
+        call: EntitlementConfigPut,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<EntitlementConfigView, Problem> {
+        let kept = self.memory()?.entitlement.clone().unwrap_or_default();
+        let mut kept = Kept::clone(&kept);
+        kept.config = call.config;
+        match call.stripe_api_key {
+            None => {}
+            Some(None) => kept.stripe = None,
+            Some(Some(key)) => {
+                kept.generation += 1;
+                kept.stripe = Some(self.seal_provider_key(&key, kept.generation, random)?);
+            }
+        }
+        let text = serde_json::to_string(&kept).map_err(Problem::internal)?;
+        let without_key = kept.stripe.is_none();
+        // Another key may do what the one before could not.
+        let armed = self.sql.atomic(|sql| {
+            let statement = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+            sql.run(statement, &[NAME.into(), text.into()])?;
+            if without_key {
+                sql.run("DELETE FROM entitlement_stale", &[])?;
+                return Ok(self.armed);
+            }
+            let first = sql.row("SELECT min(next_at) FROM entitlement_stale", &[])?;
+            let first = first.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+            if first.is_none() {
+                return Ok(self.armed);
+            }
+            let statement =
+                "UPDATE entitlement_stale SET next_at = ? WHERE next_at > ? AND error IS NOT NULL";
+            sql.run(statement, &[now.into(), now.into()])?;
+            self.wake_by(now, now)
+        })?;
+        self.armed = armed;
+        self.memory()?.entitlement = Some(Rc::new(kept));
+        self.entitlement_config_get()
+    }
+
+    fn seal_provider_key(
+        &mut self,
+        key: &str,
+        generation: u64,
+        random: &mut dyn Random,
+    ) -> Result<SealedKey, Problem> {
+        let place = Place {
+            tenant: self.memory()?.tenant,
+            table: KEY_TABLE,
+            column: KEY_COLUMN,
+            row: 0,
+            generation,
+        };
+        let blob = self
+            .master_keys()?
+            .seal(&place, bytes(random), key.as_bytes())
+            .map_err(Problem::internal)?;
+        let hint = key.chars().rev().take(4).collect::<Vec<_>>();
+        Ok(SealedKey {
+            sealed: seal::to_text(&blob),
+            generation,
+            hint: hint.into_iter().rev().collect(),
+        })
+    }
+}

@@ -1,0 +1,59 @@
+//! `PUT /api/v1/app/{app_id}/entitlement-config`: replaces the rules.
+
+use postern_domain::entitlement::{Config, Plan};
+use postern_domain::problem::Problem;
+use postern_domain::wire::entitlement::EntitlementConfigPut;
+
+use super::shape::ConfigOut;
+use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::field;
+use crate::api::form::Form;
+use crate::api::reply::Answer;
+
+/// 200 with the rules. What is left out is as if it had never been set, but for the key, which stays.
+pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
+    let mut form = ask.form()?;
+    let config = config(&mut form);
+    let stripe_api_key = form.change("stripeApiKey", field::stripe_api_key);
+    let call = EntitlementConfigPut {
+        config: form.finish(config)?,
+        stripe_api_key,
+    };
+    let (view, _) = access.object().call(call, &[]).await?;
+    Answer::ok(&ConfigOut::new(view))
+}
+
+fn config(form: &mut Form<'_>) -> Option<Config> {
+    let default = Config::default();
+    let enabled = form.required("enabled", field::flag);
+    let plans = if form.has("plans") {
+        form.each("plans", 0..=100, |plan| {
+            let name = plan.required("plan", field::text);
+            let ids = plan.required("ids", field::texts);
+            let (plan, ids) = name.zip(ids)?;
+            Some(Plan { plan, ids })
+        })
+    } else {
+        Some(Vec::new())
+    };
+    let past_due = form.optional("pastDue", field::past_due);
+    let grace_days = form.optional("graceDays", field::small_number);
+    let leeway = form.optional("renewalLeewayMinutes", field::small_number);
+    let allow_sandbox = form.optional("allowSandbox", field::flag);
+    let user_id_keys = form.optional("userIdKeys", field::texts);
+    let config = Config {
+        enabled: enabled?,
+        plans: plans?,
+        past_due: past_due.unwrap_or_default(),
+        grace_days: grace_days.unwrap_or(default.grace_days),
+        renewal_leeway_minutes: leeway.unwrap_or(default.renewal_leeway_minutes),
+        allow_sandbox: allow_sandbox.unwrap_or_default(),
+        user_id_keys: user_id_keys.unwrap_or(default.user_id_keys),
+        billing_owner: form.optional("billingOwner", field::text),
+    };
+    for (place, sentence) in config.faults() {
+        form.say(&[place], &sentence, "value_error");
+    }
+    Some(config)
+}

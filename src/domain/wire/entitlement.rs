@@ -1,0 +1,203 @@
+//! What the edge asks of a tenant's object about entitlements, and what the object asks of the provider.
+#![expect(
+    clippy::option_option,
+    reason = "a field that is not there is not a field that is null"
+)]
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::call::{PageOf, present};
+use crate::entitlement::{Config, Judged, Provider};
+use crate::id::{TaskId, TenantId};
+use crate::time::Millis;
+
+/// See [`super::call::Call::EntitlementConfigGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementConfigGet {}
+
+/// See [`super::call::Call::EntitlementConfigPut`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementConfigPut {
+    /// All rules, as they shall be.
+    pub config: Config,
+    /// A key of Stripe's API, in clear: the object seals it. Left out: as it is; null: none.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub stripe_api_key: Option<Option<String>>,
+}
+
+/// Keys stay out of logs.
+impl fmt::Debug for EntitlementConfigPut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = self.stripe_api_key.as_ref().map(|key| key.as_ref().map(|_| "…"));
+        f.debug_struct("EntitlementConfigPut")
+            .field("config", &self.config)
+            .field("stripe_api_key", &key)
+            .finish()
+    }
+}
+
+/// A tenant's rules, as they are shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EntitlementConfigView {
+    /// The rules.
+    pub config: Config,
+    /// The last characters of the key of Stripe's API; none: there is no key.
+    #[serde(default)]
+    pub stripe_api_key_hint: Option<String>,
+    /// How asking the provider again goes.
+    #[serde(default)]
+    pub refetch: Refetch,
+}
+
+/// How asking the provider again goes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refetch {
+    /// Customers that are to be asked for, a thousand at the most.
+    pub waiting: u64,
+    /// Those of them that could not be asked for the last time.
+    pub failing: u64,
+    /// Why one of those could not.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// See [`super::call::Call::EntitlementGet`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementGet {
+    /// By any name; [`crate::entitlement::OWNER`]: the tenant's own billing owner.
+    pub customer: String,
+}
+
+/// See [`super::call::Call::EntitlementList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementList {
+    /// Which part.
+    pub page: PageOf,
+    /// Of those who have a plan now, or of those who have none.
+    #[serde(default)]
+    pub active: Option<bool>,
+    /// Of those who have this plan now.
+    #[serde(default)]
+    pub plan: Option<String>,
+}
+
+/// See [`super::call::Call::EntitlementObjects`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementObjects {
+    /// By any name.
+    pub customer: String,
+    /// Which part.
+    pub page: PageOf,
+}
+
+/// A provider's object, as it was last seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectView {
+    /// Whose.
+    pub provider: Provider,
+    /// Of which customer there.
+    pub customer: String,
+    /// `customer` or `subscription`.
+    pub kind: String,
+    /// The provider's id of it.
+    pub id: String,
+    /// The provider's time of it.
+    pub at: Millis,
+    /// As it was; none: it was too large to be kept.
+    pub object: Option<Value>,
+}
+
+/// A message of the queue `fetches`: what is to be asked of a provider's API. The key is sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchOrder {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// For whom.
+    pub tenant: TenantId,
+    /// Whose API.
+    pub provider: Provider,
+    /// Base64 of [`crate::seal`]'s blob.
+    pub sealed_key: String,
+    /// The generation that it was sealed with.
+    pub generation: u64,
+    /// What is asked.
+    pub ask: FetchAsk,
+    /// Nobody waits for the answer after this: it is asked again.
+    pub until: Millis,
+}
+
+/// What is asked of a provider's API.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FetchAsk {
+    /// A customer with all subscriptions.
+    Customer(String),
+    /// A page of all subscriptions with their customers, for a backfill.
+    Page {
+        /// Which one.
+        task: TaskId,
+        /// Behind this subscription; none: from the beginning.
+        #[serde(default)]
+        after: Option<String>,
+    },
+}
+
+/// See [`super::call::Call::EntitlementBackfill`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementBackfill {
+    /// Chosen by the edge, so that a repeat starts nothing twice.
+    pub id: TaskId,
+    /// Nothing of what is found is taken: it is compared with the table.
+    pub dry_run: bool,
+    /// Who should have which plan, by any name of the customer; none: no plan.
+    #[serde(default)]
+    pub expected: Vec<(String, Option<String>)>,
+}
+
+/// See [`super::call::Call::EntitlementDifferences`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementDifferences {
+    /// Of which dry run.
+    pub id: TaskId,
+    /// Which part; always ascending.
+    pub page: PageOf,
+}
+
+/// A customer whose plan at the provider is not the one in the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// By the name in the table; of one who does not stand there by the provider's id.
+    pub customer: String,
+    /// The plan in the table.
+    pub expected: Option<String>,
+    /// The customer, as it would be.
+    pub found: Judged,
+}
+
+/// Where the sealed key of a provider's API stands: see [`crate::seal::Place`].
+pub const KEY_TABLE: &str = "entitlement";
+
+/// Where the sealed key of Stripe's API stands in it.
+pub const KEY_COLUMN: &str = "stripe_api_key";
+
+/// See [`super::call::Call::EntitlementFetched`]. Beside it the answers: the customer, the list of subscriptions; none
+/// when it failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntitlementFetched {
+    /// Whose API was asked.
+    pub provider: Provider,
+    /// What was asked.
+    pub ask: FetchAsk,
+    /// When the asking began.
+    pub begun: Millis,
+    /// A sentence for the tenant, when it failed.
+    #[serde(default)]
+    pub failed: Option<String>,
+}

@@ -1,0 +1,332 @@
+// Entitlements on the real engine: Stripe's events signed with its own package become plans, and what changes is
+// delivered; a Stripe of the test's own is asked again.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { after, before, describe, test } from "node:test";
+import { Webhook } from "standardwebhooks";
+import Stripe from "stripe";
+import { caller, eventually } from "./api.mjs";
+import { start } from "./harness.mjs";
+import { startReceiver } from "./receiver.mjs";
+
+const SECRET = "whsec_the_secret_that_stripe_shows_once";
+const KEY = "rk_test_of_the_stripe_of_the_test";
+const DAY = 86_400;
+const stripe = new Stripe("sk_test_unused");
+const now = () => Math.floor(Date.now() / 1000);
+const PLANS = [
+  { plan: "solo", ids: ["price_solo"] },
+  { plan: "team", ids: ["prod_team"] },
+];
+let postern, receiver, api, fake;
+
+before(async () => {
+  [receiver, fake] = await Promise.all([startReceiver(), startStripe()]);
+  postern = await start({ vars: { TEST_HOOKS: "1", STRIPE_API_URL: fake.url } });
+  api = caller(postern);
+});
+after(() => Promise.all([postern?.stop(), receiver?.stop(), fake?.stop()]));
+
+/** As much of Stripe's API as is asked. */
+async function startStripe() {
+  const seen = [];
+  const customers = new Map();
+  const subscriptions = [];
+  const answers = []; // statuses to be given before any other answer
+  const server = createServer((request, response) => {
+    const url = new URL(request.url, "http://stripe");
+    seen.push(request.url);
+    const answer = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    if (answers.length > 0) {
+      return answer(answers.shift(), { error: {} });
+    }
+    if (request.headers.authorization !== `Bearer ${KEY}`) {
+      return answer(401, { error: {} });
+    }
+    const [, , kind, id] = url.pathname.split("/");
+    if (kind === "customers") {
+      return customers.has(id) ? answer(200, customers.get(id)) : answer(404, { error: {} });
+    }
+    const whose = url.searchParams.get("customer");
+    const every = subscriptions.filter(({ customer }) => !whose || customer === whose);
+    const behind = url.searchParams.get("starting_after");
+    const from = behind ? every.findIndex(({ id }) => id === behind) + 1 : 0;
+    const limit = Number(url.searchParams.get("limit"));
+    const expand = url.searchParams.getAll("expand[]").includes("data.customer");
+    const data = every.slice(from, from + limit).map((one) => (expand ? { ...one, customer: customers.get(one.customer) } : one));
+    return answer(200, { object: "list", data, has_more: from + limit < every.length });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    seen,
+    customers,
+    subscriptions,
+    answers,
+    asked: (customer) => seen.filter((url) => url.startsWith("/v1/subscriptions") && url.includes(`customer=${customer}&`)).length,
+    async stop() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** A tenant with its Stripe source, its rules, and an endpoint that hears what changes. */
+async function tenant(rules = {}) {
+  const { id: app } = await api.ok("POST", "/api/v1/app", { name: "Payers" });
+  const path = `/api/v1/app/${app}`;
+  await api.ok("PUT", `${path}/entitlement-config`, { enabled: true, plans: PLANS, ...rules });
+  const source = await api.ok("POST", `${path}/source`, { name: "Stripe", provider: "stripe", secrets: [SECRET] });
+  const inbox = receiver.at(`/${app}`);
+  const endpoint = await api.ok("POST", `${path}/endpoint`, { url: inbox.url, eventTypes: ["entitlement.*"] });
+  const { key } = await api.ok("GET", `${path}/endpoint/${endpoint.id}/secret`);
+  const post = (event, secret = SECRET) => {
+    const payload = JSON.stringify(event);
+    const headers = { "stripe-signature": stripe.webhooks.generateTestHeaderString({ payload, secret }) };
+    return fetch(source.url, { method: "POST", body: payload, headers });
+  };
+  return {
+    path,
+    post,
+    hear: async (event) => assert.equal((await post(event)).status, 200),
+    get: (customer) => api.ok("GET", `${path}/entitlement/${encodeURIComponent(customer)}`),
+    /** The next thing that is told, its signature checked. */
+    async told(nth) {
+      const request = await inbox.request(nth);
+      return new Webhook(key).verify(request.text, request.headers);
+    },
+  };
+}
+
+let count = 0;
+const subscription = (customer, status, more = {}) => ({
+  id: `sub_${customer}`,
+  object: "subscription",
+  customer,
+  status,
+  livemode: true,
+  cancel_at_period_end: false,
+  metadata: {},
+  items: {
+    data: [
+      {
+        price: { id: "price_solo", product: "prod_solo" },
+        current_period_start: now(),
+        current_period_end: now() + 30 * DAY,
+      },
+    ],
+  },
+  ...more,
+});
+const event = (verb, object, created = now()) => ({
+  id: `evt_${++count}`,
+  object: "event",
+  type: `customer.subscription.${verb}`,
+  created,
+  data: { object },
+});
+
+test("a subscription becomes a plan, its changes are delivered signed, and its end ends it", async () => {
+  const { post, hear, get, told } = await tenant();
+  assert.equal((await post(event("created", subscription("cus_1", "active")), "whsec_of_a_stranger")).status, 401);
+  assert.deepEqual(await get("cus_1"), {
+    customer: "cus_1",
+    plan: null,
+    active: false,
+    until: null,
+    state: "none",
+    source: null,
+    observedAt: null,
+    fetchedAt: null,
+    items: [],
+  });
+
+  const active = subscription("cus_1", "active");
+  await hear(event("created", active));
+  const granted = await get("cus_1");
+  assert.deepEqual([granted.plan, granted.active, granted.state, granted.source], ["solo", true, "active", "stripe"]);
+  const end = active.items.data[0].current_period_end * 1000;
+  assert.equal(Date.parse(granted.items[0].periodEnd), end);
+  assert.equal(Date.parse(granted.until), end + 3_600_000);
+  const first = await told(1);
+  assert.equal(first.type, "entitlement.changed");
+  assert.deepEqual(
+    [first.data.change, first.data.customer, first.data.plan, first.data.previous.plan],
+    ["granted", "cus_1", "solo", null],
+  );
+
+  const team = { ...active, items: { data: [{ ...active.items.data[0], price: { id: "price_9", product: "prod_team" } }] } };
+  await hear(event("updated", team, now() + 1));
+  assert.deepEqual((({ data }) => [data.change, data.plan, data.previous.plan])(await told(2)), ["changed", "team", "solo"]);
+
+  await hear(event("deleted", { ...team, status: "canceled" }, now() + 2));
+  assert.deepEqual((({ data }) => [data.change, data.plan, data.state])(await told(3)), ["revoked", null, "cancelled"]);
+  await hear(event("created", active, now() - 10));
+  await hear(event("updated", active, now() + 3));
+  assert.deepEqual((({ plan, active }) => [plan, active])(await get("cus_1")), [null, false]);
+});
+
+test("a customer is read by the name that the checkout was given, and the tenant's own by @owner", async () => {
+  const { path, hear, get } = await tenant({ billingOwner: "user 1/ä" });
+  const session = { id: "cs_1", object: "checkout.session", customer: "cus_2", client_reference_id: "user 1/ä" };
+  await hear({ id: "evt_session", type: "checkout.session.completed", created: now(), data: { object: session } });
+  await hear(event("created", subscription("cus_2", "trialing", { trial_end: now() + DAY })));
+  for (const name of ["cus_2", "user 1/ä", "@owner"]) {
+    const { plan, state } = await get(name);
+    assert.deepEqual([plan, state], ["solo", "trialing"], name);
+  }
+  const { data } = await api.ok("GET", `${path}/entitlement/${encodeURIComponent("user 1/ä")}/object`);
+  assert.deepEqual(data.map(({ kind, id, object }) => [kind, id, object.status]), [["subscription", "sub_cus_2", "trialing"]]);
+});
+
+test("the list pages and narrows by plan and access", async () => {
+  const { path, hear } = await tenant();
+  for (const [at, status] of ["active", "unpaid", "active", "canceled", "active"].entries()) {
+    await hear(event("updated", subscription(`cus_l${at}`, status)));
+  }
+  const names = async (query) => {
+    const found = [];
+    for (let iterator = ""; ; ) {
+      const page = await api.ok("GET", `${path}/entitlement?limit=2${query}${iterator}`);
+      found.push(...page.data.map(({ customer }) => customer));
+      if (page.done) {
+        return found;
+      }
+      iterator = `&iterator=${encodeURIComponent(page.iterator)}`;
+    }
+  };
+  assert.deepEqual(await names(""), ["cus_l0", "cus_l1", "cus_l2", "cus_l3", "cus_l4"]);
+  assert.deepEqual(await names("&active=true"), ["cus_l0", "cus_l2", "cus_l4"]);
+  assert.deepEqual(await names("&active=false&order=descending"), ["cus_l3", "cus_l1"]);
+  assert.deepEqual(await names("&plan=team"), []);
+  assert.equal((await api("GET", `${path}/entitlement?active=perhaps`)).status, 422);
+});
+
+test("rules that do not hold are refused whole, each with its place, and a key is never shown", async () => {
+  const { path } = await tenant();
+  const at = `${path}/entitlement-config`;
+  const { status, body } = await api("PUT", at, {
+    plans: [{ plan: "solo", ids: ["a"] }, { plan: "solo", ids: ["a"] }],
+    pastDue: "perhaps",
+    graceDays: 100,
+    stripeApiKey: "pk_live_that_a_browser_may_know",
+    billingOwner: "@owner",
+  });
+  assert.equal(status, 422);
+  const places = body.detail.map(({ loc }) => loc.slice(1).join("."));
+  for (const place of ["enabled", "pastDue", "stripeApiKey"]) {
+    assert.ok(places.includes(place), `${place} in ${places}`);
+  }
+  const wrong = await api("PUT", at, { enabled: true, plans: [{ plan: "solo", ids: ["a", "a"] }], graceDays: 100 });
+  assert.deepEqual(wrong.body.detail.map(({ loc }) => loc[1]), ["plans", "graceDays"]);
+  const shown = await api.ok("PUT", at, { enabled: true, stripeApiKey: KEY });
+  assert.equal(shown.stripeApiKeyHint, KEY.slice(-4));
+  assert.deepEqual((await api.ok("PUT", at, { enabled: true })).stripeApiKeyHint, KEY.slice(-4), "left out it stays");
+  assert.ok(!JSON.stringify(await api.ok("GET", at)).includes(KEY));
+  assert.equal((await api.ok("PUT", at, { enabled: true, stripeApiKey: null })).stripeApiKeyHint, null);
+});
+
+test("a tenant that did not ask for it is told so, and another organisation's is not there", async () => {
+  const { id: app } = await api.ok("POST", "/api/v1/app", { name: "Off" });
+  const { status, body } = await api("GET", `/api/v1/app/${app}/entitlement/cus_1`);
+  assert.deepEqual([status, body.code], [409, "conflict"]);
+  assert.equal((await api.ok("GET", `/api/v1/app/${app}/entitlement-config`)).enabled, false);
+  const stranger = caller(postern, postern.token({ org: `org_${"7".repeat(27)}` }));
+  for (const path of ["entitlement", "entitlement/cus_1", "entitlement/cus_1/object", "entitlement-config"]) {
+    assert.equal((await stranger("GET", `/api/v1/app/${app}/${path}`)).status, 404, path);
+  }
+});
+
+describe("with a key of Stripe's API", { concurrency: false }, () => {
+  test("what comes together is asked for once, and the answer is the truth", async () => {
+    const { hear, get, told } = await tenant({ stripeApiKey: KEY });
+    fake.customers.set("cus_r1", { id: "cus_r1", object: "customer", metadata: { userId: "user-r1" } });
+    fake.subscriptions.push(subscription("cus_r1", "unpaid"));
+    await Promise.all([1, 2, 3].map(() => hear(event("updated", subscription("cus_r1", "active")))));
+    assert.equal((await told(1)).data.change, "granted");
+    const { data } = await told(2);
+    assert.deepEqual([data.change, data.state, data.aliases], ["revoked", "unpaid", ["user-r1"]]);
+    assert.ok(data.fetchedAt);
+    assert.equal(fake.asked("cus_r1"), 1);
+    const judged = await get("user-r1");
+    assert.deepEqual([judged.active, judged.state], [false, "unpaid"]);
+    assert.ok(judged.fetchedAt && judged.items[0].eventId === null);
+  });
+
+  test("a failure is shown, tried again, and costs nobody the plan meanwhile", async () => {
+    const { path, hear, get, told } = await tenant({ stripeApiKey: KEY });
+    fake.customers.set("cus_r2", { id: "cus_r2", object: "customer" });
+    fake.subscriptions.push(subscription("cus_r2", "active"));
+    fake.answers.push(500);
+    await hear(event("created", subscription("cus_r2", "active")));
+    assert.equal((await told(1)).data.change, "granted");
+    const config = () => api.ok("GET", `${path}/entitlement-config`);
+    const { refetch } = await eventually(config, ({ refetch }) => refetch.failing === 1, "the failure is shown");
+    assert.equal(refetch.error, "Stripe answered 500");
+    assert.equal((await get("cus_r2")).active, true);
+    await eventually(config, ({ refetch }) => refetch.waiting === 0, "it was tried again");
+    assert.ok((await get("cus_r2")).fetchedAt);
+    const logged = postern.logs.map(({ message }) => message).join("\n");
+    assert.ok(!logged.includes(KEY));
+  });
+
+  test("a backfill is compared with a table first, and then taken, page by page", async () => {
+    const { path, get, told } = await tenant({ stripeApiKey: KEY });
+    fake.subscriptions.length = 0;
+    const payers = Array.from({ length: 230 }, (_, at) => `cus_b${String(at).padStart(3, "0")}`);
+    for (const id of payers) {
+      fake.customers.set(id, { id, object: "customer", metadata: { userId: `user-${id}` } });
+      fake.subscriptions.push(subscription(id, "active"));
+    }
+    const at = `${path}/entitlement-backfill`;
+    const ended = (id) =>
+      eventually(() => api.ok("GET", `/api/v1/background-task/${id}`), ({ status }) => status !== "running", "the backfill ends");
+    const lines = payers.map((id, at) => (at % 2 === 0 ? `${id},solo` : `user-${id},solo`));
+    lines[0] = `${payers[0]},team`;
+    const csv = ["customer,plan", ...lines, "cus_who_left,solo"].join("\n");
+    const dry = await api.ok("POST", at, { csv });
+    assert.equal(dry.task, "entitlement.backfill");
+    const { status, data } = await ended(dry.id);
+    assert.deepEqual([status, data.progress.done, data.request], ["finished", 230, { dryRun: true, lines: 231 }]);
+    const differences = await api.ok("GET", `${at}/${dry.id}/difference`);
+    assert.deepEqual(
+      differences.data.map(({ customer, expected, found }) => [customer, expected, found]),
+      [
+        [payers[0], "team", "solo"],
+        ["cus_who_left", "solo", null],
+      ],
+    );
+    assert.ok(differences.done);
+    assert.equal((await get(payers[0])).active, false, "a dry run takes nothing");
+
+    const { id } = await api.ok("POST", at, { dryRun: false }, { "idempotency-key": "once" });
+    assert.equal((await api.ok("POST", at, { dryRun: false }, { "idempotency-key": "once" })).id, id);
+    assert.equal((await ended(id)).status, "finished");
+    assert.equal((await get(`user-${payers[229]}`)).plan, "solo");
+    await told(230);
+    const pages = fake.seen.filter((url) => url.includes("expand"));
+    assert.equal(pages.length, 6, "three pages for each");
+  });
+
+  test("a backfill that Stripe refuses is stopped by hand, and a table that does not hold is refused", async () => {
+    const { path } = await tenant({ stripeApiKey: "rk_test_of_another_stripe_account" });
+    const at = `${path}/entitlement-backfill`;
+    const { id } = await api.ok("POST", at);
+    const running = () => api.ok("GET", `/api/v1/background-task/${id}`);
+    const failing = await eventually(running, ({ data }) => data.error, "the failure is shown");
+    assert.deepEqual([failing.status, failing.data.error], ["running", "Stripe refuses the key"]);
+    assert.equal((await api("POST", at)).status, 409, "one at a time");
+    const stopped = await api.ok("POST", `/api/v1/background-task/${id}/cancel`);
+    assert.equal(stopped.data.cancelled, true);
+    for (const body of [{ csv: "a,b\n" }, { csv: "customer,plan\n,solo\n" }, { csv: "customer,plan\n", dryRun: false }]) {
+      const { status, body: said } = await api("POST", at, body);
+      assert.deepEqual([status, said.detail[0].loc], [422, ["body", "csv"]]);
+    }
+    const { path: other } = await tenant();
+    assert.equal((await api("POST", `${other}/entitlement-backfill`)).status, 409, "without a key");
+  });
+});
