@@ -25,6 +25,7 @@ mod check;
 mod config;
 mod descriptor;
 mod discord;
+mod doctor;
 mod dropbox;
 mod ed25519;
 mod event;
@@ -78,6 +79,9 @@ mod zoom;
 #[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod traps;
+#[cfg(test)]
 mod vector;
 
 use crate::time::Millis;
@@ -86,6 +90,7 @@ pub use catalogue::{catalogue, descriptor};
 pub use check::{Check, PublicKey};
 pub use config::SourceConfig;
 pub use descriptor::{Checked, Descriptor, Level, Proof, Reply, SecretOrigin};
+pub use doctor::{Finding, Other, Step, diagnose};
 pub use headers::Headers;
 pub use keys::KeySet;
 pub use secret::{MAX_SECRETS, Secret};

@@ -655,7 +655,7 @@ proptest! {
     }
 }
 
-fn vectors() -> Vec<Value> {
+pub(super) fn vectors() -> Vec<Value> {
     let read = |text| serde_json::from_str::<Vec<Value>>(text).unwrap();
     VECTORS.into_iter().flat_map(read).collect()
 }
