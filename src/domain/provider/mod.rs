@@ -77,6 +77,9 @@ mod zoom;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may")]
+mod pages;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may")]
