@@ -33,7 +33,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     retry_horizon_s: Some(25_260),
     retry_count: Some(3),
     disables_on: "failures over a longer time",
-    checked: Checked::Vectors,
+    checked: Checked::Page,
     sources: &["Webhooks (Linear developers)", "linear/linear"],
     unsure: &["Whether a retry carries a new time."],
     signature_headers: &["linear-signature", "linear-timestamp"],
