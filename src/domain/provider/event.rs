@@ -19,15 +19,17 @@ const MAX_ID: usize = 1024;
 
 const MAX_LOOKUP: usize = 512;
 
-/// Where the generic presets find an event's type and id: settings `eventType` and `eventId`.
+/// Where the generic presets find what an event is called: settings `eventType`, `eventId`, `eventTime` and `tenantKey`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Naming {
     event_type: Option<Lookup>,
     event_id: Option<Lookup>,
+    event_time: Option<Lookup>,
+    tenant_key: Option<Lookup>,
 }
 
 impl Naming {
-    /// Reads both settings. A header that carries a credential cannot be a name: it would be stored and shown.
+    /// Reads the settings. A header that carries a credential cannot be a name: it would be stored and shown.
     pub(super) fn read(settings: &mut Settings<'_>, credential_header: Option<&str>) -> Self {
         let mut lookup = |key| {
             let text = settings.text(key)?;
@@ -47,12 +49,19 @@ impl Naming {
         Self {
             event_type: lookup("eventType"),
             event_id: lookup("eventId"),
+            event_time: lookup("eventTime"),
+            tenant_key: lookup("tenantKey"),
         }
     }
 
-    /// Writes both settings.
+    /// Writes the settings.
     pub(super) fn write(&self, settings: &mut Map<String, Value>) {
-        for (key, lookup) in [("eventType", &self.event_type), ("eventId", &self.event_id)] {
+        for (key, lookup) in [
+            ("eventType", &self.event_type),
+            ("eventId", &self.event_id),
+            ("eventTime", &self.event_time),
+            ("tenantKey", &self.tenant_key),
+        ] {
             if let Some(lookup) = lookup {
                 settings.insert(key.to_owned(), lookup.text.clone().into());
             }
@@ -61,7 +70,12 @@ impl Naming {
 
     /// The event's name; `signed_id` is its id where `eventId` is not set, and `body_trust` how far the body is believed.
     pub(super) fn event(&self, request: &Request<'_>, signed_id: Option<&str>, body_trust: Trust) -> Event {
-        let lookups = [&self.event_type, &self.event_id];
+        let lookups = [
+            &self.event_type,
+            &self.event_id,
+            &self.event_time,
+            &self.tenant_key,
+        ];
         let body = lookups
             .into_iter()
             .flatten()
@@ -73,13 +87,16 @@ impl Naming {
             Some(_) => find(&self.event_id),
             None => signed_id.map(str::to_owned),
         };
-        let id_trust = match &self.event_id {
+        let trust = |lookup: &Option<Lookup>| match lookup {
             Some(lookup) if !lookup.wants_body() => Trust::Unsigned,
             _ => body_trust,
         };
         Event {
             id: usable_id(id),
-            id_trust,
+            id_trust: trust(&self.event_id),
+            time: find(&self.event_time).as_deref().and_then(written_time),
+            tenant_key: usable_id(find(&self.tenant_key)),
+            tenant_key_trust: trust(&self.tenant_key),
             ..Event::of_type(usable_type(find(&self.event_type).as_deref()))
         }
     }
@@ -112,6 +129,19 @@ pub(super) fn usable_time(value: Option<&Value>) -> Option<Millis> {
             .filter(|ms| *ms <= MAX_48)
             .map(Millis),
     }
+}
+
+/// A time in whatever way it is written: RFC 3339, seconds, or milliseconds, which have three digits more.
+fn written_time(text: &str) -> Option<Millis> {
+    let Ok(number) = text.parse::<u64>() else {
+        return Millis::from_rfc3339(text);
+    };
+    let ms = if number < 100_000_000_000 {
+        number * Millis::SECOND
+    } else {
+        number
+    };
+    (ms <= MAX_48).then_some(Millis(ms))
 }
 
 /// A place in a request that the owner named.
@@ -223,6 +253,16 @@ mod tests {
         assert_eq!(usable_id(Some(String::new())), None);
         assert_eq!(usable_id(Some("a".repeat(1025))), None);
         assert_eq!(usable_id(Some("a".to_owned())), Some("a".to_owned()));
+    }
+
+    #[test]
+    fn a_time_that_the_owner_named_may_be_written_in_three_ways() {
+        for text in ["1700000000", "1700000000000", "2023-11-14T22:13:20Z"] {
+            assert_eq!(written_time(text), Some(Millis(1_700_000_000_000)), "{text}");
+        }
+        for text in ["", "soon", "-1", "18446744073709551615"] {
+            assert_eq!(written_time(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -58,7 +58,12 @@ static SCHEME: Scheme = Scheme {
     time: None,
     check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 1] = [("EAA", "is an access token: give the app's secret")];
-        refuse_prefixes(secret, &TOKENS)
+        refuse_prefixes(secret, &TOKENS)?;
+        if secret.len() == 32 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(())
+        } else {
+            Err("must be the secret of the app: 32 hexadecimal characters".to_owned())
+        }
     }),
     handshake: None,
     tell: Tell::Code(|asked, _| split(asked.request).map(Told::Events)),

@@ -53,7 +53,13 @@ pub(super) static SCHEME: Scheme = Scheme {
             ("xoxp-", "is a user token: give the app's signing secret"),
             ("xapp-", "is an app-level token: give the app's signing secret"),
         ];
-        refuse_prefixes(secret, &TOKENS)
+        refuse_prefixes(secret, &TOKENS)?;
+        let of_hex = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
+        if secret.len() == 32 && secret.bytes().all(of_hex) {
+            Ok(())
+        } else {
+            Err("must be the signing secret of the app: 32 small letters and digits".to_owned())
+        }
     }),
     handshake: None,
     tell: Tell::Code(tell),

@@ -40,13 +40,17 @@ pub(super) static SCHEME: Scheme = Scheme {
     signed: &[Piece::Url, Piece::Body],
     time: None,
     check_secret: Some(|secret| {
-        const TOKENS: [(&str, &str); 2] = [
+        const TOKENS: [(&str, &str); 3] = [
             (
                 "EAAA",
                 "is an access token: give the signature key of the subscription",
             ),
             (
-                "sq0",
+                "sq0idp-",
+                "is an application's id or secret: give the signature key of the subscription",
+            ),
+            (
+                "sq0csp-",
                 "is an application's id or secret: give the signature key of the subscription",
             ),
         ];

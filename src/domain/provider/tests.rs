@@ -659,7 +659,7 @@ pub(super) fn vectors() -> Vec<Value> {
 }
 
 /// What presets ask for.
-const SETTINGS: [&str; 24] = [
+const SETTINGS: [&str; 26] = [
     "header",
     "template",
     "prefix",
@@ -680,6 +680,8 @@ const SETTINGS: [&str; 24] = [
     "jwks",
     "jwksUrl",
     "jwk",
+    "eventTime",
+    "tenantKey",
     "cidrs",
     "resourceIds",
     "hook",
