@@ -64,7 +64,7 @@ impl<S: Sql> Ledger<S> {
             };
             (accept, part)
         });
-        let done = self.take_events(source, events.collect(), Some(whole), now, random)?;
+        let done = self.take_events(source, events.collect(), Some(&whole), now, random)?;
         let duplicates = done.iter().filter(|one| one.duplicate).count();
         let count = |n: usize| u32::try_from(n).map_err(Problem::internal);
         Ok(ReceiveDone {
@@ -77,7 +77,7 @@ impl<S: Sql> Ledger<S> {
         &mut self,
         source: u16,
         events: Vec<(Accept, Vec<u8>)>,
-        whole: Option<Vec<u8>>,
+        whole: Option<&[u8]>,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<Vec<Accepted>, Problem> {
@@ -147,9 +147,7 @@ impl<S: Sql> Ledger<S> {
                 });
             }
             let count = incoming.len() as u64;
-            let request = whole
-                .as_ref()
-                .map(|body| (first.content_type.as_str(), body.as_slice(), count));
+            let request = whole.map(|body| (first.content_type.as_str(), body, count));
             incoming.extend(effect.messages());
             self.beside = effect.beside.clone();
             let views = self.store_with(incoming, request, now, random)?;
