@@ -1,7 +1,7 @@
 //! What a world knows of its own, beside the ledger: what it published, what left, what was sent and what arrived. The
 //! guarantees are judged by this and not by what the ledger believes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use postern_domain::id::MessageId;
 use postern_domain::time::Millis;
@@ -180,8 +180,10 @@ pub(crate) struct LaneKnown {
     pub(crate) until: Millis,
     /// When it left, by the true clock.
     pub(crate) left_at: Millis,
-    /// Hand-outs without a result.
-    pub(crate) left: BTreeSet<u64>,
+    /// Hand-outs without a result, with their leases.
+    pub(crate) left: BTreeMap<u64, Millis>,
+    /// The object's clock went back behind its hand-out: an eviction does not remember it.
+    pub(crate) odd: bool,
     /// The consumer said that nothing more comes.
     pub(crate) over: bool,
     /// The queue delivered it twice.
@@ -196,7 +198,9 @@ impl LaneKnown {
         if self.over || self.doubled || self.until <= now {
             return 0;
         }
-        usize::from(self.head.concurrency).min(self.left.len())
+        // What of it has no lease any more is not begun.
+        let live = self.left.values().filter(|until| **until > now).count();
+        usize::from(self.head.concurrency).min(live)
     }
 }
 

@@ -19,7 +19,8 @@ use serde_json::json;
 
 use crate::consumer::{Run, Telling};
 use crate::known::{
-    Counts, Delivery, Endpoint, Known, Lanes, LineId, LineKnown, Manner, Order, Piece, Plant, Publish, Wanted,
+    Counts, Delivery, Endpoint, Known, LaneKnown, Lanes, LineId, LineKnown, Manner, Order, Piece, Plant,
+    Publish, Wanted,
 };
 
 pub(crate) const LEASE: u64 = 60_000;
@@ -827,6 +828,13 @@ impl World {
         let own = self.clock.0.saturating_add_signed(self.skew);
         self.tenant.now = Millis(own);
         self.latest = self.latest.max(self.tenant.now);
+        if self.jumpy {
+            let (clock, end) = (self.clock, self.tenant.now.plus(LEASE));
+            let young = |lane: &&mut LaneKnown| clock.since(lane.left_at) <= LEASE;
+            for lane in self.lanes.all.iter_mut().rev().take_while(young) {
+                lane.odd |= lane.until > end;
+            }
+        }
     }
 
     /// When the alarm rings, by the true clock.
