@@ -9,9 +9,7 @@ use postern_ledger::QueueKind;
 use postern_tests::tenant::{Stand, Tenant};
 
 use crate::known::{Delivery, Endpoint, Handed, LaneKnown, LineId};
-use crate::world::{Held, LEASE, World, tell};
-
-const HOUR: u64 = 3_600_000;
+use crate::world::{Held, LEASE, SHORT, World, tell};
 
 impl World {
     /// A lane leaves the ledger: what must hold is looked at, and it is known from then on. `at_once`: nothing happened
@@ -139,6 +137,12 @@ impl World {
         let off = self.endpoint(endpoint).and_then(|endpoint| endpoint.off_since);
         if off.is_some() && at_once {
             return Err(format!("{what} was handed out to an endpoint that is off"));
+        }
+        let generation = self.endpoint(endpoint).map_or(0, |endpoint| endpoint.generation);
+        if manual && at_once && known.asked.is_none_or(|asked| asked < generation) {
+            return Err(format!(
+                "{what} was handed out by hand, and its endpoint was off since that was asked"
+            ));
         }
         // Where neither a rate nor an order is kept a try by hand goes beside whatever is out.
         let capped = self.own_rate.is_some()
@@ -429,7 +433,7 @@ impl World {
                 return Err("attempts of the plan are not as many as are counted".to_owned());
             }
         }
-        let retention = if self.short_lived { HOUR } else { 30 * Millis::DAY };
+        let retention = if self.short_lived { SHORT } else { 30 * Millis::DAY };
         let now = self.tenant.now;
         let ids: Vec<MessageId> = self
             .publishes

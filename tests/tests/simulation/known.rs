@@ -82,6 +82,8 @@ pub(crate) struct Endpoint {
     pub(crate) order: Option<Order>,
     /// Which order this is: another begins behind it.
     pub(crate) span: u32,
+    /// How often it went off.
+    pub(crate) generation: u32,
     /// It asked for time: when, and until when.
     pub(crate) paused: Option<(Millis, Millis)>,
     /// Successes that were recorded: the window grows by no more.
@@ -120,6 +122,18 @@ pub(crate) struct Publish {
     pub(crate) tries: u32,
 }
 
+impl Publish {
+    /// Whether its sender may ask again with a key that says that it is the same. What it wants at a later time may not be
+    /// later any more.
+    pub(crate) fn may_be_asked_again(&self) -> bool {
+        let keyed = match &self.wanted {
+            Wanted::One(call) => call.idempotency.is_some(),
+            Wanted::Batch(call) => call.idempotency.is_some(),
+        };
+        keyed && self.pieces.iter().all(|piece| piece.deliver_at.is_none())
+    }
+}
+
 /// A hand-out that left.
 #[derive(Debug, Clone)]
 pub(crate) struct Handed {
@@ -152,8 +166,8 @@ pub(crate) struct Known {
     pub(crate) sending: u32,
     /// The same of those that its plan asked for.
     pub(crate) planned: u32,
-    /// Somebody asked for a try by hand, last then.
-    pub(crate) asked: Option<Millis>,
+    /// Somebody asked for a try by hand: how often its endpoint had gone off until then, the last time.
+    pub(crate) asked: Option<u32>,
     /// A try by hand was sent, last then.
     pub(crate) tried: Option<Millis>,
 }
@@ -251,6 +265,7 @@ counts!(
     dead_consumers,
     planted,
     evictions,
+    torn_alarms,
     lost_alarms,
     late_alarms,
     doubled_alarms,

@@ -43,6 +43,16 @@ planted! {
     a_sweep_is_torn: without(|rules| rules.sweep_is_one = false);
     a_retry_leaves_before_its_row_moved: without(|rules| rules.due_moves_first = false);
     a_line_goes_on_beside_its_lane: without(|rules| rules.one_lane_a_line = false);
+    a_dedupe_key_is_forgotten: without(|rules| rules.dedupe = false);
+    a_number_is_given_twice: without(|rules| rules.numbers_rise = false);
+    a_lost_lease_is_not_found: without(|rules| rules.lost_is_found = false);
+    what_was_lost_is_half_written: without(|rules| rules.lost_is_one = false);
+    a_cursor_passes_what_is_out: without(|rules| rules.cursor_waits = false);
+    a_line_in_order_uses_due: without(|rules| rules.order_without_due = false);
+    a_line_in_order_begins_behind_its_head: without(|rules| rules.order_from_head = false);
+    disabling_frees_slots: without(|rules| rules.disable_frees_nothing = false);
+    a_gate_opens_in_the_past: without(|rules| rules.gates_open_later = false);
+    a_result_is_recorded_twice: without(|rules| rules.results_once = false);
     a_consumer_sends_after_its_lease: Plant { consumer_looks: false, ..Plant::default() };
     a_consumer_goes_on_behind_a_failure: Plant { consumer_stops: false, ..Plant::default() };
     a_consumer_ends_a_lane_that_goes_on: Plant { consumer_ends: false, ..Plant::default() };
