@@ -1063,6 +1063,7 @@ impl World {
         if self.chance.is_scripted() {
             if !self.quiet && self.chance.mishap(0) {
                 self.evict();
+                self.set_clock(self.clock.plus(10));
             }
             return self.take(true);
         }
