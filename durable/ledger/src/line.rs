@@ -286,9 +286,17 @@ impl<S: Sql> Ledger<S> {
         // The cursor may lag in storage: that costs a second look after an eviction, and spares a row for each result.
         let moved = line.handed != before.handed || line.reason != before.reason;
         if done || moved || !lost.is_empty() {
+            let lost_is_one = self.settings.rules.lost_is_one;
+            if !lost_is_one {
+                for (segment, sequence) in &lost {
+                    delivery::insert_lost(&self.sql, *segment, line.endpoint, *sequence, now)?;
+                }
+            }
             self.sql.atomic(|sql| {
                 for (segment, sequence) in &lost {
-                    delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
+                    if lost_is_one {
+                        delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
+                    }
                     insert_due(sql, now, line.endpoint, *sequence)?;
                 }
                 if done { line.delete(sql) } else { line.insert(sql) }
