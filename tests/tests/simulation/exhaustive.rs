@@ -9,7 +9,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::time::Instant;
 
 use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
@@ -166,16 +165,14 @@ fn search(name: &str, small: Small, plant: Plant) -> Result<(), String> {
         }],
     };
     for bound in bounds {
-        let began = Instant::now();
         let seen = search_within(small, bound, plant).map_err(|broken| format!("{name}: {broken}"))?;
         println!(
-            "{name}, {} mishaps, {} overtake: {} states, {} ways, {} steps, {:?}",
+            "{name}, {} mishaps, {} overtake: {} states, {} ways, {} steps",
             bound.mishaps,
             bound.orders,
             seen.states.len(),
             seen.ways,
-            seen.steps,
-            began.elapsed()
+            seen.steps
         );
     }
     Ok(())

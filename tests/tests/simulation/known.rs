@@ -184,6 +184,10 @@ pub(crate) struct LineKnown {
 }
 
 /// A lane that left.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be so of itself, whatever the others are"
+)]
 pub(crate) struct LaneKnown {
     pub(crate) head: Lane,
     pub(crate) bodies: Vec<Vec<u8>>,
