@@ -326,6 +326,26 @@ describe("what was refused", { concurrency: true }, () => {
   });
 });
 
+describe("the doctor", { concurrency: true }, () => {
+  test("says of a request that was refused, and of one that is told, which secret would have matched", async () => {
+    const { app, from, path } = await source({ provider: "stripe", secrets: [STRIPE_SECRET] });
+    const other = { name: "Stripe test", provider: "stripe", secrets: ["whsec_another_one_of_the_same_shop"] };
+    await api.ok("POST", `/api/v1/app/${app.id}/source`, other);
+    const body = '{"id":"evt_1","type":"invoice.paid"}';
+    const headers = stripeHeader(body, { secret: other.secrets[0] });
+    assert.equal((await post(from, body, headers)).status, 401);
+    const { data } = await eventually(() => api.ok("GET", `${path}/rejected`), ({ data }) => data.length === 1, "it is kept");
+    for (const request of [{ rejectedId: data[0].id }, { headers, body }]) {
+      const { findings } = await api.ok("POST", `${path}/diagnose`, request);
+      assert.equal(findings[0].step, "found");
+      assert.ok(findings.some(({ step, sentence }) => step === "match" && sentence.includes("Stripe test")), JSON.stringify(findings));
+      assert.ok(!JSON.stringify(findings).includes("whsec_another"));
+    }
+    assert.equal((await messages(app)).length, 0);
+    assert.equal((await api("POST", `${path}/diagnose`, {})).status, 422);
+  });
+});
+
 describe("secrets", { concurrency: true }, () => {
   test("have labels and times, say when they matched, and can be taken away one by one", async () => {
     const past = new Date(Date.now() - 1000).toISOString();

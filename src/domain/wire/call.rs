@@ -22,8 +22,8 @@ use super::entitlement::{
 };
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
-    BodyAt, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
-    RefusedView, SecretTerms, SourceCaptured, SourceHandshake, SourceOptions, SourceReplay,
+    BodyAt, Diagnosis, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
+    RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay,
     SourceSecretRemove, SourceStats, SourceStatsView,
 };
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
@@ -295,6 +295,8 @@ calls! {
     RefusedGet -> RefusedView;
     /// What is seen of a source.
     SourceStats -> SourceStatsView;
+    /// Says why a request to a source is not believed, step by step.
+    SourceDiagnose -> Diagnosis;
     /// Takes stored webhooks once more, by today's rules.
     SourceReplay -> TaskView;
     /// The tenant's rules of entitlements.
