@@ -20,7 +20,7 @@ let postern, api, customer;
 let paths = 0;
 const inbox = () => customer.at(`/${(paths += 1)}`);
 before(async () => {
-  postern = await start({ vars: { TEST_HOOKS: "1", BODY_TIMEOUT_SECONDS: "2" } });
+  postern = await start({ vars: { TEST_HOOKS: "1", BODY_TIMEOUT_SECONDS: "8" } });
   api = caller(postern);
   customer = await startReceiver();
 });

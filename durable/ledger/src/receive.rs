@@ -147,7 +147,9 @@ impl<S: Sql> Ledger<S> {
                 });
             }
             let count = incoming.len() as u64;
-            let request = whole.map(|body| (first.content_type.as_str(), body, count));
+            // One that is too large to stand beside its parts is not kept: they say what it said.
+            let request = whole.filter(|body| !body.is_empty());
+            let request = request.map(|body| (first.content_type.as_str(), body, count));
             incoming.extend(effect.messages());
             self.beside = effect.beside.clone();
             let views = self.store_with(incoming, request, now, random)?;

@@ -9,6 +9,7 @@ use postern_domain::wire::inbound::{RefusedRequest, SourceDiagnose};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::shape;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
@@ -36,6 +37,8 @@ struct FindingOut {
 
 /// 200. Nothing of the request is stored.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
+    // Whose source it is goes before what is wrong with the question.
+    access.object().call(shape::named(ask.param(1)), &[]).await?;
     let mut form = ask.form()?;
     let refused = form.optional("rejectedId", number);
     let method = form.optional("method", field::text);
