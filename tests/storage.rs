@@ -14,6 +14,9 @@ pub struct Storage {
     native: Rc<NativeSql>,
     /// Statements that still go well; then one fails.
     fails_in: Rc<Cell<Option<u32>>>,
+    /// The same of statements that write.
+    fails_in_writes: Rc<Cell<Option<u32>>>,
+    failures: Rc<Cell<u64>>,
     writes: Rc<Cell<u64>>,
 }
 
@@ -24,6 +27,8 @@ impl Storage {
         Self {
             native: Rc::new(NativeSql::in_memory()),
             fails_in: Rc::default(),
+            fails_in_writes: Rc::default(),
+            failures: Rc::default(),
             writes: Rc::default(),
         }
     }
@@ -39,10 +44,21 @@ impl Storage {
         self.fails_in.set(statements);
     }
 
+    /// Lets one statement that writes fail, after this many went well. `None`: none fails.
+    pub fn fail_in_writes(&self, writes: Option<u32>) {
+        self.fails_in_writes.set(writes);
+    }
+
     /// Whether a failure that was asked for has not come yet.
     #[must_use]
     pub fn will_fail(&self) -> bool {
-        self.fails_in.get().is_some()
+        self.fails_in.get().is_some() || self.fails_in_writes.get().is_some()
+    }
+
+    /// Failures that came, so far.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.get()
     }
 
     /// Statements that wrote, and alarms set, so far.
@@ -56,22 +72,24 @@ impl Storage {
     }
 
     fn step(&self) -> Result<(), Problem> {
-        match self.fails_in.get() {
-            Some(0) => {
-                self.fails_in.set(None);
-                Err(broken("planted"))
-            }
-            rest => {
-                self.fails_in.set(rest.map(|rest| rest - 1));
-                Ok(())
-            }
+        self.count_down(&self.fails_in)
+    }
+
+    fn count_down(&self, fails_in: &Cell<Option<u32>>) -> Result<(), Problem> {
+        if fails_in.get() == Some(0) {
+            fails_in.set(None);
+            self.failures.set(self.failures.get() + 1);
+            return Err(broken("planted"));
         }
+        fails_in.set(fails_in.get().map(|rest| rest - 1));
+        Ok(())
     }
 }
 
 impl Sql for Storage {
     fn run(&self, statement: &str, values: &[Value]) -> Result<u64, Problem> {
         self.step()?;
+        self.count_down(&self.fails_in_writes)?;
         self.wrote();
         self.native.run(statement, values)
     }
@@ -89,6 +107,7 @@ impl Sql for Storage {
         // Alone it never fails by itself: the platform ends an object whose storage is broken, and rings again.
         if !self.native.connection().is_autocommit() {
             self.step()?;
+            self.count_down(&self.fails_in_writes)?;
         }
         self.wrote();
         self.native.set_alarm(at)

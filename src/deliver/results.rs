@@ -32,6 +32,7 @@ pub(super) struct Due {
 pub(super) type EventType = (OrganisationId, String);
 
 /// One result of one lane.
+#[derive(Debug)]
 pub(super) struct Entry {
     /// The lane's number in this invocation.
     pub(super) lane: usize,
@@ -46,12 +47,12 @@ pub(super) struct Entry {
 }
 
 /// All tenants' unreported results.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Results {
     tenants: BTreeMap<TenantId, Gathered>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Gathered {
     entries: Vec<Entry>,
     /// Which gathering this is: a clock that was started for an earlier one says nothing about it.

@@ -85,6 +85,7 @@ pub(super) enum Pace {
 }
 
 /// The lanes of one invocation.
+#[derive(Debug)]
 pub(super) struct Turns {
     deadline_ms: u64,
     lanes: Vec<Queued>,
@@ -96,6 +97,7 @@ pub(super) struct Turns {
     handed_over_at: Option<Millis>,
 }
 
+#[derive(Debug)]
 struct Queued {
     endpoint: EndpointKey,
     concurrency: usize,
@@ -107,7 +109,7 @@ struct Queued {
     in_flight: usize,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Standing {
     pace: Option<Pace>,
     in_flight: usize,

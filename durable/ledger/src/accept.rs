@@ -213,6 +213,9 @@ impl<S: Sql> Ledger<S> {
     /// The keys that the message brings, or the message that one of them is of already.
     pub(crate) fn keys_of(&mut self, call: &Accept) -> Result<Keys, Problem> {
         let mut keys = Vec::new();
+        if !self.settings.rules.dedupe {
+            return Ok(Keys::New(keys));
+        }
         if let Some(idempotency) = &call.idempotency {
             let hash = digest(&idempotency.key)?;
             let fingerprint = digest(&idempotency.fingerprint)?;

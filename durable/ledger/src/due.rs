@@ -172,11 +172,7 @@ impl<S: Sql> Ledger<S> {
         if let Err(hold) = memory.admit(due.endpoint, wish, message.bytes(), now) {
             return self.park(due, hold, taken, now);
         }
-        let until = if due.is_manual() {
-            self.free_for_manual(until, due.endpoint, due.sequence, taken)?
-        } else {
-            until
-        };
+        let until = self.lease_of_its_own(due, until, taken)?;
         let memory = self.memory()?;
         let trigger = if due.is_manual() {
             Trigger::Manual
@@ -187,6 +183,26 @@ impl<S: Sql> Ledger<S> {
         let number = out.handout.number;
         outgoing.push(out);
         Ok(Move::Out(until, number))
+    }
+
+    /// Two hand-outs of one delivery, of which one is by hand, never have the same lease: by it one is told from the other,
+    /// and each takes its slot.
+    fn lease_of_its_own(
+        &mut self,
+        due: &Due,
+        from: Millis,
+        taken: &mut BTreeSet<(Millis, u32, u64)>,
+    ) -> Result<Millis, Problem> {
+        let mut until = from;
+        loop {
+            if due.is_manual() {
+                until = self.free_for_manual(until, due.endpoint, due.sequence, taken)?;
+            }
+            if !self.memory()?.flight(due.endpoint).knows(&(due.sequence, until)) {
+                return Ok(until);
+            }
+            until = until.plus(1);
+        }
     }
 
     /// It waits where its endpoint's rows wait; a second manual try of one delivery, whose place there is taken, beside it.

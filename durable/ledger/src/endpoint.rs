@@ -485,10 +485,24 @@ impl<S: Sql> Ledger<S> {
         memory.buckets.remove(&number);
         memory.health.remove(&number);
         memory.samples.remove(&number);
+        let off = !endpoint.is_on();
         memory.endpoints.insert(number, endpoint);
         if raised && !all {
             memory.counted = before_all;
         }
+        if off && !self.settings.rules.disable_frees_nothing {
+            self.free(number)?;
+        }
+        Ok(())
+    }
+
+    /// What must not be done to an endpoint that is off: its slots are forgotten and its lines dropped, whatever is out.
+    fn free(&mut self, number: u32) -> Result<(), Problem> {
+        self.sql
+            .run("DELETE FROM backlog WHERE endpoint = ?", &[number.into()])?;
+        let memory = self.memory()?;
+        memory.flights.remove(&number);
+        memory.lines.retain(|(endpoint, _), _| *endpoint != number);
         Ok(())
     }
 

@@ -236,6 +236,11 @@ impl Flight {
         }
     }
 
+    /// Whether a hand-out of this message with this lease is out or about to leave.
+    pub(crate) fn knows(&self, given: &Given) -> bool {
+        self.of.contains_key(given) || self.gathered.contains(given)
+    }
+
     /// Whether a lane that holds this message is counted already, as those are that go in order.
     pub(crate) fn counts(&self, given: &Given) -> bool {
         self.of.contains_key(given)

@@ -190,6 +190,26 @@ pub struct Rules {
     pub due_moves_first: bool,
     /// An ordered line goes on only when its lane is over.
     pub one_lane_a_line: bool,
+    /// A dedupe key yields one message.
+    pub dedupe: bool,
+    /// A hand-out's number is larger than every one of its endpoint before.
+    pub numbers_rise: bool,
+    /// A first hand-out without a result in time is found and is due again.
+    pub lost_is_found: bool,
+    /// Its row and its place in `due` stand together.
+    pub lost_is_one: bool,
+    /// A line's cursor moves only over what has a delivery row, is cancelled or gone.
+    pub cursor_waits: bool,
+    /// An ordered line never uses `due`.
+    pub order_without_due: bool,
+    /// An ordered line begins at its first unsettled delivery.
+    pub order_from_head: bool,
+    /// Disabling frees no slot and drops no line before its leases are over.
+    pub disable_frees_nothing: bool,
+    /// What a gate holds back is due when it opens.
+    pub gates_open_later: bool,
+    /// A result that was recorded is not recorded again.
+    pub results_once: bool,
 }
 
 impl Default for Rules {
@@ -209,6 +229,16 @@ impl Default for Rules {
             sweep_is_one: true,
             due_moves_first: true,
             one_lane_a_line: true,
+            dedupe: true,
+            numbers_rise: true,
+            lost_is_found: true,
+            lost_is_one: true,
+            cursor_waits: true,
+            order_without_due: true,
+            order_from_head: true,
+            disable_frees_nothing: true,
+            gates_open_later: true,
+            results_once: true,
         }
     }
 }

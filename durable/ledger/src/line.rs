@@ -273,6 +273,7 @@ impl<S: Sql> Ledger<S> {
         // Caught up, or its endpoint is off, and nothing is out any more: the line ends.
         let done = line.cursor == line.handed && (caught_up || !on);
         line.opens_at = match hold {
+            Some(_) if !self.settings.rules.gates_open_later => now,
             Some(hold) if on && !caught_up => hold.until,
             None if on && !caught_up => now, // a slice is done, and there is more
             // Nothing to hand out: the first lease that ends is next, but not one wake-up for each.
@@ -285,9 +286,17 @@ impl<S: Sql> Ledger<S> {
         // The cursor may lag in storage: that costs a second look after an eviction, and spares a row for each result.
         let moved = line.handed != before.handed || line.reason != before.reason;
         if done || moved || !lost.is_empty() {
+            let lost_is_one = self.settings.rules.lost_is_one;
+            if !lost_is_one {
+                for (segment, sequence) in &lost {
+                    delivery::insert_lost(&self.sql, *segment, line.endpoint, *sequence, now)?;
+                }
+            }
             self.sql.atomic(|sql| {
                 for (segment, sequence) in &lost {
-                    delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
+                    if lost_is_one {
+                        delivery::insert_lost(sql, *segment, line.endpoint, *sequence, now)?;
+                    }
                     insert_due(sql, now, line.endpoint, *sequence)?;
                 }
                 if done { line.delete(sql) } else { line.insert(sql) }
@@ -386,7 +395,7 @@ impl<S: Sql> Ledger<S> {
                     || self.keeps_order(line.endpoint, row.sequence)?
                     || delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?;
                 // What was cancelled keeps its slot, and with it the line its row, until its lease is over.
-                if !settled {
+                if !settled && self.settings.rules.cursor_waits {
                     if now < line.lease_of(row.sequence) {
                         return Ok(lost);
                     }

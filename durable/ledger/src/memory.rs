@@ -1,6 +1,6 @@
 //! What the ledger keeps in memory: a copy of its configuration and of where things stand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use postern_domain::id::{Address, EndpointId, MessageId, OrganisationId, TenantId};
 use postern_domain::json;
@@ -16,7 +16,7 @@ use crate::segment::{KeyGeneration, Segment};
 use crate::source::Source;
 use crate::sql::{Row, Sql};
 use crate::throttle::Bucket;
-use crate::{Gates, Ledger, schema};
+use crate::{Gates, Ledger, Rules, schema};
 
 /// The copy. Read when the object wakes; the cost does not grow with what is stored.
 #[derive(Debug)]
@@ -45,23 +45,24 @@ pub(crate) struct Memory {
     pub(crate) flights: BTreeMap<u32, Flight>,
     /// As the deployment set them.
     pub(crate) gates: Gates,
+    pub(crate) rules: Rules,
     /// Endpoints that failed since their last success.
     pub(crate) health: BTreeMap<u32, Health>,
     pub(crate) samples: BTreeMap<u32, Samples>,
     /// Endpoints of which rows of `due` are parked, and when that is looked at.
     pub(crate) parked: BTreeMap<u32, Millis>,
-    pub(crate) buckets: HashMap<u32, Bucket>,
+    pub(crate) buckets: BTreeMap<u32, Bucket>,
     pub(crate) tenant_bucket: Option<Bucket>,
     /// The endpoint's last hand-out number.
-    pub(crate) numbers: HashMap<u32, u64>,
+    pub(crate) numbers: BTreeMap<u32, u64>,
     /// Endpoints whose latest result was a quick success.
-    pub(crate) proven: HashMap<u32, bool>,
+    pub(crate) proven: BTreeMap<u32, bool>,
     /// How full the storage was when it was last looked at.
     pub(crate) fullness: crate::size::Fullness,
     /// What waits to be told to the organisation.
     pub(crate) outbox: crate::outbox::Outbox,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
-    pub(crate) rejections: HashMap<u16, (u64, u32, u64)>,
+    pub(crate) rejections: BTreeMap<u16, (u64, u32, u64)>,
 }
 
 impl Memory {
@@ -77,7 +78,8 @@ impl Memory {
     /// The next hand-out number of an endpoint: a time, and larger than every one before.
     pub(crate) fn next_number(&mut self, endpoint: u32, now: Millis) -> u64 {
         let last = self.numbers.entry(endpoint).or_default();
-        *last = now.0.max(*last + 1);
+        let above = if self.rules.numbers_rise { *last + 1 } else { 0 };
+        *last = now.0.max(above);
         *last
     }
 
@@ -190,16 +192,17 @@ impl<S: Sql> Ledger<S> {
             lines: self.read_lines()?,
             flights: BTreeMap::new(),
             gates: self.settings.gates,
+            rules: self.settings.rules,
             health: Health::read_all(&self.sql)?,
             samples: BTreeMap::new(),
             parked: BTreeMap::new(),
-            buckets: HashMap::new(),
+            buckets: BTreeMap::new(),
             tenant_bucket: None,
-            numbers: HashMap::new(),
-            proven: HashMap::new(),
+            numbers: BTreeMap::new(),
+            proven: BTreeMap::new(),
             fullness: crate::size::Fullness::Unknown,
             outbox: self.read_outbox(operational)?,
-            rejections: HashMap::new(),
+            rejections: BTreeMap::new(),
         })
     }
 }

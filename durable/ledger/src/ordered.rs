@@ -176,6 +176,7 @@ impl<S: Sql> Ledger<S> {
 
     /// Moves the cursor to the first delivery that is not settled.
     fn head(&mut self, line: &mut Line, now: Millis) -> Result<Head, Problem> {
+        let from_head = self.settings.rules.order_from_head;
         loop {
             let rows = self.messages_of(line, line.cursor)?;
             if rows.is_empty() {
@@ -184,6 +185,7 @@ impl<S: Sql> Ledger<S> {
             for row in rows {
                 match self.step(line, &row)? {
                     Step::Settled => line.cursor = row.sequence + 1,
+                    Step::Waits(_) | Step::Blocked if !from_head => line.cursor = row.sequence + 1,
                     Step::Waits(at) if at > now => return Ok(Head::Waits(at)),
                     Step::Unsent | Step::Waits(_) => return Ok(Head::Ready(row)),
                     Step::Blocked => return Ok(Head::Blocked),

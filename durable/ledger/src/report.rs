@@ -431,10 +431,11 @@ impl<S: Sql> Entry<'_, S> {
         let Some(row) = delivery::read(self.sql, self.placed.segment, self.placed.endpoint, sequence)? else {
             return self.record_first(next);
         };
-        if row.first.is_some_and(|(number, _)| number == result.number) {
+        let once = self.rules.results_once;
+        if once && row.first.is_some_and(|(number, _)| number == result.number) {
             return self.upgrade_first(&row);
         }
-        if row.numbers.contains(&result.number) {
+        if once && row.numbers.contains(&result.number) {
             return self.upgrade_later(&row);
         }
         let out = match &self.placed.line {
@@ -466,7 +467,7 @@ impl<S: Sql> Entry<'_, S> {
             State::Failed
         };
         self.write(&row, state, attempts, next_at, true)?;
-        if self.placed.line.is_none() {
+        if !self.keeps_order() {
             self.delete_due(result.until)?;
             self.insert_due(next_at)?;
         }
@@ -521,7 +522,7 @@ impl<S: Sql> Entry<'_, S> {
     }
 
     fn keeps_order(&self) -> bool {
-        self.placed.in_order
+        self.placed.in_order && self.rules.order_without_due
     }
 
     /// Moves an existing row, and keeps the attempt: inside, if none stands there and this one counts, else beside it.

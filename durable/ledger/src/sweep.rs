@@ -106,7 +106,8 @@ impl<S: Sql> Ledger<S> {
     /// Moves the mark over one slice. Answers whether more is ready.
     pub(crate) fn sweep(&mut self, now: Millis) -> Result<bool, Problem> {
         let lease = self.settings.lease_ms;
-        let waits = self.settings.rules.mark_waits;
+        let rules = self.settings.rules;
+        let waits = rules.mark_waits;
         let memory = self.memory()?;
         let (mark, newest, stored) = (memory.mark, memory.last_sequence, memory.mark_stored);
         let rows = self.owed_between(mark + 1, newest, SLICE)?;
@@ -119,7 +120,7 @@ impl<S: Sql> Ledger<S> {
                 break;
             }
             for endpoint in owed_to(&row.owed) {
-                if !row.open || !self.is_lost(endpoint, &row)? {
+                if !row.open || !rules.lost_is_found || !self.is_lost(endpoint, &row)? {
                     continue;
                 }
                 if self.keeps_order(endpoint, row.sequence)? {
@@ -138,15 +139,22 @@ impl<S: Sql> Ledger<S> {
         }
         let found = lost.len() + heads.len();
         if found > 0 || moved - stored >= STORE_EVERY {
-            if !self.settings.rules.sweep_is_one {
+            if !rules.sweep_is_one {
                 store_mark(&self.sql, moved)?;
+            }
+            if !rules.lost_is_one {
+                for (segment, endpoint, sequence) in &lost {
+                    delivery::insert_lost(&self.sql, *segment, *endpoint, *sequence, now)?;
+                }
             }
             self.sql.atomic(|sql| {
                 for line in heads.values() {
                     line.insert(sql)?;
                 }
                 for (segment, endpoint, sequence) in &lost {
-                    delivery::insert_lost(sql, *segment, *endpoint, *sequence, now)?;
+                    if rules.lost_is_one {
+                        delivery::insert_lost(sql, *segment, *endpoint, *sequence, now)?;
+                    }
                     insert_due(sql, now, *endpoint, *sequence)?;
                 }
                 store_mark(sql, moved)

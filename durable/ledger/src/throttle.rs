@@ -27,11 +27,12 @@ impl Bucket {
         u64::from(self.rate / 5).max(1) * 1000
     }
 
+    /// A clock that went back is believed: until it were where it was, nothing would come.
     fn refill(&mut self, now: Millis) {
         // rate tokens a second are `rate` thousandths a millisecond.
         let more = now.since(self.at).saturating_mul(self.rate.into());
         self.level = self.level.saturating_add(more).min(self.capacity());
-        self.at = self.at.max(now);
+        self.at = now;
     }
 
     /// How many may go now.
@@ -84,5 +85,13 @@ mod tests {
             1,
             "time does not run backwards"
         );
+    }
+
+    #[test]
+    fn after_the_clock_went_back_it_gives_its_rate() {
+        let mut bucket = Bucket::empty(1, Millis(500_000));
+        assert_eq!(bucket.available(Millis(1000)), 0);
+        let at = bucket.opens_at(Millis(1000));
+        assert_eq!((at, bucket.available(at)), (Millis(2000), 1));
     }
 }

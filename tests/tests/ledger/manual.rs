@@ -3,7 +3,7 @@
 use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{Accept, EndpointChange};
+use postern_domain::wire::call::{Accept, EndpointChange, TenantSettings};
 use postern_domain::wire::replay::{AttemptAwait, CancelMessages, Missed, Resend, TestAttempt};
 use postern_domain::wire::{AttemptStatus, Trigger};
 use postern_ledger::Settings;
@@ -298,6 +298,31 @@ fn many_presses_that_come_up_in_one_late_run_of_the_alarm_leave_with_a_lease_eac
         tenant.report(out, Answer::Broken);
     }
     assert_eq!((tenant.count("due"), tenant.attempts(message).len()), (0, 6));
+}
+
+#[test]
+fn a_retry_and_a_press_that_come_up_in_one_run_take_a_slot_each() {
+    let mut settings = Settings::default();
+    settings.gates.unproven = 2;
+    let mut tenant = Tenant::with(settings, TenantSettings::default());
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5]}));
+    let message = tenant.publish();
+    let first = tenant.out();
+    tenant.report(&first, Answer::Broken);
+    // The alarm is late: the retry is due since, and the press comes behind it.
+    tenant.now = tenant.now.plus(10_000);
+    resend(&mut tenant, message, endpoint).unwrap();
+    tenant.now = tenant.now.plus(1);
+    tenant.ring();
+    let outs = tenant.outs();
+    let leases: std::collections::BTreeSet<_> = outs.iter().map(|out| out.handout.until).collect();
+    assert_eq!((outs.len(), leases.len()), (2, 2), "{outs:?}");
+
+    tenant.publish();
+    assert!(tenant.outs().is_empty(), "both slots are taken");
+    tenant.report(&outs[0], Answer::Broken);
+    tenant.pass(10);
+    assert_eq!(tenant.outs().len(), 1, "one of them is free");
 }
 
 #[test]

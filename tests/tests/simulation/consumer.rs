@@ -30,6 +30,7 @@ const REPORT_DEADLINE: u64 = 5000;
 const REPORT_WAITS: [u64; 3] = [250, 1000, 4000];
 
 /// One invocation.
+#[derive(Debug)]
 pub(crate) struct Run {
     turns: Turns,
     results: Results,
@@ -37,6 +38,7 @@ pub(crate) struct Run {
     handed_over: bool,
 }
 
+#[derive(Debug)]
 struct Taken {
     lane: usize,
     /// Of the queue's message; none: it came with an answer.
@@ -206,7 +208,7 @@ impl World {
         let manner = self.endpoint(endpoint).ok_or("an endpoint of ours")?.manner;
         let answer = match manner {
             Manner::Healthy | Manner::Slow => Answer::Ok,
-            Manner::Flaky(percent) if !self.chance.percent(percent) => Answer::Ok,
+            Manner::Flaky(percent) if !self.chance.either(percent) => Answer::Ok,
             Manner::Flaky(_) => [Answer::Broken, Answer::Silence][usize::from(self.chance.percent(20))],
             Manner::Down => Answer::Silence,
             Manner::Busy(ms) => Answer::RetryAfter(ms),
@@ -217,7 +219,7 @@ impl World {
         };
         let arrived = answer == Answer::Ok;
         // A request may arrive and its answer may not.
-        let unheard = arrived && !self.quiet && self.chance.percent(3);
+        let unheard = arrived && !self.quiet && self.chance.mishap(3);
         let answer = if unheard { Answer::Silence } else { answer };
         let took = match answer {
             Answer::Silence => DEADLINE,
@@ -338,7 +340,12 @@ impl World {
     fn tell(&mut self, telling: Telling) {
         let run = telling.run;
         let waits = |tries: usize| REPORT_WAITS.get(tries).map(|wait| REPORT_DEADLINE + wait);
-        let fate = if self.quiet { 99 } else { self.chance.below(100) };
+        let fate = match self.chance.script() {
+            _ if self.quiet => 99,
+            // It arrives, is lost, arrives and its answer does not, or arrives twice.
+            Some(script) => [99, 0, 7, 9][script.mishap(4)],
+            None => self.chance.below(100),
+        };
         let copy = Telling {
             heard: false,
             ..telling.clone()
@@ -463,6 +470,50 @@ impl World {
             }
         }
         self.step(run)
+    }
+
+    /// An event, and what it goes on with, in words that say the same wherever it came about in another order.
+    pub(crate) fn text_of(&self, event: &Event) -> String {
+        match event {
+            Event::Try { publish, repeat, .. } => format!("try {publish} {repeat}"),
+            Event::Leave => "leave".to_owned(),
+            Event::Queue { lane, attempts } => format!("queue {} {attempts}", self.lane_text(*lane)),
+            Event::Sent(sent) => format!(
+                "sent {} {} {:?} {} {}",
+                self.lane_text(sent.lane),
+                sent.index,
+                sent.answer,
+                sent.arrived,
+                self.run_text(sent.run)
+            ),
+            Event::Report(telling) => format!(
+                "report {:?} {} {} {}",
+                telling.lanes,
+                telling.tries,
+                telling.heard,
+                self.run_text(telling.run)
+            ),
+            Event::Gathered { run, .. }
+            | Event::HandOver { run }
+            | Event::Dies { run }
+            | Event::Reported { run, .. } => self.run_text(*run),
+        }
+    }
+
+    fn run_text(&self, run: u64) -> String {
+        let Some(own) = self.runs.get(&run) else {
+            return "nobody".to_owned();
+        };
+        let lanes: Vec<String> = own.lanes.iter().map(|taken| self.lane_text(taken.lane)).collect();
+        format!("{lanes:?} {:?} {:?} {}", own.turns, own.results, own.handed_over)
+    }
+
+    pub(crate) fn lane_text(&self, lane: usize) -> String {
+        let lane = &self.lanes.all[lane];
+        format!(
+            "{} {:?} {:?} {} {} {} {:?}",
+            lane.endpoint, lane.left, lane.until, lane.over, lane.doubled, lane.manual, lane.head.deliveries
+        )
     }
 
     /// What stands of deliveries of which a result of a try by hand comes, and none of their plan.

@@ -9,9 +9,7 @@ use postern_ledger::QueueKind;
 use postern_tests::tenant::{Stand, Tenant};
 
 use crate::known::{Delivery, Endpoint, Handed, LaneKnown, LineId};
-use crate::world::{Held, LEASE, World, tell};
-
-const HOUR: u64 = 3_600_000;
+use crate::world::{Held, LEASE, SHORT, World, tell};
 
 impl World {
     /// A lane leaves the ledger: what must hold is looked at, and it is known from then on. `at_once`: nothing happened
@@ -57,7 +55,12 @@ impl World {
             queue,
             until,
             left_at: self.clock,
-            left: head.deliveries.iter().map(|handout| handout.number).collect(),
+            left: head
+                .deliveries
+                .iter()
+                .map(|handout| (handout.number, handout.until))
+                .collect(),
+            odd: self.jumpy && until > self.tenant.now.plus(LEASE),
             over: false,
             doubled: false,
             manual,
@@ -80,13 +83,13 @@ impl World {
         }
         for at in self.lanes.live_of(endpoint, handed_at) {
             let other = &self.lanes.all[at];
-            let odd = self.is_odd(other.until, other.left_at, handed_at);
+            let odd = self.is_odd(other, other.until);
             // What arrived by hand meanwhile holds nobody up, though its lane is out still.
             let mut handouts = other
                 .head
                 .deliveries
                 .iter()
-                .filter(|out| other.left.contains(&out.number));
+                .filter(|out| other.left.contains_key(&out.number));
             let waits = handouts.any(|out| {
                 let known = self.owed.get(&(out.message, endpoint));
                 known.is_some_and(|known| known.success.is_none())
@@ -99,9 +102,9 @@ impl World {
     }
 
     /// A lease of a clock that went back since: it was over before, or is none that an eviction remembers.
-    fn is_odd(&self, until: Millis, left_at: Millis, handed_at: Millis) -> bool {
-        let old = self.clock.since(left_at) > LEASE;
-        self.jumpy && (old || until > handed_at.plus(LEASE) || until <= self.latest)
+    fn is_odd(&self, lane: &LaneKnown, until: Millis) -> bool {
+        let old = self.clock.since(lane.left_at) > LEASE;
+        self.jumpy && (old || lane.odd || until <= self.latest)
     }
 
     fn delivery_leaves(
@@ -135,6 +138,12 @@ impl World {
         if off.is_some() && at_once {
             return Err(format!("{what} was handed out to an endpoint that is off"));
         }
+        let generation = self.endpoint(endpoint).map_or(0, |endpoint| endpoint.generation);
+        if manual && at_once && known.asked.is_none_or(|asked| asked < generation) {
+            return Err(format!(
+                "{what} was handed out by hand, and its endpoint was off since that was asked"
+            ));
+        }
         // Where neither a rate nor an order is kept a try by hand goes beside whatever is out.
         let capped = self.own_rate.is_some()
             || self
@@ -148,7 +157,7 @@ impl World {
             let lane = self.lanes.all.get(earlier.lane);
             let over = lane.is_some_and(|lane| lane.over);
             // A clock that went back makes a lease of it that nothing remembers after an eviction.
-            let odd = lane.is_some_and(|lane| self.is_odd(earlier.until, lane.left_at, handed_at));
+            let odd = lane.is_some_and(|lane| self.is_odd(lane, earlier.until));
             if !earlier.returned && !over && earlier.until > handed_at && !odd && !beside {
                 return Err(format!("{what} was handed out while it is out"));
             }
@@ -424,7 +433,7 @@ impl World {
                 return Err("attempts of the plan are not as many as are counted".to_owned());
             }
         }
-        let retention = if self.short_lived { HOUR } else { 30 * Millis::DAY };
+        let retention = if self.short_lived { SHORT } else { 30 * Millis::DAY };
         let now = self.tenant.now;
         let ids: Vec<MessageId> = self
             .publishes

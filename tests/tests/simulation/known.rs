@@ -1,7 +1,7 @@
 //! What a world knows of its own, beside the ledger: what it published, what left, what was sent and what arrived. The
 //! guarantees are judged by this and not by what the ledger believes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use postern_domain::id::MessageId;
 use postern_domain::time::Millis;
@@ -82,6 +82,8 @@ pub(crate) struct Endpoint {
     pub(crate) order: Option<Order>,
     /// Which order this is: another begins behind it.
     pub(crate) span: u32,
+    /// How often it went off.
+    pub(crate) generation: u32,
     /// It asked for time: when, and until when.
     pub(crate) paused: Option<(Millis, Millis)>,
     /// Successes that were recorded: the window grows by no more.
@@ -120,6 +122,18 @@ pub(crate) struct Publish {
     pub(crate) tries: u32,
 }
 
+impl Publish {
+    /// Whether its sender may ask again with a key that says that it is the same. What it wants at a later time may not be
+    /// later any more.
+    pub(crate) fn may_be_asked_again(&self) -> bool {
+        let keyed = match &self.wanted {
+            Wanted::One(call) => call.idempotency.is_some(),
+            Wanted::Batch(call) => call.idempotency.is_some(),
+        };
+        keyed && self.pieces.iter().all(|piece| piece.deliver_at.is_none())
+    }
+}
+
 /// A hand-out that left.
 #[derive(Debug, Clone)]
 pub(crate) struct Handed {
@@ -152,8 +166,8 @@ pub(crate) struct Known {
     pub(crate) sending: u32,
     /// The same of those that its plan asked for.
     pub(crate) planned: u32,
-    /// Somebody asked for a try by hand, last then.
-    pub(crate) asked: Option<Millis>,
+    /// Somebody asked for a try by hand: how often its endpoint had gone off until then, the last time.
+    pub(crate) asked: Option<u32>,
     /// A try by hand was sent, last then.
     pub(crate) tried: Option<Millis>,
 }
@@ -170,6 +184,10 @@ pub(crate) struct LineKnown {
 }
 
 /// A lane that left.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each may be so of itself, whatever the others are"
+)]
 pub(crate) struct LaneKnown {
     pub(crate) head: Lane,
     pub(crate) bodies: Vec<Vec<u8>>,
@@ -180,8 +198,10 @@ pub(crate) struct LaneKnown {
     pub(crate) until: Millis,
     /// When it left, by the true clock.
     pub(crate) left_at: Millis,
-    /// Hand-outs without a result.
-    pub(crate) left: BTreeSet<u64>,
+    /// Hand-outs without a result, with their leases.
+    pub(crate) left: BTreeMap<u64, Millis>,
+    /// The object's clock went back behind its hand-out: an eviction does not remember it.
+    pub(crate) odd: bool,
     /// The consumer said that nothing more comes.
     pub(crate) over: bool,
     /// The queue delivered it twice.
@@ -196,7 +216,9 @@ impl LaneKnown {
         if self.over || self.doubled || self.until <= now {
             return 0;
         }
-        usize::from(self.head.concurrency).min(self.left.len())
+        // What of it has no lease any more is not begun.
+        let live = self.left.values().filter(|until| **until > now).count();
+        usize::from(self.head.concurrency).min(live)
     }
 }
 
@@ -247,6 +269,7 @@ counts!(
     dead_consumers,
     planted,
     evictions,
+    torn_alarms,
     lost_alarms,
     late_alarms,
     doubled_alarms,

@@ -3,7 +3,9 @@
 //! `SEEDS=5000` looks at more lives than usual, `SEED=42` at one, with its story. `scripts/simulate` reports on as many as
 //! one likes, as long as one likes.
 
+mod chance;
 mod consumer;
+mod exhaustive;
 mod judge;
 mod known;
 mod planted;

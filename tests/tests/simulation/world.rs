@@ -17,14 +17,17 @@ use postern_ledger::sql::Sql;
 use postern_tests::tenant::{START, Seeded, Stand, Tenant, idempotency, number_of};
 use serde_json::json;
 
+use crate::chance::Chance;
 use crate::consumer::{Run, Telling};
 use crate::known::{
-    Counts, Delivery, Endpoint, Known, Lanes, LineId, LineKnown, Manner, Order, Piece, Plant, Publish, Wanted,
+    Counts, Delivery, Endpoint, Known, LaneKnown, Lanes, LineId, LineKnown, Manner, Order, Piece, Plant,
+    Publish, Wanted,
 };
 
 pub(crate) const LEASE: u64 = 60_000;
 
-const HOUR: u64 = 3_600_000;
+/// Of lives whose messages go soon: their segments close, and are dropped, while leases live.
+pub(crate) const SHORT: u64 = 1_000_000;
 
 /// Runs of the alarm that are no spinning: so many, and so many a second.
 const ALARMS: (u64, u64) = (200, 60);
@@ -36,6 +39,8 @@ pub(crate) enum Event {
     Try {
         publish: usize,
         repeat: bool,
+        /// The sender asks again, and not the edge: its key alone says that it is the same.
+        anew: bool,
         answer_lost: bool,
     },
     /// Hand-outs that gathered leave.
@@ -72,7 +77,7 @@ pub(crate) enum Event {
 )]
 pub(crate) struct World {
     pub(crate) tenant: Tenant,
-    pub(crate) chance: Seeded,
+    pub(crate) chance: Chance,
     /// The time. The object's own clock may differ.
     pub(crate) clock: Millis,
     skew: i64,
@@ -99,6 +104,8 @@ pub(crate) struct World {
     /// The platform lost the alarm.
     pub(crate) alarm_lost: bool,
     gathering: bool,
+    /// Of the storage, as the last lanes left.
+    failures: u64,
     pub(crate) counts: Counts,
     pub(crate) telling: bool,
     pub(crate) story: Vec<String>,
@@ -137,7 +144,7 @@ impl World {
         let mut chance = Seeded::new(seed.wrapping_mul(7_919).wrapping_add(17));
         let short_lived = chance.percent(25);
         let settings = Settings {
-            retention_ms: if short_lived { HOUR } else { 30 * Millis::DAY },
+            retention_ms: if short_lived { SHORT } else { 30 * Millis::DAY },
             rules: plant.rules,
             ..Settings::default()
         };
@@ -150,7 +157,20 @@ impl World {
         let mut tenant = Tenant::with(settings, own);
         tenant.random = Seeded::new(seed);
         let jumpy = chance.percent(12);
-        let mut world = Self {
+        let mut world = Self::new(tenant, Chance::Drawn(chance), plant);
+        (world.short_lived, world.jumpy) = (short_lived, jumpy);
+        (world.own_rate, world.telling) = (own_rate, telling);
+        let end = world.run(length);
+        if telling && end.is_err() {
+            world.dump();
+        }
+        world.counts.lives += 1;
+        (world.story, end.map(|()| world.counts))
+    }
+
+    /// A tenant of whom nobody knows anything yet.
+    pub(crate) fn new(tenant: Tenant, chance: Chance, plant: Plant) -> Self {
+        Self {
             tenant,
             chance,
             clock: START,
@@ -167,22 +187,17 @@ impl World {
             latest: START,
             plant,
             quiet: false,
-            short_lived,
-            jumpy,
-            own_rate,
+            short_lived: false,
+            jumpy: false,
+            own_rate: None,
             own_handed: Vec::new(),
             alarm_lost: false,
             gathering: false,
+            failures: 0,
             counts: Counts::default(),
-            telling,
+            telling: false,
             story: Vec::new(),
-        };
-        let end = world.run(length);
-        if telling && end.is_err() {
-            world.dump();
         }
-        world.counts.lives += 1;
-        (world.story, end.map(|()| world.counts))
     }
 
     /// What stands in the tables that dispatch lives by, and in memory.
@@ -240,7 +255,8 @@ impl World {
         for endpoint in &mut self.endpoints {
             endpoint.manner = Manner::Healthy;
         }
-        self.pass(OVERDUE + 1000)?;
+        // By the object's own clock, which may have gone back since it was set.
+        self.pass(self.latest.since(self.clock) + OVERDUE + 1000)?;
         self.any_call()?;
         if self.alarm_lost && self.is_open() {
             return Err("an alarm was lost and no call noticed".to_owned());
@@ -288,7 +304,7 @@ impl World {
         Ok(())
     }
 
-    fn all_ended(&mut self) -> Held {
+    pub(crate) fn all_ended(&mut self) -> Held {
         let deliveries: Vec<_> = self.owed.keys().copied().collect();
         for (message, endpoint) in deliveries {
             let (stand, attempts) = self.tenant.stand(message, endpoint);
@@ -314,11 +330,10 @@ impl World {
                 Stand::Cancelled => self.counts.cancelled += 1,
                 Stand::Gone => self.counts.gone += 1,
             }
-            let off = self.endpoint(endpoint).and_then(|endpoint| endpoint.off_since);
-            if let Some(asked) = known.asked
+            let generation = self.endpoint(endpoint).map(|endpoint| endpoint.generation);
+            if known.asked.is_some()
                 && stand != Stand::Gone
-                && off.is_none()
-                && known.cancelled_at.is_none_or(|at| at < asked)
+                && generation == known.asked
                 && known.tried.is_none()
             {
                 return Err(format!("{what} was to be tried by hand and never was"));
@@ -423,7 +438,7 @@ impl World {
         self.after_call()
     }
 
-    fn evict(&mut self) {
+    pub(crate) fn evict(&mut self) {
         tell!(self, "evicted");
         self.counts.evictions += 1;
         self.tenant.evict();
@@ -469,6 +484,7 @@ impl World {
             handed: Vec::new(),
             order,
             span: 0,
+            generation: 0,
             paused: None,
             successes: 0,
         });
@@ -521,7 +537,7 @@ impl World {
         }
     }
 
-    fn turn_one(&mut self, number: u32, off: bool) {
+    pub(crate) fn turn_one(&mut self, number: u32, off: bool) {
         let Some(at) = self
             .endpoints
             .iter()
@@ -560,6 +576,7 @@ impl World {
         };
         if endpoint.off_since.is_none() {
             endpoint.off_since = Some(now);
+            endpoint.generation += 1;
             for ((_, to), known) in &mut self.owed {
                 if *to == number {
                     known.cancelled_at.get_or_insert(now);
@@ -682,7 +699,7 @@ impl World {
     }
 
     /// Somebody asks for one more try.
-    fn resend(&mut self, message: MessageId, endpoint: u32) {
+    pub(crate) fn resend(&mut self, message: MessageId, endpoint: u32) {
         let Some(id) = self.endpoint(endpoint).filter(|known| !known.deleted) else {
             return;
         };
@@ -697,15 +714,16 @@ impl World {
         }
         self.counts.manual += 1;
         tell!(self, "one more try of {} to {endpoint}", message.0.sequence);
+        let generation = self.endpoint(endpoint).map_or(0, |known| known.generation);
         let known = self.owed.entry((message, endpoint)).or_insert_with(|| Known {
             extra: true,
             ..Known::default()
         });
-        known.asked = Some(self.clock);
+        known.asked = Some(generation);
         known.tried = None;
     }
 
-    fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         let count = if self.chance.percent(20) {
             1 + self.chance.below(12)
         } else {
@@ -789,9 +807,13 @@ impl World {
             _ => self.chance.below(30),
         };
         if !lost {
+            // A sender that asks again knows its message by a key of its own.
+            let keyed = self.publishes[publish].may_be_asked_again();
+            let anew = repeat && keyed && self.chance.percent(40);
             let event = Event::Try {
                 publish,
-                repeat,
+                repeat: repeat && !anew,
+                anew,
                 answer_lost,
             };
             self.at(wait + late, event);
@@ -809,7 +831,9 @@ impl World {
         self.counts.repeats += 1;
         let wait = wait
             + if self.chance.percent(20) {
-                self.chance.below(300_000)
+                // Within the time that its message is kept, also where the clock jumps.
+                self.chance
+                    .below(if self.short_lived { 100_000 } else { 300_000 })
             } else {
                 self.chance.below(5000)
             };
@@ -822,15 +846,22 @@ impl World {
             .insert((self.clock.plus(wait), self.next_event), event);
     }
 
-    fn set_clock(&mut self, to: Millis) {
+    pub(crate) fn set_clock(&mut self, to: Millis) {
         self.clock = self.clock.max(to);
         let own = self.clock.0.saturating_add_signed(self.skew);
         self.tenant.now = Millis(own);
         self.latest = self.latest.max(self.tenant.now);
+        if self.jumpy {
+            let (clock, end) = (self.clock, self.tenant.now.plus(LEASE));
+            let young = |lane: &&mut LaneKnown| clock.since(lane.left_at) <= LEASE;
+            for lane in self.lanes.all.iter_mut().rev().take_while(young) {
+                lane.odd |= lane.until > end;
+            }
+        }
     }
 
     /// When the alarm rings, by the true clock.
-    fn alarm_at(&self) -> Option<Millis> {
+    pub(crate) fn alarm_at(&self) -> Option<Millis> {
         let alarm = self.tenant.storage.native().alarm()?;
         Some(Millis(alarm.0.saturating_add_signed(-self.skew)))
     }
@@ -872,7 +903,7 @@ impl World {
         Ok(())
     }
 
-    fn ring(&mut self) {
+    pub(crate) fn ring(&mut self) {
         if !self.quiet && self.chance.percent(1) {
             tell!(self, "the alarm is lost");
             self.counts.lost_alarms += 1;
@@ -882,20 +913,35 @@ impl World {
             return;
         }
         tell!(self, "the alarm rings");
+        // Between any two of its statements it may end, and what it had not written is as it was.
+        let crash = !self.quiet && !self.tenant.storage.will_fail() && self.chance.percent(3);
+        if crash {
+            let at = u32::try_from(self.chance.below(12)).unwrap_or(0);
+            self.tenant.storage.fail_in(Some(at));
+        }
         self.tenant.ring();
+        if crash {
+            let fell = !self.tenant.storage.will_fail();
+            self.counts.torn_alarms += u64::from(fell);
+            self.tenant.storage.fail_in(None);
+            if fell {
+                tell!(self, "and ends in the middle");
+            }
+        }
         if !self.quiet && self.chance.percent(3) {
             self.counts.doubled_alarms += 1;
             self.tenant.ring();
         }
     }
 
-    fn happen(&mut self, event: Event) -> Held {
+    pub(crate) fn happen(&mut self, event: Event) -> Held {
         match event {
             Event::Try {
                 publish,
                 repeat,
+                anew,
                 answer_lost,
-            } => self.accept(publish, repeat, answer_lost),
+            } => self.accept(publish, repeat, anew, answer_lost),
             Event::Leave => {
                 self.gathering = false;
                 self.take(false)
@@ -916,7 +962,7 @@ impl World {
         }
     }
 
-    fn accept(&mut self, at: usize, repeat: bool, answer_lost: bool) -> Held {
+    fn accept(&mut self, at: usize, repeat: bool, anew: bool, answer_lost: bool) -> Held {
         let bodies: Vec<Vec<u8>> = self.publishes[at]
             .pieces
             .iter()
@@ -926,12 +972,20 @@ impl World {
         // The first that arrives is not always the first that left.
         let answer = match self.publishes[at].wanted.clone() {
             Wanted::One(call) => {
-                let call = Accept { repeat, ..call };
+                let mut call = Accept { repeat, ..call };
+                if anew {
+                    call.nonce = self.tenant.publish_call("").nonce;
+                    call.sent_at = self.clock;
+                }
                 let taken = self.tenant.call_as(caller, call, &bodies);
                 taken.map(|(accepted, _)| vec![accepted.message.id])
             }
             Wanted::Batch(call) => {
-                let call = AcceptBatch { repeat, ..call };
+                let mut call = AcceptBatch { repeat, ..call };
+                if anew {
+                    call.nonce = self.tenant.publish_call("").nonce;
+                    call.sent_at = self.clock;
+                }
                 let taken = self.tenant.call_as(caller, call, &bodies);
                 taken.map(|(accepted, _)| accepted.messages.iter().map(|view| view.id).collect())
             }
@@ -1006,6 +1060,13 @@ impl World {
         if !self.tenant.ledger.has_lanes() || self.gathering {
             return Ok(());
         }
+        if self.chance.is_scripted() {
+            if !self.quiet && self.chance.mishap(0) {
+                self.evict();
+                self.set_clock(self.clock.plus(10));
+            }
+            return self.take(true);
+        }
         match self.chance.below(100) {
             _ if self.quiet => self.take(true),
             0..=2 => {
@@ -1024,6 +1085,9 @@ impl World {
 
     /// What leaves the ledger goes to the queue. `at_once`: nothing happened since it was handed out.
     fn take(&mut self, at_once: bool) -> Held {
+        let failures = self.tenant.storage.failures();
+        // A failure in the middle took away what the ledger knew as it handed out.
+        let at_once = at_once && failures == std::mem::replace(&mut self.failures, failures);
         let Ok(lanes) = self.tenant.take_lanes() else {
             return Ok(());
         };
@@ -1036,12 +1100,12 @@ impl World {
 
     /// The queue may lose a lane, double it, and keep it for a while.
     pub(crate) fn enqueue(&mut self, lane: usize) {
-        if !self.quiet && self.chance.percent(6) {
+        if !self.quiet && self.chance.mishap(6) {
             self.counts.lost_lanes += 1;
             tell!(self, "the queue loses lane {lane}");
             return;
         }
-        let twice = !self.quiet && self.chance.percent(4);
+        let twice = !self.quiet && self.chance.mishap(4);
         self.counts.doubled_lanes += u64::from(twice);
         self.lanes.all[lane].doubled |= twice;
         for _ in 0..=u32::from(twice) {
@@ -1075,7 +1139,7 @@ impl World {
 }
 
 /// As an endpoint is made with it.
-fn ordering(order: Order) -> serde_json::Value {
+pub(crate) fn ordering(order: Order) -> serde_json::Value {
     json!({
         "key": order.keyed.then_some("/k"),
         "onFailure": if order.waits { "wait" } else { "skip" },
