@@ -98,7 +98,7 @@ async fn all(access: &OrganisationAccess) -> Result<Vec<Application>, Problem> {
     Ok(rows)
 }
 
-/// What each used, in the order of their ids, which is the order they were made in.
+/// What each used, in the order they were made in.
 async fn count(
     access: &OrganisationAccess,
     rows: Vec<Application>,
@@ -131,7 +131,7 @@ fn shape(row: &Application, used: &Used) -> Value {
 
 /// One that is named by its id and its `uid` is one.
 fn once_each(mut rows: Vec<Application>) -> Vec<Application> {
-    rows.sort_by_key(|row| row.id);
+    rows.sort_by_key(|row| (row.created_at, row.id));
     rows.dedup_by_key(|row| row.id);
     rows
 }
