@@ -69,7 +69,7 @@ const isTenants = ({ path }) => path.includes("{app_id}");
 const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health")
   && !["/one-time-token", "/jwks.json"].some((end) => path.endsWith(end));
 /** Nothing in its body is required. */
-const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive"].some((end) => path.endsWith(end))
+const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive", "/entitlement-backfill"].some((end) => path.endsWith(end))
   || path.includes("/app-portal-access/");
 
 /** No answer tells what only we may know. */
@@ -304,7 +304,9 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       const isHeaders = operation.path.endsWith("/headers");
       const kind = path.includes("secret/rotate") ? "secret" : isHeaders ? "headers" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const message = { eventType: "a.b", payload: {} };
-      const given = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
+      const isOfCustomers = operation.path.endsWith("/entitlement-backfill");
+      const many = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
+      const given = isOfCustomers ? {} : many;
       const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
@@ -330,6 +332,8 @@ function goodBody(operation) {
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
   if (path.endsWith("/seek")) return { after: "2026-08-01T12:00:00Z" };
   if (path.endsWith("/import")) return IMPORT;
+  if (path.endsWith("/entitlement-config")) return { enabled: true };
+  if (path.endsWith("/entitlement-backfill")) return {};
   if (path.endsWith("/erase")) return { confirm: own.app };
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };

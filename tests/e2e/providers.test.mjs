@@ -177,7 +177,7 @@ describe("Slack", { concurrency: true }, () => {
 });
 
 test("Meta's handshake is answered by its token alone, and never as a page", async () => {
-  const settings = { secrets: ["app-secret-of-meta-0123456789abcd"], config: { verifyToken: "meatyhamhock-and-more-of-it" } };
+  const settings = { secrets: ["0123456789abcdef0123456789abcdef"], config: { verifyToken: "meatyhamhock-and-more-of-it" } };
   const { from, path } = await source("meta", settings);
   const ask = (query) => post(`${from.url}?${new URLSearchParams({ "hub.mode": "subscribe", ...query })}`, undefined, {}, { method: "GET" });
   const wrong = await ask({ "hub.challenge": "1", "hub.verify_token": "another" });
