@@ -2,7 +2,7 @@
 //!
 //! A provider's event is read into changes ([`read`]); a change is joined to what is known of its item
 //! ([`Known::joined`]), so that events may come in any order and any number of times; and whether a customer has access is
-//! judged when somebody asks ([`judge`]), from the facts, the tenant's rules and the time. A time that has passed ends
+//! judged when somebody asks ([`judge()`]), from the facts, the tenant's rules and the time. A time that has passed ends
 //! access by itself: the event that would have said so may be lost.
 //!
 //! Webhooks are hints and the provider's API is the truth: what was fetched replaces what events said, whatever their

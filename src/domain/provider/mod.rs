@@ -14,7 +14,7 @@
 //! - What is accepted is never lost for want of a name: an event without a usable type is `webhook.received`, one
 //!   without a usable id is not deduplicated.
 //!
-//! A provider's facts (methods, answers, deadlines, retries) are data: [`descriptor`], [`catalogue`].
+//! A provider's facts (methods, answers, deadlines, retries) are data: [`descriptor()`], [`catalogue()`].
 //!
 //! Deliberately absent: the cap on the body, and everything that remembers. The edge and the ledger have them.
 
