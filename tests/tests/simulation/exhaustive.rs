@@ -12,8 +12,8 @@ use std::hash::{Hash, Hasher};
 
 use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
-use postern_ledger::Settings;
 use postern_ledger::sql::Sql as _;
+use postern_ledger::{Rules, Settings};
 use postern_tests::tenant::{START, Seeded, Tenant, number_of};
 use serde_json::json;
 
@@ -92,6 +92,28 @@ small! {
     two_endpoints_with_a_rate: Small { rate: Some(1), ..FREE };
     two_endpoints_of_which_one_goes_off_or_is_tried_by_hand: Small { acts: 1, ..FREE };
     an_order_and_somebody_who_turns_it_off_or_tries_by_hand: Small { orders: [WAITS, None], acts: 1, ..FREE };
+}
+
+/// What no seed has found: it takes a queue message that is lost, and a crash between two statements of its sweep.
+#[test]
+fn what_was_lost_is_half_written() {
+    let plant = Plant {
+        rules: Rules {
+            lost_is_one: false,
+            ..Rules::default()
+        },
+        ..Plant::default()
+    };
+    let small = Small {
+        flaky: [false, false],
+        ..FREE
+    };
+    let bound = Bound {
+        mishaps: 2,
+        orders: 0,
+    };
+    let broken = search_within(small, bound, plant).err();
+    println!("{}", broken.expect("some way breaks"));
 }
 
 /// What happens next.

@@ -46,8 +46,7 @@ planted! {
     a_dedupe_key_is_forgotten, near 0: without(|rules| rules.dedupe = false);
     a_number_is_given_twice, near 18: without(|rules| rules.numbers_rise = false);
     a_lost_lease_is_not_found, near 0: without(|rules| rules.lost_is_found = false);
-    #[ignore = "not found yet: it needs a lost first hand-out, and a crash in its sweep between two statements"]
-    what_was_lost_is_half_written, near 0: without(|rules| rules.lost_is_one = false);
+    // `lost_is_one` is found by the search of small worlds: no seed meets both of the mishaps that it needs.
     a_cursor_passes_what_is_out, near 0: without(|rules| rules.cursor_waits = false);
     a_line_in_order_uses_due, near 0: without(|rules| rules.order_without_due = false);
     a_line_in_order_begins_behind_its_head, near 0: without(|rules| rules.order_from_head = false);
