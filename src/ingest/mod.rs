@@ -13,7 +13,7 @@ mod store;
 
 use postern_domain::id::IngestToken;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::provider::{self, Accepted, Headers, Verdict};
+use postern_domain::provider::{self, Accepted, Headers, Standing, Verdict};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Accept;
 use worker::{Env, Method, Request, Response};
@@ -61,7 +61,13 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
     let judge = |source: &Source| {
         let now = clock::now();
         let secrets = source.secrets(&config.master_keys, now)?;
-        Ok::<Verdict, Problem>(provider::verify(&source.config, &secrets, &request, now))
+        Ok::<Verdict, Problem>(provider::verify(
+            &source.config,
+            &secrets,
+            &Standing::default(),
+            &request,
+            now,
+        ))
     };
     let mut verdict = judge(&source)?;
     if matches!(verdict, Verdict::Reject(_))
@@ -77,7 +83,8 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
             store::store(env, &token, accept, body).await?;
             Ok(answer::accepted())
         }
-        Verdict::Challenge(challenge) => Ok(answer::challenge(challenge)),
+        Verdict::Challenge(challenge) => Ok(answer::challenge(challenge.answer)),
+        Verdict::NeedsSignature(_) => Err(unavailable("signature_not_checked", source.config.provider())),
         Verdict::Reject(rejected) => {
             rejection::note(env, &token, &rejected, now);
             let code = rejected.reason.public_code();

@@ -13,7 +13,9 @@ mod vector;
 
 use std::process::ExitCode;
 
-use postern_domain::provider::{Answer, Event, Headers, Request, Secret, SourceConfig, Verdict, verify};
+use postern_domain::provider::{
+    Answer, Event, Headers, Request, Secret, SourceConfig, Standing, Verdict, verify,
+};
 use postern_domain::time::Millis;
 use serde_json::Value;
 

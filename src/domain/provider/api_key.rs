@@ -5,15 +5,30 @@
 
 use serde_json::{Map, Value};
 
+use super::Asked;
+use super::config::Preset;
+use super::descriptor::{Checked, Descriptor, PLAIN, Proof, SecretOrigin};
 use super::event::Naming;
 use super::mac::is_same;
 use super::secret::Key;
 use super::settings::Settings;
-use super::{Accepted, Preset, Reason, Rejection, Request};
+use super::verdict::{Accepted, Reason, Rejection, Trust, Verdict};
 use crate::problem::Fault;
-use crate::time::Millis;
 
 pub(super) const NAME: &str = "api_key";
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: NAME,
+    title: "Key in a header",
+    methods: &["POST", "PUT", "PATCH"],
+    secret_origin: SecretOrigin::Ours,
+    secret: "the key: the header's whole value",
+    proof: Proof::Token,
+    signed: "",
+    checked: Checked::Vectors,
+    sources: &["RFC 9110 section 5.5"],
+    ..PLAIN
+};
 
 /// The preset's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +73,8 @@ impl Preset for ApiKey {
         Some(&self.header)
     }
 
-    fn verify(&self, keys: &[Key], request: &Request<'_>, _: Millis) -> Result<Accepted, Rejection> {
+    fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
+        let request = asked.request;
         let given = request.headers.single(&self.header)?;
         if keys.is_empty() {
             return Err(Rejection::no_active_secret());
@@ -68,9 +84,7 @@ impl Preset for ApiKey {
             let detail = format!("The header {} has another key", self.header);
             Rejection::new(Reason::Mismatch, detail)
         })?;
-        Ok(Accepted {
-            events: vec![self.naming.event(request, None)],
-            matched_secret: Some(key.index),
-        })
+        let event = self.naming.event(request, None, Trust::Unsigned);
+        Ok(Accepted::new(vec![event], Some(key.index)).into())
     }
 }

@@ -4,19 +4,35 @@
 
 use serde_json::{Map, Value};
 
+use super::Asked;
+use super::config::Preset;
+use super::descriptor::{Checked, Descriptor, PLAIN, Proof, SecretOrigin};
 use super::event::Naming;
 use super::mac::{from_base64, is_same};
 use super::secret::Key;
 use super::settings::Settings;
-use super::{Accepted, Preset, Reason, Rejection, Request};
+use super::verdict::{Accepted, Reason, Rejection, Trust, Verdict};
 use crate::problem::Fault;
-use crate::time::Millis;
 
 pub(super) const NAME: &str = "basic";
 
 const HEADER: &str = "Authorization";
 
 const MAX_USERNAME: usize = 256;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: NAME,
+    title: "Basic authentication",
+    methods: &["POST", "PUT", "PATCH"],
+    secret_origin: SecretOrigin::Ours,
+    secret: "the password",
+    proof: Proof::Token,
+    signed: "",
+    checked: Checked::Vectors,
+    sources: &["RFC 7617"],
+    credential_headers: &["authorization"],
+    ..PLAIN
+};
 
 /// The preset's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +84,8 @@ impl Preset for Basic {
         Some(HEADER)
     }
 
-    fn verify(&self, keys: &[Key], request: &Request<'_>, _: Millis) -> Result<Accepted, Rejection> {
+    fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
+        let request = asked.request;
         let credentials = credentials(request.headers.single(HEADER)?)?;
         if keys.is_empty() {
             return Err(Rejection::no_active_secret());
@@ -82,10 +99,10 @@ impl Preset for Basic {
         let same_name = is_same(self.username.as_bytes(), username);
         let matched = keys.iter().find(|key| is_same(&key.bytes, password));
         match matched {
-            Some(key) if same_name => Ok(Accepted {
-                events: vec![self.naming.event(request, None)],
-                matched_secret: Some(key.index),
-            }),
+            Some(key) if same_name => {
+                let event = self.naming.event(request, None, Trust::Unsigned);
+                Ok(Accepted::new(vec![event], Some(key.index)).into())
+            }
             _ => {
                 let detail = "The name or the password is another one";
                 Err(Rejection::new(Reason::Mismatch, detail))

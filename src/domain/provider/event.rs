@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use super::config::CREDENTIAL_HEADERS;
 use super::settings::{Settings, is_header_name};
-use super::{CREDENTIAL_HEADERS, Event, Headers, Request};
+use super::verdict::{Event, Trust};
+use super::{Headers, Request};
 use crate::id::MAX_48;
 use crate::time::Millis;
 
@@ -57,8 +59,8 @@ impl Naming {
         }
     }
 
-    /// The event's name; `signed_id` is its id where `eventId` is not set.
-    pub(super) fn event(&self, request: &Request<'_>, signed_id: Option<&str>) -> Event {
+    /// The event's name; `signed_id` is its id where `eventId` is not set, and `body_trust` how far the body is believed.
+    pub(super) fn event(&self, request: &Request<'_>, signed_id: Option<&str>, body_trust: Trust) -> Event {
         let lookups = [&self.event_type, &self.event_id];
         let body = lookups
             .into_iter()
@@ -71,10 +73,14 @@ impl Naming {
             Some(_) => find(&self.event_id),
             None => signed_id.map(str::to_owned),
         };
+        let id_trust = match &self.event_id {
+            Some(lookup) if !lookup.wants_body() => Trust::Unsigned,
+            _ => body_trust,
+        };
         Event {
             id: usable_id(id),
-            event_type: usable_type(find(&self.event_type).as_deref()),
-            time: None,
+            id_trust,
+            ..Event::of_type(usable_type(find(&self.event_type).as_deref()))
         }
     }
 }

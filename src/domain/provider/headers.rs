@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Reason, Rejection};
+use super::verdict::{Reason, Rejection};
 
 /// A multi-map whose names do not mind case. Values stay as they came: neither trimmed nor joined.
 #[derive(Clone, PartialEq, Eq, Default)]

@@ -9,14 +9,16 @@ mod template;
 use serde_json::{Map, Value};
 
 use self::template::{Part, Template};
+use super::config::Preset;
+use super::descriptor::{Checked, Descriptor, PLAIN};
 use super::event::Naming;
 use super::mac::{Algorithm, from_base64, from_hex, is_among};
 use super::secret::Key;
 use super::settings::Settings;
 use super::timestamp::Timestamp;
-use super::{Accepted, Headers, MAX_SIGNATURES, Preset, Reason, Rejection, Request};
+use super::verdict::{Accepted, Reason, Rejection, Trust, Verdict};
+use super::{Asked, Headers, MAX_SIGNATURES, Request};
 use crate::problem::Fault;
-use crate::time::Millis;
 
 pub(super) const NAME: &str = "hmac";
 
@@ -36,6 +38,17 @@ const MAX_SEPARATOR: usize = 8;
 
 /// How header values are joined by whoever joins them.
 const JOINED: &str = ", ";
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: NAME,
+    title: "HMAC with a template",
+    methods: &["POST", "PUT", "PATCH"],
+    secret: "the key, as text",
+    signed: "what config.template says",
+    checked: Checked::Vectors,
+    sources: &["RFC 2104"],
+    ..PLAIN
+};
 
 /// The preset's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -203,7 +216,12 @@ impl Preset for Hmac {
         Ok(())
     }
 
-    fn verify(&self, keys: &[Key], request: &Request<'_>, now: Millis) -> Result<Accepted, Rejection> {
+    fn signs_url(&self) -> bool {
+        self.template.parts().contains(&Part::Url)
+    }
+
+    fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
+        let request = asked.request;
         let signatures = self.signatures(request.headers)?;
         let time = match &self.signed_time {
             Some(time) => Some(Timestamp::parse(request.headers.single(&time.header)?)?),
@@ -223,12 +241,10 @@ impl Preset for Hmac {
         };
         let key = keys.iter().find(holds).ok_or_else(Rejection::mismatch)?;
         if let (Some(time), Some(rule)) = (time, &self.signed_time) {
-            time.check_fresh(rule.tolerance, now)?;
+            time.check_fresh(rule.tolerance, asked.now)?;
         }
-        Ok(Accepted {
-            events: vec![self.naming.event(request, id)],
-            matched_secret: Some(key.index),
-        })
+        let event = self.naming.event(request, id, Trust::Signed);
+        Ok(Accepted::new(vec![event], Some(key.index)).into())
     }
 }
 

@@ -9,14 +9,16 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::config::Preset;
+use super::descriptor::{Checked, Descriptor, PLAIN};
 use super::event::{usable_id, usable_time, usable_type};
 use super::mac::{Algorithm, from_base64, from_pasted_base64, is_among};
 use super::secret::{Key, MAX_SECRETS};
 use super::settings::Settings;
 use super::timestamp::Timestamp;
-use super::{Accepted, Event, Headers, MAX_SIGNATURES, Preset, Reason, Rejection, Request};
+use super::verdict::{Accepted, Event, Reason, Rejection, Verdict};
+use super::{Asked, Headers, MAX_SIGNATURES};
 use crate::problem::Fault;
-use crate::time::Millis;
 
 pub(super) const NAME: &str = "standard-webhooks";
 
@@ -27,6 +29,22 @@ const FAMILIES: [[&str; 3]; 2] = [
 ];
 
 const MIN_SECRET_BYTES: usize = 16;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: NAME,
+    title: "Standard Webhooks",
+    secret: "whsec_ and base64, or base64 alone; or the sender's public keys (whpk_…) in the settings",
+    signed: "{id}.{timestamp}.{body}",
+    deadline_ms: Some(15_000),
+    retry_horizon_s: Some(270_000),
+    disables_on: "an answer of 410",
+    checked: Checked::Vectors,
+    sources: &["standard-webhooks/standard-webhooks"],
+    unsure: &["Deadline and retries are those of the standard's example; each sender has its own."],
+    signature_headers: &["webhook-signature", "webhook-timestamp"],
+    kept_headers: &["webhook-id"],
+    ..PLAIN
+};
 
 /// The preset's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +89,9 @@ impl StandardWebhooks {
         &self,
         family: [&str; 3],
         keys: &[Key],
-        request: &Request<'_>,
-        now: Millis,
+        asked: &Asked<'_>,
     ) -> Result<Accepted, Rejection> {
+        let request = asked.request;
         let [id, time, signature] = family;
         let id = request.headers.single(id)?;
         let time = Timestamp::parse(request.headers.single(time)?)?;
@@ -98,11 +116,8 @@ impl StandardWebhooks {
         let matched_secret = by_secret()
             .or_else(by_public_key)
             .ok_or_else(Rejection::mismatch)?;
-        time.check_fresh(self.tolerance, now)?;
-        Ok(Accepted {
-            events: vec![name(id, request.body)],
-            matched_secret,
-        })
+        time.check_fresh(self.tolerance, asked.now)?;
+        Ok(Accepted::new(vec![name(id, request.body)], matched_secret))
     }
 
     fn any_public_key(&self, signed: &[u8], signatures: &[Signature]) -> bool {
@@ -157,12 +172,13 @@ impl Preset for StandardWebhooks {
         from_pasted_base64(secret.strip_prefix("whsec_").unwrap_or(secret))
     }
 
-    fn verify(&self, keys: &[Key], request: &Request<'_>, now: Millis) -> Result<Accepted, Rejection> {
+    fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
+        let request = asked.request;
         let is_whole = |family: &[&str; 3]| family.iter().all(|name| request.headers.get(name).is_some());
         let mut first = None;
         for family in FAMILIES.into_iter().filter(is_whole) {
-            match self.verify_family(family, keys, request, now) {
-                Ok(accepted) => return Ok(accepted),
+            match self.verify_family(family, keys, asked) {
+                Ok(accepted) => return Ok(accepted.into()),
                 Err(rejection) => first = first.or(Some(rejection)),
             }
         }
@@ -251,7 +267,7 @@ fn name(id: &str, body: &[u8]) -> Event {
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     Event {
         id: usable_id(Some(id.to_owned())),
-        event_type: usable_type(body.r#type.as_ref().and_then(Value::as_str)),
         time: usable_time(body.timestamp.as_ref()).or_else(|| usable_time(body.created_at.as_ref())),
+        ..Event::of_type(usable_type(body.r#type.as_ref().and_then(Value::as_str)))
     }
 }

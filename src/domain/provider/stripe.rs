@@ -7,14 +7,16 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::config::Preset;
+use super::descriptor::{Checked, Descriptor, Level, PLAIN};
 use super::event::{usable_id, usable_time, usable_type};
 use super::mac::{Algorithm, from_hex, is_among};
 use super::secret::Key;
 use super::settings::Settings;
 use super::timestamp::Timestamp;
-use super::{Accepted, Event, Headers, MAX_SIGNATURES, Preset, Reason, Rejection, Request};
+use super::verdict::{Accepted, Event, Reason, Rejection, Verdict};
+use super::{Asked, Headers, MAX_SIGNATURES};
 use crate::problem::Fault;
-use crate::time::Millis;
 
 pub(super) const NAME: &str = "stripe";
 
@@ -22,6 +24,25 @@ const HEADER: &str = "Stripe-Signature";
 
 /// Each time in the header costs a pass over the body; a header that was sent twice has two.
 const MAX_TIMES: usize = 4;
+
+pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+    name: NAME,
+    title: "Stripe",
+    level: Level::Both,
+    secret: "the endpoint's signing secret: whsec_ and more, used as it is shown",
+    signed: "{timestamp}.{body}",
+    retry_horizon_s: Some(259_200),
+    disables_on: "days without a 2xx, after a mail to the account's owner",
+    checked: Checked::Vectors,
+    sources: &[
+        "Receive Stripe events in your webhook endpoint",
+        "stripe/stripe-node",
+        "stripe/stripe-python",
+    ],
+    unsure: &["The deadline for an answer is not published."],
+    signature_headers: &["stripe-signature"],
+    ..PLAIN
+};
 
 /// The preset's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +88,8 @@ impl Preset for Stripe {
         Ok(())
     }
 
-    fn verify(&self, keys: &[Key], request: &Request<'_>, now: Millis) -> Result<Accepted, Rejection> {
+    fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
+        let request = asked.request;
         let signed = Signed::parse(request.headers)?;
         if keys.is_empty() {
             return Err(Rejection::no_active_secret());
@@ -79,12 +101,9 @@ impl Preset for Stripe {
                 if !mac.is_some_and(|mac| is_among(&mac, &signed.signatures)) {
                     continue;
                 }
-                match time.check_fresh(self.tolerance, now) {
+                match time.check_fresh(self.tolerance, asked.now) {
                     Ok(()) => {
-                        return Ok(Accepted {
-                            events: vec![name(request.body)],
-                            matched_secret: Some(key.index),
-                        });
+                        return Ok(Accepted::new(vec![name(request.body)], Some(key.index)).into());
                     }
                     Err(not_fresh) => rejection = not_fresh,
                 }
@@ -158,11 +177,18 @@ fn name(body: &[u8]) -> Event {
         id: Option<Value>,
         r#type: Option<Value>,
         created: Option<Value>,
+        account: Option<Value>,
+        context: Option<Value>,
     }
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
     Event {
         id: usable_id(body.id.as_ref().and_then(Value::as_str).map(str::to_owned)),
-        event_type: usable_type(body.r#type.as_ref().and_then(Value::as_str)),
         time: usable_time(body.created.as_ref()),
+        // Connect says `account`, organisations say `context`; both are inside the signed bytes.
+        tenant_key: [&body.account, &body.context]
+            .into_iter()
+            .flatten()
+            .find_map(|value| usable_id(value.as_str().map(str::to_owned))),
+        ..Event::of_type(usable_type(body.r#type.as_ref().and_then(Value::as_str)))
     }
 }

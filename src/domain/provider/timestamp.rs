@@ -1,6 +1,6 @@
 //! A time that a provider signed.
 
-use super::{Reason, Rejection};
+use super::verdict::{Reason, Rejection};
 use crate::time::Millis;
 
 /// Seconds that a clock may be off, or a request be under way, unless a source says otherwise.

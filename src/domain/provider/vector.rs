@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Answer, Event, Headers, Millis, Request, Secret, SourceConfig, Verdict, verify};
+use super::{Answer, Event, Headers, Millis, Request, Secret, SourceConfig, Standing, Verdict, verify};
 
 /// The form of a vector. Fields that are not named here are notes.
 #[derive(Deserialize)]
@@ -74,10 +74,14 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
         body: &body,
     };
     let now = Millis(vector.now.saturating_mul(Millis::SECOND));
-    match (verify(&config, &secrets, &request, now), vector.valid) {
+    match (
+        verify(&config, &secrets, &Standing::default(), &request, now),
+        vector.valid,
+    ) {
         (Verdict::Accept(accepted), true) => check_events(&accepted.events, &vector.expect),
-        (Verdict::Challenge(answer), true) => check_answer(&answer, &vector.expect),
+        (Verdict::Challenge(challenge), true) => check_answer(&challenge.answer, &vector.expect),
         (Verdict::Reject(_), false) => Ok(()),
+        (Verdict::NeedsSignature(_), _) => Err("needs a signature that nobody checks here".to_owned()),
         (Verdict::Accept(_) | Verdict::Challenge(_), false) => Err("accepted, must be rejected".to_owned()),
         (Verdict::Reject(rejection), true) => Err(format!(
             "rejected, must be accepted: {} ({})",
