@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use self::range::Range;
+pub(crate) use self::range::Range;
 
 /// The longest URL, in bytes, as it came and as it is sent.
 const MAX_BYTES: usize = 4096;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that begin with the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
+pub(crate) struct Range {
     network: IpAddr,
     prefix: u8,
 }
@@ -38,7 +38,7 @@ impl Range {
 
     /// Reads `10.0.0.0/8`, `fd00::/8`, or one address. Bits behind the prefix are refused: whoever sets them meant
     /// another range than the one that would be opened.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let (network, prefix) = match text.split_once('/') {
             Some((network, prefix)) => (network, Some(prefix)),
             None => (text, None),
@@ -55,7 +55,7 @@ impl Range {
     }
 
     /// Whether `address` is in it. IPv4 and IPv6 are never in one range, mapped or not.
-    pub(super) fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         let behind = u32::from(width(self.network).saturating_sub(self.prefix));
         width(self.network) == width(address)
             && (bits(self.network) ^ bits(address))

@@ -2,7 +2,7 @@
 //! must be accepted.
 //!
 //! ```text
-//! cargo run --release -p postern-domain --example verify -- tests/fixtures/inbound.json
+//! cargo run --release -p postern-domain --example verify -- tests/vectors/inbound.json
 //! ```
 //!
 //! Prints one line for each vector that the verifier sees otherwise, and `N passed, N failed` last. Leaves with 1 when
@@ -14,7 +14,8 @@ mod vector;
 use std::process::ExitCode;
 
 use postern_domain::provider::{
-    Answer, Event, Headers, Request, Secret, SourceConfig, Standing, Verdict, verify,
+    Answer, Channel, Check, Event, Headers, PublicKey, Request, Secret, SourceConfig, Standing, State,
+    Verdict, conclude, verify,
 };
 use postern_domain::time::Millis;
 use serde_json::Value;

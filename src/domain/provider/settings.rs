@@ -51,6 +51,13 @@ impl<'a> Settings<'a> {
         }
     }
 
+    /// As [`Self::finish`], for a preset that cannot be built of what does not hold: where it is none, the fault that says
+    /// why has been noted.
+    pub(super) fn finish_some<T>(self, preset: Option<T>) -> Result<T, Vec<Fault>> {
+        let preset = self.finish(preset)?;
+        preset.ok_or_else(|| vec![fault(&["body", "config"], "value_error", "does not hold")])
+    }
+
     /// Notes that a setting does not hold.
     pub(super) fn fault(&mut self, key: &str, msg: impl Into<String>) {
         self.faults
@@ -116,9 +123,14 @@ impl<'a> Settings<'a> {
 
     /// How old, or how far ahead, a signed time may be. Never unbounded: 0 is refused, because elsewhere it means that.
     pub(super) fn tolerance(&mut self) -> u64 {
+        self.tolerance_of(DEFAULT_TOLERANCE)
+    }
+
+    /// As [`Self::tolerance`], with another default.
+    pub(super) fn tolerance_of(&mut self, default: u64) -> u64 {
         const KEY: &str = "tolerance";
         let Some(value) = self.value(KEY) else {
-            return DEFAULT_TOLERANCE;
+            return default;
         };
         let tolerance = value
             .as_u64()
@@ -127,7 +139,23 @@ impl<'a> Settings<'a> {
             let msg = format!("must be a whole number of seconds from 1 to {MAX_TOLERANCE}");
             self.fault(KEY, msg);
         }
-        tolerance.unwrap_or(DEFAULT_TOLERANCE)
+        tolerance.unwrap_or(default)
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.value(key) else {
+            return default;
+        };
+        if value.as_bool().is_none() {
+            self.type_fault(key, "must be true or false");
+        }
+        value.as_bool().unwrap_or(default)
+    }
+
+    /// Whatever stands there.
+    pub(super) fn any(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.value(key)
     }
 
     /// Whether a setting is there.

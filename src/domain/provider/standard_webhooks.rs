@@ -6,31 +6,85 @@
 //! same prefix and does not decode them: only the preset tells the two apart.
 
 use ed25519_dalek::{Signature, VerifyingKey};
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::config::Preset;
 use super::descriptor::{Checked, Descriptor, PLAIN};
-use super::event::{usable_id, usable_time, usable_type};
+use super::event::usable_id;
 use super::mac::{Algorithm, from_base64, from_pasted_base64, is_among};
+use super::names::{Names, Place, UNNAMED, Unit};
 use super::secret::{Key, MAX_SECRETS};
 use super::settings::Settings;
 use super::timestamp::Timestamp;
-use super::verdict::{Accepted, Event, Reason, Rejection, Verdict};
-use super::{Asked, Headers, MAX_SIGNATURES};
+use super::verdict::{Accepted, Event, Reason, Rejection, Trust, Verdict};
+use super::{Asked, Headers, MAX_SIGNATURES, Request};
 use crate::problem::Fault;
 
 pub(super) const NAME: &str = "standard-webhooks";
 
-/// A request has one family whole. Three headers out of two families were never sent together.
-const FAMILIES: [[&str; 3]; 2] = [
-    ["webhook-id", "webhook-timestamp", "webhook-signature"],
-    ["svix-id", "svix-timestamp", "svix-signature"],
-];
+const STANDARD: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
+const SVIX: [&str; 3] = ["svix-id", "svix-timestamp", "svix-signature"];
+
+/// In what senders of the standard differ.
+pub(super) struct Flavour {
+    pub(super) descriptor: &'static Descriptor,
+    /// A request has one family whole. Three headers out of two families were never sent together.
+    pub(super) families: &'static [[&'static str; 3]],
+    /// How a secret begins, and whether it must.
+    pub(super) prefix: &'static str,
+    pub(super) needs_prefix: bool,
+    /// Whether the sender may sign with a key whose public half stands in the settings.
+    pub(super) public_keys: bool,
+    /// Where the body names the event; the id is the header's unless this says otherwise.
+    pub(super) names: Names,
+    /// Whether the header's id is the event's, the same for each try.
+    pub(super) header_names_event: bool,
+}
+
+pub(super) static FLAVOUR: Flavour = Flavour {
+    descriptor: &DESCRIPTOR_BASE,
+    families: &[STANDARD, SVIX],
+    prefix: "whsec_",
+    needs_prefix: false,
+    public_keys: true,
+    names: NAMES,
+    header_names_event: true,
+};
+
+pub(super) static FLAVOUR_SVIX: Flavour = Flavour {
+    descriptor: &DESCRIPTOR_SVIX,
+    families: &[SVIX, STANDARD],
+    ..FLAVOUR_BASE
+};
+
+/// What flavours have in common.
+pub(super) const FLAVOUR_BASE: Flavour = Flavour {
+    descriptor: &DESCRIPTOR_BASE,
+    families: &[STANDARD],
+    prefix: "whsec_",
+    needs_prefix: false,
+    public_keys: false,
+    names: NAMES,
+    header_names_event: true,
+};
+
+/// Headers as Svix sends them, or as the standard has them.
+pub(super) const BOTH_FAMILIES: &[[&str; 3]] = &[SVIX, STANDARD];
+
+const NAMES: Names = Names {
+    event_type: &[Place::Body("/type")],
+    time: &[
+        (Place::Body("/timestamp"), Unit::Rfc3339),
+        (Place::Body("/timestamp"), Unit::Seconds),
+        (Place::Body("/created_at"), Unit::Rfc3339),
+        (Place::Body("/created_at"), Unit::Seconds),
+    ],
+    ..UNNAMED
+};
 
 const MIN_SECRET_BYTES: usize = 16;
 
-pub(super) static DESCRIPTOR: Descriptor = Descriptor {
+pub(super) const DESCRIPTOR_BASE: Descriptor = Descriptor {
     name: NAME,
     title: "Standard Webhooks",
     secret: "whsec_ and base64, or base64 alone; or the sender's public keys (whpk_…) in the settings",
@@ -46,9 +100,28 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     ..PLAIN
 };
 
+pub(super) static DESCRIPTOR_SVIX: Descriptor = Descriptor {
+    name: "svix",
+    title: "Svix",
+    secret: "the endpoint's signing secret: whsec_ and base64",
+    retry_horizon_s: Some(100_000),
+    retry_count: Some(7),
+    disables_on: "five days without one success; an answer of 410",
+    sources: &["svix/svix-webhooks"],
+    unsure: &["The open server waits 30 seconds for an answer, the hosted one 15."],
+    signature_headers: &[
+        "svix-signature",
+        "svix-timestamp",
+        "webhook-signature",
+        "webhook-timestamp",
+    ],
+    kept_headers: &["svix-id", "webhook-id"],
+    ..DESCRIPTOR_BASE
+};
+
 /// The preset's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct StandardWebhooks {
+    flavour: &'static Flavour,
     tolerance: u64,
     public_keys: Vec<PublicKey>,
 }
@@ -61,11 +134,22 @@ struct PublicKey {
 }
 
 impl StandardWebhooks {
-    pub(super) fn parse(config: &Value) -> Result<Self, Vec<Fault>> {
+    /// The preset of a sender that has no settings of its own.
+    pub(super) fn parse(flavour: &'static Flavour, config: &Value) -> Result<Self, Vec<Fault>> {
+        let mut settings = Settings::new(flavour.descriptor.name, config)?;
+        let preset = Self::read(flavour, &mut settings);
+        settings.finish(preset)
+    }
+
+    /// The standard's settings among others.
+    pub(super) fn read(flavour: &'static Flavour, settings: &mut Settings<'_>) -> Self {
         const KEYS: &str = "publicKeys";
-        let mut settings = Settings::new(NAME, config)?;
         let tolerance = settings.tolerance();
-        let texts = settings.texts(KEYS);
+        let texts = if flavour.public_keys {
+            settings.texts(KEYS)
+        } else {
+            Vec::new()
+        };
         if texts.len() > MAX_SECRETS {
             settings.fault(KEYS, format!("holds more than {MAX_SECRETS} keys"));
         }
@@ -79,10 +163,11 @@ impl StandardWebhooks {
                 Err(msg) => settings.fault(KEYS, msg),
             }
         }
-        settings.finish(Self {
+        Self {
+            flavour,
             tolerance,
             public_keys,
-        })
+        }
     }
 
     fn verify_family(
@@ -117,7 +202,19 @@ impl StandardWebhooks {
             .or_else(by_public_key)
             .ok_or_else(Rejection::mismatch)?;
         time.check_fresh(self.tolerance, asked.now)?;
-        Ok(Accepted::new(vec![name(id, request.body)], matched_secret))
+        Ok(Accepted::new(vec![self.name(id, request)], matched_secret))
+    }
+
+    fn name(&self, id: &str, request: &Request<'_>) -> Event {
+        let event = self.flavour.names.event(request);
+        if !self.flavour.header_names_event {
+            return event;
+        }
+        Event {
+            id: usable_id(Some(id.to_owned())),
+            id_trust: Trust::Signed,
+            ..event
+        }
     }
 
     fn any_public_key(&self, signed: &[u8], signatures: &[Signature]) -> bool {
@@ -141,7 +238,11 @@ impl Preset for StandardWebhooks {
     }
 
     fn wants_secret(&self) -> &'static str {
-        "give the signing secret (whsec_…), or the sender's public key (whpk_…) at config.publicKeys"
+        if self.flavour.public_keys {
+            "give the signing secret (whsec_…), or the sender's public key (whpk_…) at config.publicKeys"
+        } else {
+            self.flavour.descriptor.secret
+        }
     }
 
     fn works_without_secret(&self) -> bool {
@@ -159,6 +260,12 @@ impl Preset for StandardWebhooks {
                     .to_owned(),
             );
         }
+        if self.flavour.needs_prefix && !secret.starts_with(self.flavour.prefix) {
+            return Err(format!(
+                "must begin with {}: copy the whole secret",
+                self.flavour.prefix
+            ));
+        }
         match self.key(secret) {
             Some(key) if key.len() >= MIN_SECRET_BYTES => Ok(()),
             Some(_) => Err(format!(
@@ -169,14 +276,19 @@ impl Preset for StandardWebhooks {
     }
 
     fn key(&self, secret: &str) -> Option<Vec<u8>> {
-        from_pasted_base64(secret.strip_prefix("whsec_").unwrap_or(secret))
+        let secret = match secret.strip_prefix(self.flavour.prefix) {
+            Some(rest) => rest,
+            None if self.flavour.needs_prefix => return None,
+            None => secret.strip_prefix("whsec_").unwrap_or(secret),
+        };
+        from_pasted_base64(secret)
     }
 
     fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let is_whole = |family: &[&str; 3]| family.iter().all(|name| request.headers.get(name).is_some());
         let mut first = None;
-        for family in FAMILIES.into_iter().filter(is_whole) {
+        for family in self.flavour.families.iter().copied().filter(is_whole) {
             match self.verify_family(family, keys, asked) {
                 Ok(accepted) => return Ok(accepted.into()),
                 Err(rejection) => first = first.or(Some(rejection)),
@@ -252,22 +364,5 @@ impl Signatures {
             let detail = "The request has no v1 or v1a signature, the only schemes that are believed";
             Rejection::new(Reason::UnknownScheme, detail)
         })
-    }
-}
-
-/// The id of the header, which is signed with the rest; type and time of the body.
-fn name(id: &str, body: &[u8]) -> Event {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Body {
-        r#type: Option<Value>,
-        timestamp: Option<Value>,
-        created_at: Option<Value>,
-    }
-    let body: Body = serde_json::from_slice(body).unwrap_or_default();
-    Event {
-        id: usable_id(Some(id.to_owned())),
-        time: usable_time(body.timestamp.as_ref()).or_else(|| usable_time(body.created_at.as_ref())),
-        ..Event::of_type(usable_type(body.r#type.as_ref().and_then(Value::as_str)))
     }
 }

@@ -8,7 +8,14 @@ use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Answer, Event, Headers, Millis, Request, Secret, SourceConfig, Standing, Verdict, verify};
+use p256::ecdsa::signature::Verifier;
+use rsa::pkcs1v15;
+use rsa::sha2::Sha256;
+
+use super::{
+    Answer, Channel, Check, Event, Headers, Millis, PublicKey, Request, Secret, SourceConfig, Standing,
+    State, Verdict, conclude, verify,
+};
 
 /// The form of a vector. Fields that are not named here are notes.
 #[derive(Deserialize)]
@@ -44,8 +51,8 @@ enum OneOrMore {
 /// the verifier refuses are a difference too, also where the vector must not pass: nothing was tried.
 pub(super) fn judge(vector: &Value) -> Result<(), String> {
     let vector = Vector::deserialize(vector).map_err(|error| format!("is no vector: {error}"))?;
-    let (config, secrets) = to_api(&vector.provider, &vector.config)?;
-    let config = SourceConfig::parse(&vector.provider, &config).map_err(|faults| {
+    let given = to_api(&vector.provider, &vector.config)?;
+    let config = SourceConfig::parse(&vector.provider, &given.settings).map_err(|faults| {
         let sentences: Vec<String> = faults
             .iter()
             .map(|fault| format!("{} {}", fault.loc.join("."), fault.msg))
@@ -74,14 +81,29 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
         body: &body,
     };
     let now = Millis(vector.now.saturating_mul(Millis::SECOND));
-    match (
-        verify(&config, &secrets, &Standing::default(), &request, now),
-        vector.valid,
-    ) {
+    let standing = Standing {
+        state: given.state,
+        key_set: None,
+        channels: &given.channels,
+    };
+    let mut verdict = verify(&config, &given.secrets, &standing, &request, now);
+    if let Verdict::NeedsSignature(checks) = &verdict {
+        let held: Vec<bool> = checks.iter().map(holds).collect();
+        verdict = conclude(&config, &given.secrets, &standing, &request, now, &held);
+    }
+    match (verdict, vector.valid) {
         (Verdict::Accept(accepted), true) => check_events(&accepted.events, &vector.expect),
         (Verdict::Challenge(challenge), true) => check_answer(&challenge.answer, &vector.expect),
-        (Verdict::Reject(_), false) => Ok(()),
-        (Verdict::NeedsSignature(_), _) => Err("needs a signature that nobody checks here".to_owned()),
+        (Verdict::Reject(rejection), false) => {
+            let status = config.descriptor().refusal_status(rejection.reason);
+            match vector.expect.get("response_status") {
+                Some(expected) if *expected != Value::from(status) => {
+                    Err(format!("refused with {status}, must be with {expected}"))
+                }
+                _ => Ok(()),
+            }
+        }
+        (Verdict::NeedsSignature(_), _) => Err("still needs a signature".to_owned()),
         (Verdict::Accept(_) | Verdict::Challenge(_), false) => Err("accepted, must be rejected".to_owned()),
         (Verdict::Reject(rejection), true) => Err(format!(
             "rejected, must be accepted: {} ({})",
@@ -91,18 +113,75 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
     }
 }
 
+/// What the Worker asks `WebCrypto`. A key that is no point of the curve, or no modulus, holds nothing.
+pub(super) fn holds(check: &Check) -> bool {
+    match &check.key {
+        PublicKey::Rsa { n, e } => {
+            let number = rsa::BigUint::from_bytes_be;
+            let Ok(key) = rsa::RsaPublicKey::new(number(n), number(e)) else {
+                return false;
+            };
+            let signature = pkcs1v15::Signature::try_from(check.signature.as_slice());
+            let key = pkcs1v15::VerifyingKey::<Sha256>::new(key);
+            signature.is_ok_and(|signature| key.verify(&check.signed, &signature).is_ok())
+        }
+        PublicKey::P256 { x, y } => {
+            let point = p256::EncodedPoint::from_affine_coordinates(x.into(), y.into(), false);
+            let Ok(key) = p256::ecdsa::VerifyingKey::from_encoded_point(&point) else {
+                return false;
+            };
+            let signature = p256::ecdsa::Signature::from_slice(&check.signature);
+            signature.is_ok_and(|signature| key.verify(&check.signed, &signature).is_ok())
+        }
+    }
+}
+
 fn post() -> String {
     "POST".to_owned()
 }
 
-/// Vectors write settings and secrets in one object and in snake case; the API has them apart and in camel case.
-fn to_api(provider: &str, config: &Map<String, Value>) -> Result<(Value, Vec<Secret>), String> {
+/// What a vector's one object holds, taken apart as the API and the edge have it.
+struct Given {
+    settings: Value,
+    secrets: Vec<Secret>,
+    channels: Vec<Channel>,
+    state: State,
+}
+
+/// Vectors write settings, secrets and what a source has come to know in one object and in snake case.
+fn to_api(provider: &str, config: &Map<String, Value>) -> Result<Given, String> {
     let mut settings = Map::new();
     let mut secrets = Vec::new();
+    let mut channels = Vec::new();
+    let mut state = State::Active;
     for (key, value) in config {
         match (provider, key.as_str()) {
-            (_, "secrets") => secrets.extend(value.as_array().into_iter().flatten()),
-            (_, "secret") | ("basic", "password") | ("api_key", "key") => secrets.push(value),
+            (_, "secrets") => secrets.extend(value.as_array().into_iter().flatten().cloned()),
+            (_, "secret") | ("basic", "password") | ("api_key", "key") | ("revenuecat", "authorization") => {
+                secrets.push(value.clone());
+            }
+            ("revenuecat", "signing_secret") => {
+                secrets.push(format!("signing_secret:{}", value.as_str().unwrap_or_default()).into());
+                settings.insert("signature".to_owned(), true.into());
+                let both = config.contains_key("authorization");
+                settings.insert("authorization".to_owned(), both.into());
+            }
+            ("google-calendar", "channels") => {
+                channels.extend(
+                    value
+                        .as_object()
+                        .into_iter()
+                        .flatten()
+                        .map(|(id, channel)| Channel {
+                            id: id.clone(),
+                            token: channel["token"].as_str().unwrap_or_default().to_owned(),
+                            resource_id: channel["resource_id"].as_str().map(str::to_owned),
+                            expires_at: None,
+                        }),
+                );
+            }
+            ("notion", "state") if value == "pending" => state = State::Pending,
+            ("notion", "state") => {}
             _ => {
                 settings.insert(to_camel(key), value.clone());
             }
@@ -116,7 +195,12 @@ fn to_api(provider: &str, config: &Map<String, Value>) -> Result<(Value, Vec<Sec
             not_after: None,
         })
     });
-    Ok((settings.into(), secrets.collect::<Result<_, String>>()?))
+    Ok(Given {
+        settings: settings.into(),
+        secrets: secrets.collect::<Result<_, String>>()?,
+        channels,
+        state,
+    })
 }
 
 fn to_camel(key: &str) -> String {
