@@ -31,7 +31,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 8] = [
+        let tasks: [(&'static str, Task<S>); 9] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -47,6 +47,7 @@ impl<S: Sql> Ledger<S> {
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
             // Brought behind the run, by the shell.
             ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
+            ("routing", Self::offer_routing),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -96,6 +97,7 @@ impl<S: Sql> Ledger<S> {
             payloads,
             self.retention_at(memory),
             memory.outbox.next_at(),
+            memory.routing.next_at(memory.last_sequence),
             self.tasks_at()?,
         ]
         .into_iter()

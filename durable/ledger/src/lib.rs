@@ -64,6 +64,8 @@ mod poller_token;
 mod reason;
 mod recall;
 mod report;
+mod routed;
+mod routing;
 mod schema;
 mod segment;
 mod select;
@@ -78,12 +80,14 @@ mod sweep;
 mod task;
 mod tell;
 mod throttle;
+mod unrouted;
 mod watch;
 
 pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
 pub use outbox::OutboxOut;
+pub use routing::{LookOut, PushOut, RoutingOut, SliceOut};
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
 pub use watch::News;
 

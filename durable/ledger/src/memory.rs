@@ -60,6 +60,8 @@ pub(crate) struct Memory {
     pub(crate) fullness: crate::size::Fullness,
     /// What waits to be told to the organisation.
     pub(crate) outbox: crate::outbox::Outbox,
+    /// What waits to be routed to tenants.
+    pub(crate) routing: crate::routing::Routing,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
     pub(crate) rejections: HashMap<u16, (u64, u32, u64)>,
 }
@@ -172,6 +174,7 @@ impl<S: Sql> Ledger<S> {
         };
         let tenant: TenantId = tenant.parse().map_err(Problem::internal)?;
         let organisation = text("organisation")?.parse().map_err(Problem::internal)?;
+        let app_level = tenant == postern_domain::app_level::ledger_of(organisation);
         let operational = tenant == postern_domain::operational::tenant_of(organisation);
         Ok(Memory {
             tenant,
@@ -199,6 +202,7 @@ impl<S: Sql> Ledger<S> {
             proven: HashMap::new(),
             fullness: crate::size::Fullness::Unknown,
             outbox: self.read_outbox(operational)?,
+            routing: self.read_routing(app_level)?,
             rejections: HashMap::new(),
         })
     }

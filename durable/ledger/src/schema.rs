@@ -24,6 +24,11 @@ pub const STEPS: &[Step] = &[
         object: include_str!("../../schema/0002.sql"),
         segment: include_str!("../../schema/0002_segment.sql"),
     },
+    Step {
+        // One file a topic: they make one step because they are released together.
+        object: concat!(include_str!("../../schema/0003_route.sql")),
+        segment: "",
+    },
 ];
 
 /// The schema that this release writes.

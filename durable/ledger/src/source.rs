@@ -284,6 +284,7 @@ impl<S: Sql> Ledger<S> {
             secrets: source.secrets.clone(),
             state: source.state,
             token_not_after: token.not_after,
+            app_level: self.memory.as_ref().is_some_and(|memory| memory.routing.is_on()),
         })
     }
 
@@ -332,7 +333,7 @@ impl<S: Sql> Ledger<S> {
         source.cloned().ok_or_else(Problem::not_found)
     }
 
-    fn source_number(&mut self, text: &str) -> Result<u16, Problem> {
+    pub(crate) fn source_number(&mut self, text: &str) -> Result<u16, Problem> {
         let memory = self.memory()?;
         let id = text.parse::<SourceId>().ok();
         let found = memory

@@ -9,7 +9,7 @@ use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::replay::{
-    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskProgress, TaskStart, TaskState, TaskView,
+    Chosen, Counted, TaskCancel, TaskCount, TaskGet, TaskKind, TaskProgress, TaskStart, TaskState, TaskView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,17 +50,38 @@ const KEPT_MS: u64 = 7 * Millis::DAY;
 /// Where a job stands.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Progress {
-    place: Place,
+pub(crate) struct Progress {
+    pub(crate) place: Place,
     #[serde(flatten)]
-    shown: TaskProgress,
+    pub(crate) shown: TaskProgress,
     /// How often it was held back without a move between.
     #[serde(default)]
     held: u32,
 }
 
+impl Progress {
+    /// At its beginning.
+    pub(crate) fn of(shown: TaskProgress) -> Self {
+        Self {
+            shown,
+            ..Self::default()
+        }
+    }
+
+    /// All was looked at.
+    pub(crate) fn finish(&mut self) {
+        let shown = &mut self.shown;
+        if shown.approximated {
+            shown.total = shown.done + shown.skipped;
+            shown.approximated = false;
+        }
+        // What was counted and could not be chosen any more when its turn came.
+        shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+    }
+}
+
 /// A job as its row has it.
-struct Job {
+pub(crate) struct Job {
     id: String,
     kind: String,
     work: String,
@@ -95,14 +116,6 @@ impl<S: Sql> Ledger<S> {
         if let Some(stands) = self.task(call.id)? {
             return Ok(stands);
         }
-        let running = "SELECT count(*) FROM task WHERE state = 'running'";
-        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
-        if running >= RUNNING {
-            let detail = format!(
-                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
-            );
-            return Err(Problem::new(Code::RateLimited, detail));
-        }
         let selection = self.resolve(&call.plan)?;
         let counted = self.count(&selection)?;
         let progress = Progress {
@@ -115,11 +128,31 @@ impl<S: Sql> Ledger<S> {
             },
             held: 0,
         };
+        self.task_begin(call.id, call.plan.kind, &selection, &progress, now)
+    }
+
+    /// Writes a job down, with the alarm behind it.
+    pub(crate) fn task_begin<W: Serialize>(
+        &mut self,
+        id: TaskId,
+        kind: TaskKind,
+        work: &W,
+        progress: &Progress,
+        now: Millis,
+    ) -> Result<TaskView, Problem> {
+        let running = "SELECT count(*) FROM task WHERE state = 'running'";
+        let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
+        if running >= RUNNING {
+            let detail = format!(
+                "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
+            );
+            return Err(Problem::new(Code::RateLimited, detail));
+        }
         let values = [
-            call.id.to_string().into(),
-            Value::from(call.plan.kind.as_str()),
-            json(&selection)?,
-            json(&progress)?,
+            id.to_string().into(),
+            Value::from(kind.as_str()),
+            json(work)?,
+            json(progress)?,
             now.into(),
         ];
         let armed = self.sql.atomic(|sql| {
@@ -131,7 +164,7 @@ impl<S: Sql> Ledger<S> {
             self.wake_by(now, now)
         })?;
         self.armed = armed;
-        self.task(call.id)?
+        self.task(id)?
             .ok_or_else(|| Problem::internal("a job that was just written"))
     }
 
@@ -167,6 +200,12 @@ impl<S: Sql> Ledger<S> {
                          ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
             let job = Job::read(&row)?;
+            if job.kind == TaskKind::RouteReplay.as_str()
+                && let (Ok(reroute), Ok(progress)) = (json::read(&job.work), json::read(&job.progress))
+            {
+                self.reroute(&job, reroute, progress, now)?;
+                continue;
+            }
             match job.work() {
                 Ok((selection, progress)) => self.work(&job, &selection, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
@@ -223,13 +262,7 @@ impl<S: Sql> Ledger<S> {
             progress.place = place;
             TaskState::Running
         } else {
-            let shown = &mut progress.shown;
-            if shown.approximated {
-                shown.total = shown.done + shown.skipped;
-                shown.approximated = false;
-            }
-            // What was counted and could not be chosen any more when its turn came.
-            shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+            progress.finish();
             TaskState::Finished
         };
         self.moved(job, &progress, state, &found.chosen, (at, now))
@@ -242,7 +275,24 @@ impl<S: Sql> Ledger<S> {
         progress: &Progress,
         state: TaskState,
         made: &[Try],
+        times: (Millis, Millis),
+    ) -> Result<(), Problem> {
+        self.moved_with(job, progress, state, times, |sql| {
+            for wanted in made {
+                insert_try(sql, wanted, times.1)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The same of any slice, whatever it wrote.
+    pub(crate) fn moved_with(
+        &mut self,
+        job: &Job,
+        progress: &Progress,
+        state: TaskState,
         (next_at, now): (Millis, Millis),
+        made: impl FnOnce(&S) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let values = [
             Value::from(state.as_str()),
@@ -252,9 +302,7 @@ impl<S: Sql> Ledger<S> {
             job.id.as_str().into(),
         ];
         self.armed = self.sql.atomic(|sql| {
-            for wanted in made {
-                insert_try(sql, wanted, now)?;
-            }
+            made(sql)?;
             let statement =
                 "UPDATE task SET state = ?, progress = ?, next_at = ?, updated_at = ? WHERE id = ?";
             sql.run(statement, &values)?;
@@ -339,7 +387,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
+    pub(crate) fn task(&mut self, id: TaskId) -> Result<Option<TaskView>, Problem> {
         self.memory()?;
         let statement = "SELECT kind, state, progress, error, updated_at FROM task WHERE id = ?";
         let Some(row) = self.sql.row(statement, &[id.to_string().into()])? else {

@@ -90,6 +90,9 @@ pub enum TaskKind {
     /// What filters choose.
     #[serde(rename = "endpoint.bulk-replay")]
     BulkReplay,
+    /// What was not routed of a key that is claimed by now.
+    #[serde(rename = "source.route-replay")]
+    RouteReplay,
 }
 
 impl TaskKind {
@@ -100,6 +103,7 @@ impl TaskKind {
             Self::Recover => "endpoint.recover",
             Self::Replay => "endpoint.replay",
             Self::BulkReplay => "endpoint.bulk-replay",
+            Self::RouteReplay => "source.route-replay",
         }
     }
 }

@@ -16,6 +16,7 @@ mod publish;
 mod reads;
 mod results;
 mod retention;
+mod routing;
 mod schedules;
 mod secrets;
 mod signing;
