@@ -8,6 +8,7 @@
 mod answer;
 mod kept;
 mod rejection;
+mod route;
 mod source;
 mod store;
 
@@ -97,6 +98,10 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
 /// names the message.
 fn accept(source: &Source, headers: &Headers, accepted: Accepted, now: Millis) -> Accept {
     let event = accepted.events.into_iter().next();
+    let mut kept = kept::headers(headers, &source.config.credential_headers());
+    if let Some(event) = event.as_ref().filter(|_| source.app_level) {
+        kept.extend(route::header(event));
+    }
     let (event_type, event_id) = event.map_or_else(
         || (UNNAMED.to_owned(), None),
         |event| (event.event_type, event.id),
@@ -110,7 +115,7 @@ fn accept(source: &Source, headers: &Headers, accepted: Accepted, now: Millis) -
         event_id,
         channels: None,
         content_type: kept::content_type(headers),
-        headers: kept::headers(headers, &source.config.credential_headers()),
+        headers: kept,
         hop: kept::hop(headers),
         idempotency: None,
         payload_hours: None,

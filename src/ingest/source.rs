@@ -43,6 +43,8 @@ pub(super) struct Source {
     pub(super) number: u16,
     /// The preset and its settings.
     pub(super) config: SourceConfig,
+    /// It serves all tenants of its organisation.
+    pub(super) app_level: bool,
     token: IngestToken,
     secrets: Vec<SealedSecret>,
     token_not_after: Option<Millis>,
@@ -92,6 +94,7 @@ impl Source {
         Ok(Self {
             number: token.source,
             config,
+            app_level: source.app_level,
             token,
             secrets: source.secrets,
             token_not_after: source.token_not_after,

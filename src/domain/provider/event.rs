@@ -19,15 +19,17 @@ const MAX_ID: usize = 1024;
 
 const MAX_LOOKUP: usize = 512;
 
-/// Where the generic presets find an event's type and id: settings `eventType` and `eventId`.
+/// Where the generic presets find an event's type, its id and whose it is: settings `eventType`, `eventId` and
+/// `routingKey`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Naming {
     event_type: Option<Lookup>,
     event_id: Option<Lookup>,
+    routing_key: Option<Lookup>,
 }
 
 impl Naming {
-    /// Reads both settings. A header that carries a credential cannot be a name: it would be stored and shown.
+    /// Reads them. A header that carries a credential cannot be a name: it would be stored and shown.
     pub(super) fn read(settings: &mut Settings<'_>, credential_header: Option<&str>) -> Self {
         let mut lookup = |key| {
             let text = settings.text(key)?;
@@ -47,12 +49,18 @@ impl Naming {
         Self {
             event_type: lookup("eventType"),
             event_id: lookup("eventId"),
+            routing_key: lookup("routingKey"),
         }
     }
 
-    /// Writes both settings.
+    /// Writes them.
     pub(super) fn write(&self, settings: &mut Map<String, Value>) {
-        for (key, lookup) in [("eventType", &self.event_type), ("eventId", &self.event_id)] {
+        let settings_of = [
+            ("eventType", &self.event_type),
+            ("eventId", &self.event_id),
+            ("routingKey", &self.routing_key),
+        ];
+        for (key, lookup) in settings_of {
             if let Some(lookup) = lookup {
                 settings.insert(key.to_owned(), lookup.text.clone().into());
             }
@@ -61,7 +69,7 @@ impl Naming {
 
     /// The event's name; `signed_id` is its id where `eventId` is not set, and `body_trust` how far the body is believed.
     pub(super) fn event(&self, request: &Request<'_>, signed_id: Option<&str>, body_trust: Trust) -> Event {
-        let lookups = [&self.event_type, &self.event_id];
+        let lookups = [&self.event_type, &self.event_id, &self.routing_key];
         let body = lookups
             .into_iter()
             .flatten()
@@ -73,13 +81,15 @@ impl Naming {
             Some(_) => find(&self.event_id),
             None => signed_id.map(str::to_owned),
         };
-        let id_trust = match &self.event_id {
+        let trust_of = |lookup: &Option<Lookup>| match lookup {
             Some(lookup) if !lookup.wants_body() => Trust::Unsigned,
             _ => body_trust,
         };
         Event {
             id: usable_id(id),
-            id_trust,
+            id_trust: trust_of(&self.event_id),
+            tenant_key: usable_id(find(&self.routing_key)),
+            tenant_key_trust: trust_of(&self.routing_key),
             ..Event::of_type(usable_type(find(&self.event_type).as_deref()))
         }
     }
@@ -188,6 +198,7 @@ fn is_pointer(text: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -216,6 +227,30 @@ mod tests {
         assert_eq!(usable_type(Some("order paid*")), "order_paid_");
         assert_eq!(usable_type(Some("é")), "_");
         assert_eq!(usable_type(Some(&"a".repeat(300))).len(), 256);
+    }
+
+    #[test]
+    fn a_routing_key_is_believed_as_far_as_the_place_where_it_stands() {
+        let headers = Headers::new([("x-shop".to_owned(), "acme".to_owned())]);
+        let request = Request {
+            method: "POST",
+            url: None,
+            headers: &headers,
+            body: br#"{"team":{"id":7}}"#,
+        };
+        let key = |place: &str| {
+            let config = json!({ "routingKey": place });
+            let mut settings = Settings::new("hmac", &config).unwrap();
+            let naming = Naming::read(&mut settings, None);
+            let mut written = Map::new();
+            naming.write(&mut written);
+            assert_eq!(Value::Object(written), config);
+            let event = naming.event(&request, None, Trust::Signed);
+            (event.tenant_key, event.tenant_key_trust)
+        };
+        assert_eq!(key("/team/id"), (Some("7".to_owned()), Trust::Signed));
+        assert_eq!(key("header:X-Shop"), (Some("acme".to_owned()), Trust::Unsigned));
+        assert_eq!(key("/nobody"), (None, Trust::Signed));
     }
 
     #[test]
