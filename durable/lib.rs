@@ -3,6 +3,7 @@
 
 #![expect(missing_docs, reason = "the object macro's own functions have none")]
 
+mod bodies;
 mod clock;
 mod directory;
 mod random;

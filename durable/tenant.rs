@@ -151,6 +151,7 @@ impl DurableObject for Tenant {
         self.send_later();
         self.tell_later();
         self.route_later();
+        self.clean_later();
         let mut response = Response::from_bytes(frame)?;
         response.headers_mut().set(OBJECT_HEADER, "1")?;
         Ok(response)
@@ -179,6 +180,7 @@ impl DurableObject for Tenant {
         });
         self.tell_later();
         self.route_later();
+        self.clean_later();
         Response::empty()
     }
 
@@ -225,6 +227,19 @@ impl Tenant {
             inner.tell_watchers();
             inner.send_lanes().await;
         });
+    }
+
+    /// Takes bodies away that nobody needs any more, after the answer.
+    fn clean_later(&self) {
+        let garbage = self.inner.ledger.borrow_mut().take_garbage();
+        if !garbage.is_empty() {
+            let inner = self.inner.clone();
+            self.state.wait_until(async move {
+                if let Err(error) = crate::bodies::clean(&inner.env, &garbage).await {
+                    console_error!("{}", notice("error", "bodies_not_deleted", &error.to_string()));
+                }
+            });
+        }
     }
 
     /// Tells the organisation what waits, after the answer.

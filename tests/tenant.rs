@@ -301,6 +301,7 @@ impl Tenant {
             idempotency: None,
             payload_hours: None,
             only_endpoint: None,
+            received: None,
         }
     }
 
@@ -348,6 +349,8 @@ impl Tenant {
             uid: None,
             config: json!({}),
             secrets: vec!["whsec_a_secret_of_the_shop".to_owned()],
+            terms: Vec::new(),
+            options: wire::inbound::SourceOptions::default(),
             idempotency: None,
         };
         let view = self.call(call).expect("a source is made");

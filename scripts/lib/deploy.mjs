@@ -19,6 +19,7 @@ const toml = join(root, "wrangler.toml");
 const { environment, dry } = readOptions();
 const config = unstable_readConfig({ config: toml, env: environment });
 const queues = config.queues.producers.map((producer) => producer.queue);
+const buckets = config.r2_buckets.map((bucket) => bucket.bucket_name);
 const database = config.d1_databases[0];
 const kept = join(root, ".postern", `secrets.${environment}.json`);
 
@@ -30,6 +31,7 @@ if (dry) {
   requireAccount();
   const id = provideDatabase();
   provideQueues();
+  provideBuckets();
   const secrets = missingSecrets();
   const resolved = writeResolved(id);
   say(`applying the migrations to ${database.database_name}`);
@@ -61,6 +63,7 @@ function printPlan() {
   console.log(`Plan for ${environment}; nothing is asked of the account:
   database    ${database.database_name}, made if absent; then what of migrations/ it lacks
   queues      ${queues.join(", ")}, made if absent
+  buckets     ${buckets.join(", ")}, made if absent
   secrets     JWT_SECRET, MASTER_KEYS, made if absent; a copy stays in .postern/secrets.${environment}.json
   worker      ${config.name}, at ${routes.join(", ") || "its workers.dev address"}
   BASE_URL    ${BASE_URL || `empty: a deployment stops until [env.${environment}.vars] names it`}
@@ -99,6 +102,15 @@ function provideDatabase() {
     found = find();
   }
   return found?.uuid ?? fail(`the account does not list the database ${database.database_name} after it was made`);
+}
+
+function provideBuckets() {
+  for (const bucket of buckets) {
+    if (!ifPresent(/bucket .*does not exist|not found|NoSuchBucket/i, ["r2", "bucket", "info", bucket])) {
+      say(`making the bucket ${bucket}`);
+      wrangler(["r2", "bucket", "create", bucket, "--update-config=false"]);
+    }
+  }
 }
 
 function provideQueues() {

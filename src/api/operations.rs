@@ -151,6 +151,12 @@ operations! {
     DELETE "/api/v1/app/{app_id}/source/{source_id}" tenant(source::delete::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/secret/rotate" tenant(source::secret_rotate::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/token/rotate" tenant(source::token_rotate::handle);
+    DELETE "/api/v1/app/{app_id}/source/{source_id}/secret/{secret_id}" tenant(source::secret_delete::handle);
+    GET "/api/v1/app/{app_id}/source/{source_id}/captured-secret" tenant(source::captured_secret::handle);
+    GET "/api/v1/app/{app_id}/source/{source_id}/rejected" tenant(source::rejected::list);
+    GET "/api/v1/app/{app_id}/source/{source_id}/rejected/{rejected_id}" tenant(source::rejected::get);
+    GET "/api/v1/app/{app_id}/source/{source_id}/stats" tenant(source::stats::handle);
+    POST "/api/v1/app/{app_id}/source/{source_id}/replay" tenant(source::replay::handle);
 
     GET "/api/v1/source" app_level(source::list::handle);
     POST "/api/v1/source" app_level(source::create::handle);

@@ -12,6 +12,7 @@
 //! consumer may drop anything that it has not begun to send, and never repeats what it has begun.
 
 mod batch;
+mod forwarded;
 mod lane;
 mod overflow;
 mod report;

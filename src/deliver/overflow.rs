@@ -6,6 +6,7 @@ use futures::stream;
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
 use postern_domain::wire::frame;
+use postern_domain::wire::inbound::Receive;
 use serde_json::json;
 use worker::Env;
 
@@ -21,9 +22,12 @@ pub(super) async fn drain(messages: &[Message], env: &Env) {
     stream::iter(messages)
         .for_each_concurrent(AT_ONCE, |message| async move {
             let stored = match batch::bytes(message).and_then(|bytes| read(&bytes)) {
-                Ok((envelope, accept, bodies)) => {
+                Ok((envelope, kept, bodies)) => {
                     let object = TenantObject::new(env, envelope.tenant, Caller::Ingest);
-                    object.call(accept, &bodies).await.map(|_| ())
+                    match kept {
+                        Kept::One(accept) => object.call(accept, &bodies).await.map(|_| ()),
+                        Kept::Several(receive) => object.call(receive, &bodies).await.map(|_| ()),
+                    }
                 }
                 // Perhaps a later release wrote it: it is kept for that.
                 Err(cause) => Err(Problem::internal(cause)),
@@ -39,17 +43,28 @@ pub(super) async fn drain(messages: &[Message], env: &Env) {
         .await;
 }
 
+/// What the queue keeps.
+#[derive(Debug, PartialEq)]
+enum Kept {
+    One(Accept),
+    Several(Receive),
+}
+
 /// An accept, marked as a repeat: the first try may have stood.
-fn read(bytes: &[u8]) -> Result<(Envelope, Accept, Vec<Vec<u8>>), String> {
+fn read(bytes: &[u8]) -> Result<(Envelope, Kept, Vec<Vec<u8>>), String> {
     let (envelope, bodies) = frame::decode::<Envelope>(bytes).map_err(|error| error.to_string())?;
-    let Call::Accept(accept) = &envelope.call else {
-        return Err("not an accept".to_owned());
+    let kept = match envelope.call.clone() {
+        Call::Accept(accept) => Kept::One(Accept {
+            repeat: true,
+            ..accept
+        }),
+        Call::Receive(mut receive) => {
+            receive.accept.repeat = true;
+            Kept::Several(receive)
+        }
+        _ => return Err("not an accept".to_owned()),
     };
-    let accept = Accept {
-        repeat: true,
-        ..accept.clone()
-    };
-    Ok((envelope, accept, bodies))
+    Ok((envelope, kept, bodies))
 }
 
 fn verdict(stored: &Result<(), Problem>, attempts: u32) -> Verdict {
@@ -93,14 +108,19 @@ mod tests {
             idempotency: None,
             payload_hours: None,
             only_endpoint: None,
+            received: None,
         }
     }
 
     #[test]
     fn what_is_drained_is_a_repeat_with_its_first_nonce_and_its_body() {
         let frame = frame::encode(&envelope(accept().into()), &[b"{}"]).unwrap_or_default();
-        let read = read(&frame).map(|(_, accept, bodies)| (accept.nonce, accept.repeat, bodies));
-        assert_eq!(read, Ok((7, true, vec![b"{}".to_vec()])));
+        let repeat = Accept {
+            repeat: true,
+            ..accept()
+        };
+        let read = read(&frame).map(|(_, kept, bodies)| (kept, bodies));
+        assert_eq!(read, Ok((Kept::One(repeat), vec![b"{}".to_vec()])));
     }
 
     #[test]

@@ -29,7 +29,7 @@ use super::turns::{Pace, Turn, Turns};
 use crate::platform::config::Config;
 use crate::platform::deadline::pause;
 use crate::platform::tenant::TenantObject;
-use crate::platform::{clock, log};
+use crate::platform::{bodies, clock, log};
 
 /// A permit that was held for longer makes its endpoint a slow one.
 const QUICK_MS: u32 = 2_000;
@@ -358,13 +358,30 @@ impl<'a> Run<'a> {
         let of = |index: &usize| deliveries.get(*index).map(|handout| (*index, handout.message));
         let messages: Vec<(usize, MessageId)> = wanted.iter().filter_map(of).collect();
         let object = TenantObject::new(self.env, lane.key.0, Caller::System);
-        let tenant = lane.key.0;
+        let (tenant, env) = (lane.key.0, self.env);
         let work = async move {
             let call = Bodies {
                 messages: messages.iter().map(|(_, message)| *message).collect(),
             };
             match object.call(call, &[]).await {
-                Ok((found, bodies)) => Some(by_place(&messages, &found.messages, bodies)),
+                Ok((mut found, mut bodies)) => {
+                    for (message, at) in found.elsewhere {
+                        match bodies::get(env, &at).await {
+                            Ok(Some(body)) => {
+                                found.messages.push(message);
+                                bodies.push(body);
+                            }
+                            // Taken away, as the message will be.
+                            Ok(None) => {}
+                            Err(cause) => {
+                                let fields = json!({ "tenant": tenant, "cause": cause });
+                                log::warn("body_not_read", fields);
+                                return None;
+                            }
+                        }
+                    }
+                    Some(by_place(&messages, &found.messages, bodies))
+                }
                 Err(problem) => {
                     let fields = json!({ "tenant": tenant, "cause": problem.to_string() });
                     log::warn("bodies_not_fetched", fields);

@@ -8,8 +8,8 @@ use postern_domain::signature;
 use postern_domain::time::Millis;
 use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::{SendResult, SentHeader};
-use worker::Method;
 
+use super::forwarded;
 use super::lane::{OpenLane, Route};
 use crate::platform::clock;
 use crate::platform::config::Config;
@@ -39,8 +39,10 @@ pub(super) async fn send(
     config: &Config,
 ) -> (SendResult, Vec<u8>) {
     let now = clock::now();
+    let body = forwarded::body(handout, body);
+    let body = body.as_ref();
     let mut ours = vec![
-        ("content-type", handout.content_type.clone()),
+        ("content-type", forwarded::content_type(handout)),
         ("user-agent", USER_AGENT.to_owned()),
         ("postern-hop", handout.hop.saturating_add(1).to_string()),
     ];
@@ -51,10 +53,11 @@ pub(super) async fn send(
         let value = scheme.sign(secret, &id, now.seconds(), body);
         ours.push((&scheme.header, value));
     }
-    let headers = together(&route.headers, ours);
+    ours.extend(forwarded::our_headers(handout));
+    let headers = together(forwarded::own_headers(handout), &route.headers, ours);
     let outgoing = Outgoing {
         target: &route.target,
-        method: Method::Post,
+        method: forwarded::method(handout),
         headers: &headers,
         body,
         deadline_ms: config.delivery_timeout_ms,
@@ -120,14 +123,21 @@ fn shown(headers: &[(String, String)]) -> Vec<SentHeader> {
     kept
 }
 
-/// The endpoint's own headers and ours. Ours win: nobody's setting can replace a signature or the hop counter.
-fn together(own: &BTreeMap<String, String>, ours: Vec<(&str, String)>) -> Vec<(String, String)> {
+/// The webhook's headers, the endpoint's own and ours. Ours win: nobody's setting can replace a signature or the hop
+/// counter; and what the endpoint's owner set wins over what a stranger sent.
+fn together(
+    came: Vec<(String, String)>,
+    own: &BTreeMap<String, String>,
+    ours: Vec<(&str, String)>,
+) -> Vec<(String, String)> {
     let is_ours = |name: &str| ours.iter().any(|(our, _)| our.eq_ignore_ascii_case(name));
+    let is_own = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
     let is_connections = |name: &str| OF_THE_CONNECTION.iter().any(|of| of.eq_ignore_ascii_case(name));
-    let mut headers: Vec<(String, String)> = own
-        .iter()
+    let mut headers: Vec<(String, String)> = came
+        .into_iter()
+        .filter(|(name, _)| !is_own(name))
+        .chain(own.iter().map(|(name, value)| (name.clone(), value.clone())))
         .filter(|(name, _)| !is_ours(name) && !is_connections(name))
-        .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
     headers.extend(ours.into_iter().map(|(name, value)| (name.to_owned(), value)));
     headers
@@ -145,12 +155,17 @@ mod tests {
     #[test]
     fn an_endpoints_own_headers_are_sent_beside_ours() {
         let headers = together(
+            vec![
+                ("authorization".to_owned(), "Bearer stranger".to_owned()),
+                ("x-topic".to_owned(), "orders".to_owned()),
+            ],
             &own(&[("Authorization", "Bearer t")]),
             vec![("postern-hop", "1".to_owned())],
         );
         assert_eq!(
             headers,
             [
+                ("x-topic".to_owned(), "orders".to_owned()),
                 ("Authorization".to_owned(), "Bearer t".to_owned()),
                 ("postern-hop".to_owned(), "1".to_owned()),
             ]
@@ -177,6 +192,7 @@ mod tests {
     #[test]
     fn an_endpoints_own_headers_replace_neither_a_signature_nor_the_connections() {
         let headers = together(
+            vec![("webhook-signature".to_owned(), "v1,provider".to_owned())],
             &own(&[
                 ("Webhook-Signature", "v1,forged"),
                 ("HOST", "internal"),

@@ -24,11 +24,20 @@ pub const SOURCE_NAME: &str = ":source-name";
 /// And its preset.
 pub const PROVIDER: &str = ":provider";
 
+/// And that its source asks for an envelope.
+pub const FORWARD: &str = ":forward";
+
 /// Bytes of a routing key at the most. A longer one is kept as none: nobody could claim it.
 pub const MAX_KEY: usize = 256;
 
 /// Tenants that claim one key at the most: each of its events is pushed to all of them.
 pub const MAX_CLAIMS: usize = 32;
+
+/// Whether a kept header is one of those that say how an event was routed.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    [ROUTE, UNSIGNED_ROUTE, SOURCE, SOURCE_NAME, PROVIDER, FORWARD].contains(&name)
+}
 
 /// The organisation's ledger for what comes through its app-level sources.
 #[must_use]

@@ -25,6 +25,8 @@ pub enum Code {
     NotFound,
     /// 405: the path knows other methods.
     MethodNotAllowed,
+    /// 408: the request did not come to its end in time.
+    RequestTimeout,
     /// 409: it exists already, or is being made.
     Conflict,
     /// 413: larger than what is taken here.
@@ -57,6 +59,7 @@ impl Code {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
+            Self::RequestTimeout => 408,
             Self::Conflict => 409,
             Self::PayloadTooLarge => 413,
             Self::IdempotencyKeyReused | Self::Validation => 422,
@@ -79,6 +82,7 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
             Self::Conflict => "conflict",
             Self::PayloadTooLarge => "payload_too_large",
             Self::IdempotencyKeyReused => "idempotency_key_reused",

@@ -1,17 +1,28 @@
-//! What is kept of a webhook's headers. Only what is on the list: never a credential, a cookie or a signature.
+//! What is kept of a webhook's request beside its body: headers on a list, or all but credentials and the connection's where
+//! the owner asks for that; parameters of the query that the owner named.
 
 use std::collections::BTreeMap;
 
 use postern_domain::provider::Headers;
+use postern_domain::wire::inbound::{ForwardHeaders, METHOD, QUERY};
+
+use super::source::Source;
 
 /// Bytes of kept headers at the most, names and values.
 const MAX_BYTES: usize = 4096;
 
+/// The same where all of them are kept.
+const MAX_BYTES_OF_ALL: usize = 12 * 1024;
+
+/// Bytes of the query that are kept.
+const MAX_QUERY: usize = 2048;
+
 /// Bytes of a content type at the most.
 const MAX_CONTENT_TYPE: usize = 255;
 
-/// Headers with which providers name the event, its delivery or its sender.
+/// Headers with which providers name the event, its delivery or its sender, and one that says how the body reads.
 const KEPT: &[&str] = &[
+    "content-encoding",
     "content-type",
     "user-agent",
     "webhook-id",
@@ -40,23 +51,97 @@ const KEPT: &[&str] = &[
     "i-twilio-idempotency-token",
 ];
 
-/// The kept headers by their lower-case names. `credentials` names those that carry this source's secret: they are left
-/// out even if they are on the list. What does not fit any more is left out whole.
-pub(super) fn headers(headers: &Headers, credentials: &[String]) -> BTreeMap<String, String> {
-    let mut kept = BTreeMap::new();
-    let mut bytes = 0;
-    for name in KEPT {
-        if credentials.iter().any(|credential| credential == name) {
-            continue;
-        }
-        let Some(value) = headers.get(name) else { continue };
-        let size = name.len() + value.len();
-        if bytes + size <= MAX_BYTES {
-            bytes += size;
-            kept.insert((*name).to_owned(), value.to_owned());
-        }
+/// Headers of a connection and of the network in front of us: nothing of the provider's.
+const OF_THE_CONNECTION: &[&str] = &[
+    "accept-encoding",
+    "cdn-loop",
+    "connection",
+    "content-length",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "postern-hop",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "true-client-ip",
+    "upgrade",
+    "via",
+    "x-real-ip",
+];
+
+/// Beginnings of more such names.
+const OF_THE_NETWORK: &[&str] = &["cf-", "x-forwarded-", ":"];
+
+/// Headers that carry a credential of somebody's, whatever the preset.
+const CREDENTIALS: &[&str] = &["authorization", "cookie", "proxy-authorization", "set-cookie"];
+
+/// The kept headers by their lower-case names, the method if it is not POST, and what is kept of the query. What does not
+/// fit any more is left out whole.
+pub(super) fn of(
+    source: &Source,
+    method: &str,
+    query: Option<&str>,
+    headers: &Headers,
+) -> BTreeMap<String, String> {
+    let descriptor = source.config.descriptor();
+    let credentials = source.config.credential_headers();
+    let all = source.options.headers == ForwardHeaders::All;
+    let named = |name: &str| {
+        (KEPT.contains(&name) || descriptor.kept_headers.contains(&name))
+            && !descriptor.signature_headers.contains(&name)
+    };
+    let wanted = |name: &str| {
+        let connection = OF_THE_CONNECTION.contains(&name)
+            || OF_THE_NETWORK.iter().any(|beginning| name.starts_with(beginning));
+        let credential = CREDENTIALS.contains(&name) || credentials.iter().any(|own| own == name);
+        !connection && !credential && (all || named(name))
+    };
+    let room = if all { MAX_BYTES_OF_ALL } else { MAX_BYTES };
+    let mut kept = fitting(headers, room, wanted);
+    if method != "POST" {
+        kept.insert(METHOD.to_owned(), method.to_owned());
+    }
+    if let Some(query) = kept_query(query, &source.options.query) {
+        kept.insert(QUERY.to_owned(), query);
     }
     kept
+}
+
+fn fitting(headers: &Headers, room: usize, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
+    let mut kept: BTreeMap<String, String> = BTreeMap::new();
+    let mut bytes = 0;
+    // What names the event goes before whatever else is there.
+    let (first, rest): (Vec<_>, Vec<_>) = headers.iter().partition(|(name, _)| KEPT.contains(name));
+    for (name, value) in first.into_iter().chain(rest) {
+        let size = name.len() + value.len();
+        // What is no plain text cannot be sent on as it was.
+        let plain = value.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if !wanted(name) || !plain || bytes + size > room {
+            continue;
+        }
+        bytes += size;
+        kept.entry(name.to_owned())
+            .and_modify(|before| {
+                before.push_str(", ");
+                before.push_str(value);
+            })
+            .or_insert_with(|| value.to_owned());
+    }
+    kept
+}
+
+/// The parameters that the owner named, as they came.
+fn kept_query(query: Option<&str>, named: &[String]) -> Option<String> {
+    let is_named = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        named.iter().any(|wanted| wanted == name)
+    };
+    let kept: Vec<&str> = query?.split('&').filter(is_named).collect();
+    let kept = kept.join("&");
+    (!kept.is_empty() && kept.len() <= MAX_QUERY).then_some(kept)
 }
 
 /// The body's content type, as it came; without one, bytes are bytes.
@@ -79,8 +164,18 @@ pub(super) fn hop(headers: &Headers) -> u8 {
     }
 }
 
+/// How often the provider says that it has tried before.
+pub(super) fn retry(headers: &Headers) -> Option<u32> {
+    headers
+        .get("x-slack-retry-num")
+        .and_then(|value| value.parse().ok())
+}
+
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn given(pairs: &[(&str, &str)]) -> Headers {
@@ -89,6 +184,18 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         )
+    }
+
+    fn source(options: serde_json::Value) -> Source {
+        Source::of_parts(
+            "api_key",
+            &json!({"header": "x-event-id"}),
+            serde_json::from_value(options).unwrap(),
+        )
+    }
+
+    fn names(source: &Source, headers: &Headers) -> Vec<String> {
+        of(source, "POST", None, headers).into_keys().collect()
     }
 
     #[test]
@@ -101,16 +208,39 @@ mod tests {
             ("x-event-id", "the secret of an odd source"),
             ("x-github-event", "push"),
         ]);
-        let kept = headers(&given, &["x-event-id".to_owned()]);
-        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["x-github-event"]);
+        assert_eq!(names(&source(json!({})), &given), ["x-github-event"]);
+    }
+
+    #[test]
+    fn where_all_are_asked_for_signatures_are_kept_and_credentials_still_are_not() {
+        let given = given(&[
+            ("Authorization", "Bearer x"),
+            ("X-Event-Id", "the secret"),
+            ("Stripe-Signature", "t=1"),
+            ("X-Custom", "1"),
+            ("Host", "h"),
+            ("CF-Connecting-IP", "1.2.3.4"),
+            ("X-Forwarded-For", "1.2.3.4"),
+            (":method", "forged"),
+        ]);
+        let all = source(json!({"headers": "all"}));
+        assert_eq!(names(&all, &given), ["stripe-signature", "x-custom"]);
     }
 
     #[test]
     fn a_header_that_does_not_fit_is_left_out_and_the_next_one_is_kept() {
         let long = "x".repeat(MAX_BYTES);
         let given = given(&[("user-agent", &long), ("webhook-id", "msg_1")]);
-        let kept = headers(&given, &[]);
-        assert_eq!(kept.into_keys().collect::<Vec<_>>(), ["webhook-id"]);
+        assert_eq!(names(&source(json!({})), &given), ["webhook-id"]);
+    }
+
+    #[test]
+    fn of_the_query_what_was_named_is_kept_and_nothing_else() {
+        let named = ["shop".to_owned(), "a".to_owned()];
+        let query = Some("token=secret&shop=x%20y&a&shops=1");
+        assert_eq!(kept_query(query, &named).as_deref(), Some("shop=x%20y&a"));
+        assert_eq!(kept_query(query, &[]), None);
+        assert_eq!(kept_query(None, &named), None);
     }
 
     #[test]

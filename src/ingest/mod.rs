@@ -1,136 +1,347 @@
-//! `POST /in/{token}`: the way of a webhook in.
+//! `/in/{token}`: the way of a webhook in.
 //!
 //! In reading order: the source is found ([`source`]), the body is read, counted while it streams, the provider's verifier
-//! judges the raw bytes (once more if the source has changed since it was last asked for), and what it accepts is stored
-//! ([`store`]) before the provider hears 200. A refusal says one code and one sentence to the provider; why exactly is for
-//! the tenant ([`rejection`]).
+//! judges the raw bytes ([`judge`]; once more if the source has changed since it was last asked for), and what it accepts
+//! is stored ([`store`]) before the provider hears what its descriptor says ([`answer`]). A refusal says one code and one
+//! sentence to the provider; why exactly is for the tenant ([`rejection`]).
+//!
+//! HEAD, OPTIONS and whatever no provider sends cost nothing but the answer. Nothing here redirects, and a source that is
+//! there never answers 404 or 410: providers take a webhook away on either.
 
 mod answer;
+mod judge;
 mod kept;
+mod key_set;
 mod rejection;
 mod route;
 mod source;
 mod store;
 
+use std::rc::Rc;
+
 use postern_domain::id::IngestToken;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::provider::{self, Accepted, Headers, Standing, Verdict};
+use postern_domain::provider::{
+    Accepted, Challenge, Effect, Headers, Once, Otherwise, Reason, Rejection, Verdict,
+};
 use postern_domain::time::Millis;
-use postern_domain::wire::call::Accept;
-use worker::{Env, Method, Request, Response};
+use postern_domain::wire::call::{Accept, Caller};
+use postern_domain::wire::inbound::{
+    HandshakeEffect, Intake, MAX_INLINE_BODY, REPLAYED, Received, SourceHandshake, UsedOnce,
+};
+use worker::{Env, Request, Response};
 
+use judge::Judged;
 use source::Source;
+use store::Event;
 
 use crate::platform::config::Config;
+use crate::platform::deadline::within;
+use crate::platform::tenant::TenantObject;
 use crate::platform::{clock, http, log, random};
 
-/// Bytes of a webhook's body at the most.
-const MAX_BODY: usize = 1 << 20;
+/// Methods that some provider uses. Any other is refused without a look at the address.
+const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH"];
 
-/// The type of an event that the provider does not name.
+/// The type of a request that stays whole although it tells of several events.
 const UNNAMED: &str = "webhook.received";
 
-/// Answers a request to `/in/{token_text}`. Costs nothing but the answer unless it is a POST to a token that may be one.
+/// For the object's answer to a handshake: providers give us 3 s at the least.
+const HANDSHAKE_MS: u64 = 2_000;
+
+/// A provider that was told to come again for so long has given up by then: from then on it is told that all is well.
+const CLOSED_MS: u64 = 72 * 3_600_000;
+
+/// Answers a request to `/in/{token_text}`.
 pub(crate) async fn receive(mut req: Request, env: &Env, token_text: &str) -> worker::Result<Response> {
     let answer = take(&mut req, env, token_text).await;
     answer::finish(answer.unwrap_or_else(|problem| answer::refusal(&problem)))
 }
 
+/// A request as far as it was read.
+struct Incoming {
+    method: String,
+    query: Option<String>,
+    headers: Headers,
+    body: Vec<u8>,
+    begun: Millis,
+}
+
 async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response, Problem> {
-    if req.method() != Method::Post {
-        return Err(Problem::new(
-            Code::MethodNotAllowed,
-            "Webhooks are posted here: use POST",
-        ));
+    let method = req.method().as_ref().to_owned();
+    if !METHODS.contains(&method.as_str()) {
+        return Ok(answer::method_not_allowed(&["POST"]));
     }
     let token: IngestToken = token_text.parse().map_err(|_| Problem::not_found())?;
     let config = Config::from_env(env)?;
     let begun = clock::now();
-    let mut source = source::find(env, &token).await?;
-    let headers = Headers::new(req.headers().entries());
-    let body = http::body(req, MAX_BODY).await?;
-
+    let source = source::find(env, &token).await?;
+    let allowed = source.methods();
+    if !allowed.contains(&method.as_str()) {
+        return Ok(answer::method_not_allowed(&allowed));
+    }
+    // What is brought to tenants stands in ledgers, and not in the bucket.
+    let cap = source.options.body_cap();
+    let cap = if source.app_level {
+        cap.min(MAX_INLINE_BODY)
+    } else {
+        cap
+    };
+    let cap = usize::try_from(cap).unwrap_or(usize::MAX);
+    let body = within(config.body_ms, http::body(req, cap)).await;
+    let body = body.ok_or_else(|| Problem::new(Code::RequestTimeout, "The body did not come in time"))??;
     let requested = req.inner().url();
     let base_url = config.base_url(&req.url().map_err(Problem::internal)?);
-    let url = public_url(&base_url, &requested);
-    let request = provider::Request {
-        method: "POST",
-        url: Some(&url),
-        headers: &headers,
-        body: &body,
+    let incoming = Incoming {
+        method,
+        query: query_of(&requested),
+        headers: Headers::new(req.headers().entries()),
+        body,
+        begun,
     };
-    let judge = |source: &Source| {
-        let now = clock::now();
-        let secrets = source.secrets(&config.master_keys, now)?;
-        Ok::<Verdict, Problem>(provider::verify(
-            &source.config,
-            &secrets,
-            &Standing::default(),
-            &request,
-            now,
-        ))
-    };
-    let mut verdict = judge(&source)?;
-    if matches!(verdict, Verdict::Reject(_))
+    let answer_to = |source: &Source| public_url(&base_url, source.options.public_url.as_deref(), &requested);
+
+    let mut source = source;
+    let mut judged = judge::judge(&config, &source, &incoming, &answer_to(&source)).await?;
+    if matches!(judged.verdict, Verdict::Reject(_))
         && let Some(newer) = source::find_again(env, &token, &source, begun).await?
     {
         source = newer;
-        verdict = judge(&source)?;
+        judged = judge::judge(&config, &source, &incoming, &answer_to(&source)).await?;
     }
-    let now = clock::now();
-    match verdict {
-        Verdict::Accept(accepted) => {
-            let accept = accept(&source, &headers, accepted, now);
-            store::store(env, &token, accept, body).await?;
-            Ok(answer::accepted())
+    match judged.verdict {
+        Verdict::Accept(_) if source.options.intake == Intake::Closed => {
+            Ok(closed(&token, &source, clock::now()))
         }
-        Verdict::Challenge(challenge) => Ok(answer::challenge(challenge.answer)),
+        Verdict::Accept(_) => accepted(env, &token, source, incoming, judged).await,
+        Verdict::Challenge(challenge) => handshake(env, &token, &source, &incoming, challenge).await,
+        Verdict::Reject(rejection) => Ok(rejected(env, &token, &source, &incoming, &rejection)),
         Verdict::NeedsSignature(_) => Err(unavailable("signature_not_checked", source.config.provider())),
-        Verdict::Reject(rejected) => {
-            rejection::note(env, &token, &rejected, now);
-            let code = rejected.reason.public_code();
-            Err(Problem::new(code, rejection::public_sentence(code)))
-        }
     }
 }
 
-/// What is asked of the tenant's object. The presets that are there name one event a request; of several the first
-/// names the message.
-fn accept(source: &Source, headers: &Headers, accepted: Accepted, now: Millis) -> Accept {
-    let event = accepted.events.into_iter().next();
-    let mut kept = kept::headers(headers, &source.config.credential_headers());
-    if let Some(event) = event.as_ref().filter(|_| source.app_level) {
-        kept.extend(route::header(event));
+/// Stores what is believed, and says so.
+async fn accepted(
+    env: &Env,
+    token: &IngestToken,
+    source: Rc<Source>,
+    incoming: Incoming,
+    judged: Judged,
+) -> Result<Response, Problem> {
+    let Verdict::Accept(mut accepted) = judged.verdict else {
+        return Err(Problem::internal("only what is accepted is stored"));
+    };
+    let descriptor = source.config.descriptor();
+    let wanted = accepted.answer.take();
+    let ack = || answer::accepted(wanted.clone(), source.options.answer.as_ref(), descriptor);
+    if accepted.events.is_empty() {
+        return Ok(ack()); // genuine, and nothing to tell of
     }
-    let (event_type, event_id) = event.map_or_else(
-        || (UNNAMED.to_owned(), None),
-        |event| (event.event_type, event.id),
-    );
+    let now = clock::now();
+    let secret = accepted
+        .matched_secret
+        .and_then(|index| judged.secrets.generation(index));
+    let accept = accept(&source, &incoming, &accepted, secret, now);
+    let events = events(&source, accepted, &incoming.body);
+    match store::store(env, token, accept, events, &incoming.body).await {
+        Ok(()) => Ok(ack()),
+        Err(problem) => match problem.code {
+            Code::NotFound => Err(problem),
+            // Disabled since this isolate asked for it.
+            Code::Forbidden => {
+                let newer = source::find_again(env, token, &source, incoming.begun).await?;
+                Ok(closed(token, newer.as_ref().unwrap_or(&source), now))
+            }
+            Code::SignatureInvalid if problem.detail == REPLAYED => {
+                let rejection = Rejection {
+                    reason: Reason::Replayed,
+                    detail: problem.detail.clone(),
+                };
+                Ok(rejected(env, token, &source, &incoming, &rejection))
+            }
+            _ => Ok(answer::later(&problem, descriptor)),
+        },
+    }
+}
+
+/// Does what a handshake asks for, and says what the provider wants to hear. What could not be done is not answered as if
+/// it were.
+async fn handshake(
+    env: &Env,
+    token: &IngestToken,
+    source: &Source,
+    incoming: &Incoming,
+    challenge: Challenge,
+) -> Result<Response, Problem> {
+    let effect = match challenge.effect {
+        Effect::Nothing => None,
+        Effect::Activate | Effect::OpenChannel(_) => Some(HandshakeEffect::Activate),
+        Effect::Capture(captured) => Some(HandshakeEffect::Capture(captured.0)),
+    };
+    // One that is active needs no call for that.
+    let known = matches!(effect, Some(HandshakeEffect::Activate)) && source.is_active();
+    if let Some(effect) = effect.filter(|_| !known) {
+        let object = TenantObject::new(env, token.tenant, Caller::Ingest);
+        let call = SourceHandshake {
+            source: token.source,
+            effect,
+        };
+        match within(HANDSHAKE_MS, object.call(call, &[])).await {
+            Some(Ok(_)) => source::forget(token),
+            Some(Err(problem)) if problem.code == Code::Conflict => {
+                let rejection = Rejection {
+                    reason: Reason::HandshakeRefused,
+                    detail: problem.detail.clone(),
+                };
+                return Ok(rejected(env, token, source, incoming, &rejection));
+            }
+            Some(Err(problem)) if problem.code == Code::NotFound => return Err(problem),
+            Some(Err(problem)) => return Ok(answer::later(&problem, source.config.descriptor())),
+            None => {
+                let late = unavailable("handshake_not_kept", "no answer within the deadline");
+                return Ok(answer::later(&late, source.config.descriptor()));
+            }
+        }
+    }
+    Ok(answer::challenge(challenge.answer))
+}
+
+fn rejected(
+    env: &Env,
+    token: &IngestToken,
+    source: &Source,
+    incoming: &Incoming,
+    rejection: &Rejection,
+) -> Response {
+    rejection::note(env, token, source, incoming, rejection, clock::now());
+    answer::rejected(rejection.reason, source.config.descriptor())
+}
+
+/// A disabled source: the provider is asked to come again while it may be enabled soon, unless its failures would make the
+/// provider switch it off; after three days it is told that all is well. Counted, never stored.
+fn closed(token: &IngestToken, source: &Source, now: Millis) -> Response {
+    let descriptor = source.config.descriptor();
+    rejection::count(token, "disabled", now);
+    let since = source.options.closed_at.unwrap_or_default();
+    if now.since(since) >= CLOSED_MS || !descriptor.disables_on.is_empty() || !descriptor.retries() {
+        return answer::accepted(None, source.options.answer.as_ref(), descriptor);
+    }
+    answer::later(
+        &Problem::new(Code::Overloaded, "This source takes nothing now"),
+        descriptor,
+    )
+}
+
+/// What all events of the request have in common, as it is asked of the tenant's object.
+fn accept(
+    source: &Source,
+    incoming: &Incoming,
+    accepted: &Accepted,
+    secret: Option<u64>,
+    now: Millis,
+) -> Accept {
+    let once = accepted.once.as_ref().map(|Once { key, otherwise }| UsedOnce {
+        key: key.clone(),
+        refuse: *otherwise == Otherwise::Refuse,
+    });
+    let headers = &incoming.headers;
     Accept {
         nonce: random::nonce(),
         sent_at: now,
         repeat: false,
         source: Some(source.number),
-        event_type,
-        event_id,
+        event_type: UNNAMED.to_owned(),
+        event_id: None,
         channels: None,
         content_type: kept::content_type(headers),
-        headers: kept,
+        headers: kept::of(source, &incoming.method, incoming.query.as_deref(), headers),
         hop: kept::hop(headers),
         idempotency: None,
         payload_hours: None,
         only_endpoint: None,
+        received: Some(Received {
+            secret,
+            body_at: None,
+            once,
+            retry: kept::retry(headers),
+            only_once: !source.config.descriptor().retries(),
+        }),
     }
 }
 
+/// The events of a request. One that its owner wants whole is one event, known by the ids of all.
+fn events(source: &Source, accepted: Accepted, body: &[u8]) -> Vec<Event> {
+    let mut events = accepted.events;
+    let route = |event: &_| {
+        if source.app_level {
+            route::header(event)
+        } else {
+            None
+        }
+    };
+    let of_first = events.first().and_then(route);
+    // Of several accounts, each gets its own part, whatever its owner wants.
+    let of_one = events.iter().all(|event| route(event) == of_first);
+    let several = events.len() > 1 && of_one;
+    if several
+        && (source.options.whole_batches || events.iter().any(|event| store::is_large(event.part.of(body))))
+    {
+        let ids: Option<Vec<&[u8]>> = events
+            .iter()
+            .map(|event| event.id.as_ref().map(String::as_bytes))
+            .collect();
+        let first = events.first().map(|event| event.event_type.clone());
+        let same = events
+            .iter()
+            .all(|event| Some(&event.event_type) == first.as_ref());
+        return vec![Event {
+            event_type: first.filter(|_| same).unwrap_or_else(|| UNNAMED.to_owned()),
+            event_id: ids.map(|ids| postern_domain::digest::of_parts(&ids)),
+            route: of_first,
+            body: None,
+        }];
+    }
+    events
+        .drain(..)
+        .map(|event| Event {
+            route: route(&event),
+            body: match &event.part {
+                postern_domain::provider::Part::Whole => None,
+                part => Some(part.of(body).to_vec()),
+            },
+            event_type: event.event_type,
+            event_id: event.id,
+        })
+        .collect()
+}
+
 /// The address that the provider was given, with the query that it added: some providers sign it. Built from
-/// configuration, never from `Host` or what a proxy says.
-fn public_url(base_url: &str, requested: &str) -> String {
+/// configuration, never from `Host` or what a proxy says. One of the owner's own stands for scheme, host and, if it has
+/// one, path.
+fn public_url(base_url: &str, own: Option<&str>, requested: &str) -> String {
     let behind_host = requested
         .split_once("://")
         .and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)))
         .unwrap_or("/");
-    format!("{}{behind_host}", base_url.trim_end_matches('/'))
+    let Some(own) = own else {
+        return format!("{}{behind_host}", base_url.trim_end_matches('/'));
+    };
+    let has_path = own
+        .split_once("://")
+        .is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'));
+    if !has_path {
+        return format!("{}{behind_host}", own.trim_end_matches('/'));
+    }
+    match query_of(requested) {
+        Some(query) if !own.contains('?') => format!("{own}?{query}"),
+        _ => own.to_owned(),
+    }
+}
+
+fn query_of(url: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    let query = query.split('#').next().unwrap_or_default();
+    (!query.is_empty()).then(|| query.to_owned())
 }
 
 /// A failure of ours, for the log; the provider is asked to try again.
@@ -148,6 +359,7 @@ mod tests {
         assert_eq!(
             public_url(
                 "https://hooks.example.com/",
+                None,
                 "http://127.0.0.1:8787/in/abc?x=1&y=%20"
             ),
             "https://hooks.example.com/in/abc?x=1&y=%20"
@@ -157,8 +369,25 @@ mod tests {
     #[test]
     fn a_url_without_a_path_is_the_root() {
         assert_eq!(
-            public_url("https://hooks.example.com", "http://h"),
+            public_url("https://hooks.example.com", None, "http://h"),
             "https://hooks.example.com/"
         );
+    }
+
+    #[test]
+    fn an_address_of_the_owners_own_stands_for_ours() {
+        let requested = "http://127.0.0.1:8787/in/abc?x=1";
+        for (own, signed) in [
+            ("https://acme.example", "https://acme.example/in/abc?x=1"),
+            ("https://acme.example/", "https://acme.example/in/abc?x=1"),
+            ("https://acme.example/hook", "https://acme.example/hook?x=1"),
+            ("https://acme.example/hook/", "https://acme.example/hook/?x=1"),
+            ("https://acme.example/hook?a=b", "https://acme.example/hook?a=b"),
+        ] {
+            assert_eq!(
+                public_url("https://hooks.example.com", Some(own), requested),
+                signed
+            );
+        }
     }
 }

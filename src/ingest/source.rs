@@ -12,11 +12,12 @@ use std::rc::Rc;
 use postern_domain::digest;
 use postern_domain::id::IngestToken;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::provider::{Secret, SourceConfig};
+use postern_domain::provider::{Secret, SourceConfig, State};
 use postern_domain::seal::{self, MasterKeys, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, SourceByToken};
-use postern_domain::wire::{SealedSecret, SourceForIngest};
+use postern_domain::wire::inbound::{Intake, SourceOptions};
+use postern_domain::wire::{SealedSecret, SourceForIngest, SourceState};
 use worker::Env;
 
 use super::unavailable;
@@ -45,9 +46,27 @@ pub(super) struct Source {
     pub(super) config: SourceConfig,
     /// It serves all tenants of its organisation.
     pub(super) app_level: bool,
+    /// What its owner chose beside them.
+    pub(super) options: SourceOptions,
+    /// Whether anything was verified yet.
+    pub(super) state: SourceState,
     token: IngestToken,
     secrets: Vec<SealedSecret>,
     token_not_after: Option<Millis>,
+}
+
+/// Secrets that are valid now, with the generation of each.
+pub(super) struct Opened {
+    /// As the verifier takes them.
+    pub(super) secrets: Vec<Secret>,
+    generations: Vec<u64>,
+}
+
+impl Opened {
+    /// Which one matched.
+    pub(super) fn generation(&self, index: usize) -> Option<u64> {
+        self.generations.get(index).copied()
+    }
 }
 
 /// The source that `token` names now; 404 if there is none.
@@ -87,6 +106,13 @@ pub(super) async fn find_again(
     Ok((!Rc::ptr_eq(&source, known)).then_some(source))
 }
 
+/// Forgets what is known of a token: its source has changed by what came through it.
+pub(super) fn forget(token: &IngestToken) {
+    CACHE.with_borrow_mut(|cache| {
+        cache.entries.remove(token);
+    });
+}
+
 impl Source {
     fn new(token: IngestToken, source: SourceForIngest) -> Result<Self, Problem> {
         let config = SourceConfig::parse(&source.provider, &source.config)
@@ -95,6 +121,8 @@ impl Source {
             number: token.source,
             config,
             app_level: source.app_level,
+            options: source.options,
+            state: source.state,
             token,
             secrets: source.secrets,
             token_not_after: source.token_not_after,
@@ -103,8 +131,8 @@ impl Source {
 
     /// Those of its secrets that are valid now, opened. That there are some and none can be opened is our failure, not a
     /// bad signature.
-    pub(super) fn secrets(&self, keys: &MasterKeys, now: Millis) -> Result<Vec<Secret>, Problem> {
-        let mut opened = Vec::new();
+    pub(super) fn secrets(&self, keys: &MasterKeys, now: Millis) -> Result<Opened, Problem> {
+        let (mut opened, mut generations) = (Vec::new(), Vec::new());
         let mut broken = None;
         for secret in &self.secrets {
             let (not_before, not_after) = (secret.shown.not_before, secret.shown.not_after);
@@ -112,23 +140,71 @@ impl Source {
                 continue;
             }
             match self.open(keys, secret) {
-                Ok(value) => opened.push(Secret {
-                    value,
-                    not_before: Some(not_before),
-                    not_after,
-                }),
+                Ok(value) => {
+                    generations.push(secret.generation);
+                    opened.push(Secret {
+                        value,
+                        not_before: Some(not_before),
+                        not_after,
+                    });
+                }
                 Err(why) => broken = Some(why),
             }
         }
         match broken {
-            Some(why) if opened.is_empty() => Err(unavailable("source_secret_not_opened", why)),
+            Some(why) if opened.is_empty() => return Err(unavailable("source_secret_not_opened", why)),
             Some(why) => {
                 let fields =
                     serde_json::json!({ "tenant": self.token.tenant, "source": self.number, "cause": why });
                 log::error("source_secret_not_opened", fields);
-                Ok(opened)
             }
-            None => Ok(opened),
+            None => {}
+        }
+        Ok(Opened {
+            secrets: opened,
+            generations,
+        })
+    }
+
+    /// Methods that it takes.
+    pub(super) fn methods(&self) -> Vec<&str> {
+        let own = self.options.methods.iter().map(String::as_str);
+        if self.options.methods.is_empty() {
+            self.config.descriptor().methods.to_vec()
+        } else {
+            own.collect()
+        }
+    }
+
+    /// Whether something was verified already.
+    pub(super) fn is_active(&self) -> bool {
+        self.state == SourceState::Active
+    }
+
+    /// One of these parts, for tests.
+    #[cfg(test)]
+    pub(super) fn of_parts(provider: &str, config: &serde_json::Value, options: SourceOptions) -> Self {
+        use postern_domain::id::TenantId;
+        Self {
+            number: 1,
+            config: SourceConfig::parse(provider, config).unwrap_or_else(|faults| panic!("{faults:?}")),
+            options,
+            state: SourceState::Pending,
+            token: IngestToken {
+                tenant: TenantId([1; 20]),
+                source: 1,
+                random: [2; 16],
+            },
+            secrets: Vec::new(),
+            token_not_after: None,
+        }
+    }
+
+    /// How a preset is to look at a handshake.
+    pub(super) fn standing(&self) -> State {
+        match self.state {
+            SourceState::Pending if self.options.intake == Intake::Open => State::Pending,
+            SourceState::Pending | SourceState::Active => State::Active,
         }
     }
 

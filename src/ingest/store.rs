@@ -1,55 +1,174 @@
-//! Writing an accepted webhook down: in the tenant's object, else in the queue `overflow`.
+//! Writing an accepted webhook down: in the tenant's object, else in the queue `overflow`. A body that is too large for
+//! either is put into the bucket first.
 //!
 //! Both know the same nonce, so a webhook that reached the object although the answer got lost is not stored twice when
 //! the overflow is drained.
 
 use postern_domain::id::IngestToken;
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::call::{Accept, Caller, Envelope};
+use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
+use postern_domain::wire::inbound::{BodyAt, MAX_INLINE_BODY, Receive, ReceivedEvent};
 use postern_domain::wire::{VERSION, frame};
 use worker::{Env, QueueContentType, RawMessageBuilder};
 
 use super::unavailable;
 use crate::platform::deadline::within;
-use crate::platform::log;
+use crate::platform::later::later;
 use crate::platform::tenant::TenantObject;
+use crate::platform::{bodies, log};
 
 /// For the object's answer, a repeat included: providers give us 3 s at the least.
 const DEADLINE_MS: u64 = 1500;
 
+/// For the bucket, before that: only bodies above 1 MiB go there, and their senders wait longer.
+const BUCKET_MS: u64 = 10_000;
+
 /// Bytes of a message in the queue at the most; the platform's limit is 128,000 with what it adds.
 const MAX_OVERFLOW: usize = 120_000;
+
+/// One event of a request.
+pub(super) struct Event {
+    pub(super) event_type: String,
+    pub(super) event_id: Option<String>,
+    /// Of an app-level source: the header that says whose it is.
+    pub(super) route: Option<(String, String)>,
+    /// Its part of the body; none: all of it.
+    pub(super) body: Option<Vec<u8>>,
+}
+
+/// Whether a body has no room in the ledger.
+pub(super) fn is_large(body: &[u8]) -> bool {
+    u32::try_from(body.len()).is_ok_and(|size| size > MAX_INLINE_BODY) || u32::try_from(body.len()).is_err()
+}
 
 /// Stores, or says why not. When this is `Ok`, the webhook is written down durably.
 pub(super) async fn store(
     env: &Env,
     token: &IngestToken,
-    accept: Accept,
-    body: Vec<u8>,
+    mut accept: Accept,
+    mut events: Vec<Event>,
+    body: &[u8],
 ) -> Result<(), Problem> {
-    let object = TenantObject::new(env, token.tenant, Caller::Ingest);
-    let repeat = Accept {
-        repeat: true,
-        ..accept.clone()
+    // One event that is all of the body is an accept, which every release knows.
+    let single = events.len() == 1 && events.iter().all(|event| event.body.is_none());
+    if single && let Some(event) = events.pop() {
+        (accept.event_type, accept.event_id) = (event.event_type, event.event_id);
+        accept.headers.extend(event.route);
+        let at = if is_large(body) {
+            Some(put(env, token, &accept, body).await?)
+        } else {
+            None
+        };
+        if let Some(received) = accept.received.as_mut() {
+            received.body_at.clone_from(&at);
+        }
+        let beside = vec![at.as_ref().map_or_else(|| body.to_vec(), |_| Vec::new())];
+        let duplicate = send(env, token, Single(accept), beside).await?;
+        if let Some(at) = at.filter(|_| duplicate) {
+            discard(env, at);
+        }
+        return Ok(());
+    }
+    // The whole request stands beside its parts, unless it is too large for that: the parts say what it said.
+    let whole = if is_large(body) { Vec::new() } else { body.to_vec() };
+    let mut beside = vec![whole];
+    let mut parts = Vec::with_capacity(events.len());
+    for event in events {
+        beside.push(event.body.unwrap_or_else(|| body.to_vec()));
+        parts.push(ReceivedEvent {
+            event_type: event.event_type,
+            event_id: event.event_id,
+            headers: event.route.into_iter().collect(),
+        });
+    }
+    let call = Receive {
+        accept,
+        events: parts,
     };
-    let bodies = [body];
+    send(env, token, Several(call), beside).await.map(|_| ())
+}
+
+/// A call that stores, and says whether all of it was there already.
+trait Storing {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem>;
+
+    /// As a repeat, for the queue.
+    fn repeat(self) -> Call;
+}
+
+struct Single(Accept);
+
+struct Several(Receive);
+
+impl Storing for Single {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
+        let call = Accept {
+            repeat,
+            ..self.0.clone()
+        };
+        object.call(call, bodies).await.map(|(done, _)| done.duplicate)
+    }
+
+    fn repeat(self) -> Call {
+        Accept {
+            repeat: true,
+            ..self.0
+        }
+        .into()
+    }
+}
+
+impl Storing for Several {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
+        let mut call = self.0.clone();
+        call.accept.repeat = repeat;
+        object.call(call, bodies).await.map(|(done, _)| done.stored == 0)
+    }
+
+    fn repeat(mut self) -> Call {
+        self.0.accept.repeat = true;
+        self.0.into()
+    }
+}
+
+async fn send(
+    env: &Env,
+    token: &IngestToken,
+    call: impl Storing,
+    bodies: Vec<Vec<u8>>,
+) -> Result<bool, Problem> {
+    let object = TenantObject::new(env, token.tenant, Caller::Ingest);
     let tries = async {
-        match object.call(accept, &bodies).await {
-            Err(problem) if next_step(&problem) == NextStep::Repeat => {
-                object.call(repeat.clone(), &bodies).await
-            }
+        match call.ask(&object, false, &bodies).await {
+            Err(problem) if next_step(&problem) == NextStep::Repeat => call.ask(&object, true, &bodies).await,
             done => done,
         }
     };
     let cause = match within(DEADLINE_MS, tries).await {
-        Some(Ok(_)) => return Ok(()),
+        Some(Ok(duplicate)) => return Ok(duplicate),
         Some(Err(problem)) if next_step(&problem) == NextStep::Refuse => return Err(problem),
         Some(Err(problem)) => problem.to_string(),
         None => format!("no answer within {DEADLINE_MS} ms"),
     };
     let fields = serde_json::json!({ "tenant": token.tenant, "source": token.source, "cause": cause });
     log::warn("accept_overflows", fields);
-    overflow(env, token, repeat, &bodies).await
+    overflow(env, token, call.repeat(), &bodies).await.map(|()| false)
+}
+
+async fn put(env: &Env, token: &IngestToken, accept: &Accept, body: &[u8]) -> Result<BodyAt, Problem> {
+    let put = within(BUCKET_MS, bodies::put(env, token.tenant, accept.sent_at, body)).await;
+    put.unwrap_or_else(|| Err("no answer within the deadline".to_owned()))
+        .map_err(|cause| unavailable("body_not_put", cause))
+}
+
+/// A body that no message names.
+fn discard(env: &Env, at: BodyAt) {
+    let env = env.clone();
+    later(async move {
+        if let Err(cause) = bodies::delete(&env, &at).await {
+            log::warn("body_not_deleted", serde_json::json!({ "cause": cause }));
+        }
+    });
 }
 
 /// What is to be done after the object said no.
@@ -66,17 +185,18 @@ enum NextStep {
 fn next_step(problem: &Problem) -> NextStep {
     match problem.code {
         Code::Internal => NextStep::Repeat,
-        Code::Overloaded => NextStep::Overflow,
+        // An object of the release before does not know requests of several events: the queue keeps them until it does.
+        Code::Overloaded | Code::NotImplemented => NextStep::Overflow,
         _ => NextStep::Refuse,
     }
 }
 
-async fn overflow(env: &Env, token: &IngestToken, accept: Accept, bodies: &[Vec<u8>]) -> Result<(), Problem> {
+async fn overflow(env: &Env, token: &IngestToken, call: Call, bodies: &[Vec<u8>]) -> Result<(), Problem> {
     let envelope = Envelope {
         v: VERSION,
         tenant: token.tenant,
         caller: Caller::Ingest,
-        call: accept.into(),
+        call,
     };
     let frame = frame::encode(&envelope, bodies).map_err(|error| unavailable("overflow_failed", error))?;
     if frame.len() > MAX_OVERFLOW {
@@ -103,7 +223,15 @@ mod tests {
         let step = |code| next_step(&Problem::new(code, ""));
         assert_eq!(step(Code::Internal), NextStep::Repeat);
         assert_eq!(step(Code::Overloaded), NextStep::Overflow);
+        assert_eq!(step(Code::NotImplemented), NextStep::Overflow);
         assert_eq!(step(Code::LedgerFull), NextStep::Refuse);
+        assert_eq!(step(Code::RateLimited), NextStep::Refuse);
         assert_eq!(step(Code::NotFound), NextStep::Refuse);
+    }
+
+    #[test]
+    fn a_mebibyte_has_room_in_the_ledger_and_a_byte_more_has_not() {
+        assert!(!is_large(&vec![0; 1 << 20]));
+        assert!(is_large(&vec![0; (1 << 20) + 1]));
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) jwt: JwtKeys,
     /// How long one delivery may take.
     pub(crate) delivery_timeout_ms: u64,
+    /// How long the body of a webhook may take to come.
+    pub(crate) body_ms: u64,
     /// How long one stream stays open.
     pub(crate) stream_ms: u64,
     /// `EGRESS_URL` and `EGRESS_SECRET`: the forwarder that deliveries leave through; none: they leave directly.
@@ -91,6 +93,7 @@ impl Config {
             master_keys: MasterKeys::parse(&text("MASTER_KEYS")).map_err(|_| unread("MASTER_KEYS"))?,
             jwt: jwt_keys(&text("JWT_SECRET")).ok_or_else(|| unread("JWT_SECRET"))?,
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
+            body_ms: 1000 * seconds("BODY_TIMEOUT_SECONDS", 30)?,
             stream_ms: 1000 * seconds("STREAM_SECONDS", 600)?,
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,

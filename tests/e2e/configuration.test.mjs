@@ -72,6 +72,7 @@ function shape(config, env) {
     flags: [config.compatibility_date, config.compatibility_flags],
     databases: config.d1_databases.map(({ binding, migrations_dir }) => ({ binding, migrations_dir })),
     objects: config.durable_objects.bindings,
+    buckets: config.r2_buckets.map(({ binding, bucket_name }) => ({ binding, bucket_name: plain(bucket_name) })),
     producers: config.queues.producers.map(({ binding, queue }) => ({ binding, queue: plain(queue) })),
     consumers: config.queues.consumers.map((consumer) => ({ ...consumer, queue: plain(consumer.queue) })),
     vars: Object.keys(config.vars).sort(),

@@ -7,6 +7,7 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
+use postern_domain::wire::inbound::BodyAt;
 use postern_domain::wire::{AppLevel, MessageView, Trigger};
 
 use crate::decided::Decided;
@@ -40,10 +41,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<Accepted, Problem> {
         self.memory()?;
         if let Some(source) = call.source {
-            let known = self.memory()?.sources.get(&source);
-            known
-                .filter(|source| source.deleted_at.is_none())
-                .ok_or_else(Problem::not_found)?;
+            return self.accept_from_source(source, call, body, now, random);
         }
         if let Some(message) = self.stood(call.nonce, call.sent_at, call.repeat, now)? {
             return Ok(Accepted {
@@ -60,16 +58,9 @@ impl<S: Sql> Ledger<S> {
             }
             Keys::New(keys) => keys,
         };
-        self.room_for(call.source.is_some(), now)?;
+        self.room_for(false, now)?;
         self.roll(now)?;
-        let incoming = Incoming {
-            call,
-            body,
-            keys,
-            tags: None,
-            deliver_at: None,
-        };
-        let mut stored = self.store(vec![incoming], now, random)?;
+        let mut stored = self.store(vec![Incoming::of(call, body, keys)], now, random)?;
         let message = stored
             .pop()
             .ok_or_else(|| Problem::internal("nothing was stored"))?;
@@ -110,6 +101,17 @@ impl<S: Sql> Ledger<S> {
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<Vec<MessageView>, Problem> {
+        self.store_with(incoming, None, now, random)
+    }
+
+    /// The same with the request that they are parts of: its content type, its body, how many events it had.
+    pub(crate) fn store_with(
+        &mut self,
+        incoming: Vec<Incoming<'_>>,
+        request: Option<(&str, &[u8], u64)>,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<Vec<MessageView>, Problem> {
         let lease = self.settings.lease_ms;
         let memory = self.memory()?;
         let time = now.max(memory.last_time);
@@ -123,16 +125,16 @@ impl<S: Sql> Ledger<S> {
         for (sequence, message) in (first..).zip(incoming) {
             let id = message_id(sequence, time, &nth_part(part, sequence - first));
             let call = message.call;
-            let to_send =
-                MessageToSend::new(id, &call.event_type, &call.content_type, call.hop, &message.body);
-            let (owed, decided) = self.memory()?.wanted_by(call, &message.body);
+            let to_send = MessageToSend::new(id, &message);
+            let (mut owed, mut decided) = self.memory()?.wanted_by(call, &message.body);
+            message.narrows(&mut owed, &mut decided);
             for endpoint in &owed {
                 self.is_proven(*endpoint)?;
             }
             let memory = self.memory()?;
             let mut owing = memory.leaves(owed, decided, &message, &to_send, until, now);
             owing.payload_end = payload::ends_at(call.payload_hours, time);
-            owing.named_alone = call.only_endpoint.is_some();
+            owing.named_alone = call.only_endpoint.is_some() || message.held || message.only.is_some();
             stored_lines.append(&mut owing.lines);
             views.push(memory.new_view(id, message.call, &owing.decided));
             rows.push(row_of(
@@ -170,6 +172,14 @@ impl<S: Sql> Ledger<S> {
                 }
                 sql.run(&insert, row)?;
                 owing.insert(sql, segment, id.0.sequence, now)?;
+            }
+            if let Some((content_type, body, count)) = request {
+                let statement =
+                    "INSERT INTO request (sequence, count, content_type, body) VALUES (?, ?, ?, ?)";
+                sql.run(
+                    statement,
+                    &[first.into(), count.into(), content_type.into(), body.into()],
+                )?;
             }
             for line in &lines {
                 line.insert(sql)?;
@@ -231,32 +241,32 @@ impl<S: Sql> Ledger<S> {
             });
         }
         if let Some(event_id) = &call.event_id {
-            let scope = call.source.map_or(Scope::EventId, Scope::Source);
             let hash = event_id_hash(event_id);
-            if let Some(known) = self.known(scope, &hash, Millis(0))? {
-                return match scope {
-                    Scope::Source(_) => Ok(Keys::Known(known.message)),
-                    _ => Err(Problem::new(
-                        Code::Conflict,
-                        "A message with this eventId exists already in this application",
-                    )),
-                };
+            if self.known(Scope::EventId, &hash, Millis(0))?.is_some() {
+                return Err(Problem::new(
+                    Code::Conflict,
+                    "A message with this eventId exists already in this application",
+                ));
             }
             keys.push(NewKey {
-                scope,
+                scope: Scope::EventId,
                 hash,
                 fingerprint: None,
             });
         }
-        let out_of_time = call.nonce != 0 && self.is_out_of_time(call.sent_at)?;
-        if (call.repeat || out_of_time) && self.settings.rules.nonce {
-            keys.push(NewKey {
-                scope: Scope::Nonce,
-                hash: nonce_hash(call.nonce),
-                fingerprint: None,
-            });
-        }
+        keys.extend(self.nonce_key(call)?);
         Ok(Keys::New(keys))
+    }
+
+    /// The key that a repeat leaves, and what would not be found by its time.
+    pub(crate) fn nonce_key(&mut self, call: &Accept) -> Result<Option<NewKey>, Problem> {
+        let out_of_time = call.nonce != 0 && self.is_out_of_time(call.sent_at)?;
+        let leaves = (call.repeat || out_of_time) && self.settings.rules.nonce;
+        Ok(leaves.then(|| NewKey {
+            scope: Scope::Nonce,
+            hash: nonce_hash(call.nonce),
+            fingerprint: None,
+        }))
     }
 
     /// Whether a message that is stored now gets a time at which no repeat of it would look: a clock is wrong. It leaves
@@ -316,6 +326,58 @@ pub(crate) struct Incoming<'a> {
     pub(crate) tags: Option<Vec<String>>,
     /// In the future.
     pub(crate) deliver_at: Option<Millis>,
+    /// Its source is paused: it is owed to nobody yet.
+    pub(crate) held: bool,
+    /// It is part of the request whose first message has this number.
+    pub(crate) batch: Option<u64>,
+    /// The message that it repeats.
+    pub(crate) replay_of: Option<MessageId>,
+    /// The message with which it shares what may be used once: somebody may have sent that again.
+    pub(crate) used: Option<MessageId>,
+    /// Of those that want it, these alone get it.
+    pub(crate) only: Option<&'a [u32]>,
+}
+
+impl<'a> Incoming<'a> {
+    /// With nothing asked beside the call.
+    pub(crate) const fn of(call: &'a Accept, body: Vec<u8>, keys: Vec<NewKey>) -> Self {
+        Self {
+            call,
+            body,
+            keys,
+            tags: None,
+            deliver_at: None,
+            held: false,
+            batch: None,
+            replay_of: None,
+            used: None,
+            only: None,
+        }
+    }
+
+    /// Where its body stands, if not in it.
+    pub(crate) fn body_at(&self) -> Option<&'a BodyAt> {
+        self.call.received.as_ref()?.body_at.as_ref()
+    }
+
+    /// What it says itself of who gets it, and what is written down of it.
+    fn narrows(&self, owed: &mut Vec<u32>, decided: &mut Decided) {
+        if let Some(only) = self.only {
+            owed.retain(|endpoint| only.contains(endpoint));
+            decided.nowhere = owed.is_empty();
+        }
+        if self.held {
+            owed.clear();
+            *decided = Decided {
+                held: true,
+                ..Decided::default()
+            };
+        }
+        decided.batch = self.batch;
+        decided.replay_of = self.replay_of;
+        decided.used = self.used;
+        decided.body_at = self.body_at().cloned();
+    }
 }
 
 /// What a message owes, and how each of it leaves.
@@ -548,6 +610,10 @@ impl Memory {
             deliver_at: decided.at,
             tags: decided.tags.clone(),
             expunged: false,
+            body_at: decided.body_at.clone(),
+            replay_of: decided.replay_of,
+            same_as: decided.used,
+            duplicates: 0,
         }
     }
 }

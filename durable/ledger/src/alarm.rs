@@ -31,10 +31,11 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 9] = [
+        let tasks: [(&'static str, Task<S>); 10] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
+                ledger.prune_refused(now)?;
                 ledger.prune_idempotency(now).map(|()| false)
             }),
             ("payloads", Self::expunge_payloads),
@@ -45,6 +46,7 @@ impl<S: Sql> Ledger<S> {
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
+            ("silence", Self::tell_silence),
             // Brought behind the run, by the shell.
             ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
             ("routing", Self::offer_routing),
@@ -99,6 +101,7 @@ impl<S: Sql> Ledger<S> {
             memory.outbox.next_at(),
             memory.routing.next_at(memory.last_sequence),
             self.tasks_at()?,
+            self.silence_at(),
         ]
         .into_iter()
         .flatten()

@@ -66,11 +66,9 @@ impl<S: Sql> Ledger<S> {
         self.roll(now)?;
         let incoming = accepts.iter().zip(&call.messages).zip(bodies).zip(keys);
         let incoming = incoming.map(|(((accept, message), body), keys)| Incoming {
-            call: accept,
-            body,
-            keys,
             tags: message.tags.clone(),
             deliver_at: message.deliver_at.filter(|at| *at > now),
+            ..Incoming::of(accept, body, keys)
         });
         Ok(BatchAccepted {
             messages: self.store(incoming.collect(), now, random)?,
@@ -118,6 +116,7 @@ fn accept_of(call: &AcceptBatch, (at, message): (usize, &NewMessage)) -> Accept 
         idempotency: call.idempotency.clone().filter(|_| first),
         payload_hours: message.payload_hours,
         only_endpoint: None,
+        received: None,
     }
 }
 

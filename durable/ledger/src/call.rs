@@ -73,7 +73,13 @@ impl<S: Sql> Ledger<S> {
         match envelope.call {
             Call::SetUp(_) => Err(Problem::internal("answered above")),
             Call::Configure(call) => head(self.configure(call, now)),
-            Call::Wipe(call) => head(self.wipe(&call)),
+            Call::Wipe(call) => {
+                let wiped = self.wipe(&call);
+                if wiped.is_ok() {
+                    self.drop_all_bodies(envelope.tenant);
+                }
+                head(wiped)
+            }
             Call::Accept(call) => {
                 let source = call.source;
                 let accepted = self.accept(&call, bodies.pop().unwrap_or_default(), now, random);
@@ -105,12 +111,30 @@ impl<S: Sql> Ledger<S> {
             Call::SourceCreate(call) => head(self.source_create(call, now, random)),
             Call::SourceGet(call) => head(self.source_get(&call)),
             Call::SourceList(call) => head(self.source_list(&call)),
-            Call::SourceUpdate(call) => head(self.source_update(call, now)),
+            Call::SourceUpdate(call) => head(self.source_update(call, now, random)),
             Call::SourceDelete(call) => head(self.source_delete(&call, now)),
             Call::SourceRotateSecret(call) => head(self.source_rotate_secret(&call, now, random)),
             Call::SourceRotateToken(call) => head(self.source_rotate_token(&call, now, random)),
             Call::SourceByToken(call) => head(self.source_by_token(&call, now)),
-            Call::SourceRejected(call) => head(self.source_rejected(&call, now)),
+            Call::SourceRejected(call) => {
+                let body = bodies.pop().unwrap_or_default();
+                head(self.source_rejected(&call, &body, now))
+            }
+            Call::Receive(call) => {
+                let source = call.accept.source;
+                let done = self.receive(&call, bodies, now, random);
+                if let (Ok(_), Some(source)) = (&done, source) {
+                    self.source_active(source)?;
+                }
+                head(done)
+            }
+            Call::SourceSecretRemove(call) => head(self.source_secret_remove(&call, now)),
+            Call::SourceHandshake(call) => head(self.source_handshake(&call, now, random)),
+            Call::SourceCaptured(call) => head(self.source_captured(&call)),
+            Call::RefusedList(call) => with_bodies(self.refused_list(&call, now)),
+            Call::RefusedGet(call) => with_bodies(self.refused_get(&call, now)),
+            Call::SourceStats(call) => head(self.source_stats(&call, now)),
+            Call::SourceReplay(call) => head(self.source_replay(&call, now)),
             Call::MessageGet(call) => with_bodies(self.message_get(&call)),
             Call::MessageList(call) => with_bodies(self.message_list(&call)),
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
@@ -155,7 +179,13 @@ impl<S: Sql> Ledger<S> {
             Call::Inspect(_) => head(self.inspect()),
             Call::EndpointsImport(call) => head(self.endpoints_import(&call, now, random)),
             Call::ExportPage(call) => with_bodies(self.export_page(&call)),
-            Call::Erase(_) => head(self.erase()),
+            Call::Erase(_) => {
+                let erased = self.erase();
+                if erased.is_ok() {
+                    self.drop_all_bodies(envelope.tenant);
+                }
+                head(erased)
+            }
         }
     }
 
@@ -175,7 +205,11 @@ impl<S: Sql> Ledger<S> {
             Caller::Ingest => {
                 matches!(
                     envelope.call,
-                    Call::SourceByToken(_) | Call::SourceRejected(_) | Call::Accept(_)
+                    Call::SourceByToken(_)
+                        | Call::SourceRejected(_)
+                        | Call::SourceHandshake(_)
+                        | Call::Accept(_)
+                        | Call::Receive(_)
                 )
             }
             Caller::System => matches!(

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::id::MessageId;
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_domain::wire::inbound::BodyAt;
 use postern_domain::wire::publish::{SkipReason, Skipped};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,21 @@ pub(crate) struct Decided {
     /// The publisher's labels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) tags: Option<Vec<String>>,
+    /// Its source was paused, and sends it on later.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
+    /// It is part of the request whose first message has this number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) batch: Option<u64>,
+    /// The message that it repeats.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replay_of: Option<MessageId>,
+    /// The message with which it shares what may be used once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) used: Option<MessageId>,
+    /// Its body stands there, and not in the ledger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) body_at: Option<BodyAt>,
     /// What the release before wrote in place of all this.
     #[serde(skip)]
     pub(crate) told: Option<String>,
@@ -78,6 +95,11 @@ impl Decided {
             return Some(format!(
                 "it passed {hops} gateways already; it is stored, and not sent on"
             ));
+        }
+        if self.held {
+            return Some(
+                "its source is paused: it is held, and sent on when the source is active again".to_owned(),
+            );
         }
         if !self.nowhere {
             return self.told.clone();

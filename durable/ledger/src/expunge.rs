@@ -9,11 +9,12 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::reads::{AttemptExpunge, Expunged, MessageExpunge};
 
-use crate::Ledger;
+use crate::decided::Decided;
 use crate::delivery::{self, State};
-use crate::sql::{Sql, Value};
+use crate::sql::{Row, Sql, Value};
 use crate::stat::Moves;
 use crate::sweep::owed_to;
+use crate::{Garbage, Ledger};
 
 /// What stands in place of a response that was taken away: Svix's word.
 const RESPONSE: &[u8] = b"EXPUNGED";
@@ -72,12 +73,11 @@ impl<S: Sql> Ledger<S> {
             .segment_of(sequence)
             .map(|s| s.number)
             .ok_or_else(Problem::not_found)?;
-        let statement = format!("SELECT owed FROM message_{segment} WHERE sequence = ?");
-        let owed = self
-            .sql
-            .row(&statement, &[sequence.into()])?
-            .ok_or_else(Problem::not_found)?
-            .text(0)?;
+        let statement = format!("SELECT owed, not_sent FROM message_{segment} WHERE sequence = ?");
+        let row = self.sql.row(&statement, &[sequence.into()])?;
+        let row = row.ok_or_else(Problem::not_found)?;
+        let owed = row.text(0)?;
+        let decided = Decided::read(row.maybe(1, Row::text)?);
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let mut moves = Moves::default();
         self.sql.atomic(|sql| {
@@ -92,8 +92,14 @@ impl<S: Sql> Ledger<S> {
                 cancel_delivery(sql, segment, endpoint, sequence, now)?;
                 moves.after(sql, memory, before)?;
             }
+            // The request that it is part of says what it said.
+            if let Some(batch) = decided.batch {
+                sql.run("DELETE FROM request WHERE sequence = ?", &[batch.into()])?;
+            }
             moves.write(sql)
         })?;
+        self.garbage
+            .extend(decided.body_at.map(|at| Garbage::One(at.key)));
         // What waits to leave has the body in its hands.
         self.outbox
             .retain(|outgoing| outgoing.handout.message.0.sequence != sequence);

@@ -6,13 +6,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use postern_domain::app_level;
 use postern_domain::id::MessageId;
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_domain::wire::inbound::{ForwardMode, Forwarded};
 use postern_domain::wire::lane::{Handout, Lane, MAX_BYTES, MAX_DELIVERIES};
-use postern_domain::wire::{self, Trigger, frame};
+use postern_domain::wire::{self, AppLevel, Trigger, frame};
 
 use crate::Ledger;
+use crate::accept::Incoming;
+use crate::decided::Decided;
 use crate::endpoint::Endpoint;
 use crate::flight::{Given, Manner};
 use crate::memory::{Memory, message_id};
@@ -26,6 +31,9 @@ const ANSWERED: usize = 8;
 
 /// What a hand-out takes in a lane's head, at the most, beside its content type.
 const HANDOUT_BYTES: usize = 220;
+
+/// What a webhook takes in a lane's head beside that, its headers and its id aside.
+const FORWARDED_BYTES: usize = 280;
 
 /// Which queue a lane goes through. Slow, failing and unproven endpoints have one of their own, so that they keep
 /// nobody waiting.
@@ -64,46 +72,139 @@ pub(crate) struct MessageToSend {
     pub(crate) content_type: String,
     pub(crate) hop: u8,
     pub(crate) body: Option<Rc<[u8]>>,
+    /// Of a webhook: what is sent beside its body.
+    pub(crate) came: Option<Rc<Came>>,
+}
+
+/// What a webhook is sent with, as it is stored. How, its source says at each hand-out.
+#[derive(Debug)]
+pub(crate) struct Came {
+    /// None: it was routed here, and its headers say from where.
+    source: Option<u16>,
+    event_id: Option<String>,
+    headers: BTreeMap<String, String>,
+    replay_of: Option<MessageId>,
 }
 
 impl MessageToSend {
-    pub(crate) fn new(id: MessageId, event_type: &str, content_type: &str, hop: u8, body: &[u8]) -> Self {
-        let body = (body.len() <= INLINE_BODY).then(|| Rc::from(body));
+    pub(crate) fn new(id: MessageId, message: &Incoming<'_>) -> Self {
+        let call = message.call;
+        let inline = message.body.len() <= INLINE_BODY && message.body_at().is_none();
+        let is_webhook = call.source.is_some() || call.headers.contains_key(app_level::SOURCE);
+        let came = is_webhook.then(|| Came {
+            source: call.source,
+            event_id: call.event_id.clone(),
+            headers: call.headers.clone(),
+            replay_of: message.replay_of,
+        });
         Self {
             id,
-            event_type: event_type.to_owned(),
-            content_type: content_type.to_owned(),
-            hop,
-            body,
+            event_type: call.event_type.clone(),
+            content_type: call.content_type.clone(),
+            hop: call.hop,
+            body: inline.then(|| Rc::from(message.body.as_slice())),
+            came: came.map(Rc::new),
         }
     }
 
     /// What it takes in a lane.
     pub(crate) fn bytes(&self) -> usize {
-        bytes_of(&self.event_type, &self.content_type, self.body.as_deref())
+        let came = self.came.as_ref().map_or(0, |came| came.bytes());
+        bytes_of(&self.event_type, &self.content_type, self.body.as_deref()) + came
     }
 
     /// Reads it again, for a hand-out that is not the first. One whose content is gone is
     /// never sent ([`crate::expunge`]).
     pub(crate) fn read<S: Sql>(sql: &S, segment: u64, sequence: u64) -> Result<Option<Self>, Problem> {
         let statement = format!(
-            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type \
-             FROM message_{segment} WHERE sequence = ? AND content_type <> ''"
+            "SELECT time, random, content_type, hop, CASE WHEN length(body) <= {INLINE_BODY} THEN body END, type, \
+             source, event_id, headers, not_sent FROM message_{segment} WHERE sequence = ? AND content_type <> ''"
         );
         let Some(row) = sql.row(&statement, &[sequence.into()])? else {
             return Ok(None);
         };
+        let source = row.maybe(6, Row::small::<u16>)?;
+        let headers = row.maybe(8, Row::text)?.map(|text| json::read(&text)).transpose();
+        let headers: BTreeMap<String, String> = headers.map_err(Problem::internal)?.unwrap_or_default();
+        // Only what came through a source has a body elsewhere, and headers that are sent.
+        let decided = match source {
+            Some(_) => Decided::read(row.maybe(9, Row::text)?),
+            None => Decided::default(),
+        };
+        let event_id = row.maybe(7, Row::text)?;
+        let is_webhook = source.is_some() || headers.contains_key(app_level::SOURCE);
+        let came = is_webhook.then(|| {
+            Rc::new(Came {
+                source,
+                event_id,
+                headers,
+                replay_of: decided.replay_of,
+            })
+        });
+        let body = row.maybe(4, Row::blob)?.filter(|_| decided.body_at.is_none());
         Ok(Some(Self {
             id: message_id(sequence, row.time(0)?, &row.blob(1)?),
             content_type: row.text(2)?,
             hop: row.small(3)?,
-            body: row.maybe(4, Row::blob)?.map(Rc::from),
+            body: body.map(Rc::from),
             event_type: row.text(5)?,
+            came,
         }))
     }
 }
 
+impl Came {
+    fn bytes(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 8)
+            .sum();
+        FORWARDED_BYTES + headers + self.event_id.as_ref().map_or(0, String::len)
+    }
+}
+
+/// The same of what was routed here, as its source said when it came.
+fn routed(came: &Came, message: &MessageToSend) -> Option<Box<Forwarded>> {
+    let routed = AppLevel::of(&came.headers)?;
+    let envelope = came.headers.contains_key(app_level::FORWARD);
+    let headers = came.headers.iter().filter(|(name, _)| !app_level::is_ours(name));
+    Some(Box::new(Forwarded {
+        source: Some(routed.source),
+        provider: routed.provider,
+        mode: if envelope {
+            ForwardMode::Envelope
+        } else {
+            ForwardMode::Passthrough
+        },
+        received_at: Millis(message.id.0.time),
+        event_id: came.event_id.clone(),
+        headers: headers
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        replay_of: came.replay_of,
+    }))
+}
+
 impl Memory {
+    /// What a webhook is sent with, as its source says now.
+    fn forwarded(&self, message: &MessageToSend) -> Option<Box<Forwarded>> {
+        let came = message.came.as_ref()?;
+        let Some(number) = came.source else {
+            return routed(came, message);
+        };
+        let source = self.sources.get(&number)?;
+        Some(Box::new(Forwarded {
+            source: self.source_id(number),
+            provider: source.provider.clone(),
+            mode: source.options.forward,
+            received_at: Millis(message.id.0.time),
+            event_id: came.event_id.clone(),
+            headers: came.headers.clone(),
+            replay_of: came.replay_of,
+        }))
+    }
+
     /// A hand-out of this message to this endpoint, with a number of its own.
     pub(crate) fn hand_out(
         &mut self,
@@ -115,6 +216,7 @@ impl Memory {
         now: Millis,
     ) -> Outgoing {
         let number = self.next_number(endpoint, now);
+        let forwarded = self.forwarded(message);
         let flight = self.flight(endpoint);
         flight.gathers(message.id.0.sequence, until);
         Outgoing {
@@ -129,6 +231,7 @@ impl Memory {
                 content_type: message.content_type.clone(),
                 hop: message.hop,
                 body: None,
+                forwarded,
             },
             body: message.body.clone(),
         }
@@ -297,7 +400,12 @@ fn parts(handouts: Vec<Outgoing>, fixed: usize, most: usize) -> Vec<Vec<Outgoing
     let mut size = usize::MAX;
     for out in handouts {
         let event_type = out.handout.event_type.as_deref().unwrap_or_default();
-        let own = bytes_of(event_type, &out.handout.content_type, out.body.as_deref());
+        let forwarded = out.handout.forwarded.as_ref().map_or(0, |forwarded| {
+            let headers = forwarded.headers.iter();
+            let headers: usize = headers.map(|(name, value)| name.len() + value.len() + 8).sum();
+            FORWARDED_BYTES + headers + forwarded.event_id.as_ref().map_or(0, String::len)
+        });
+        let own = bytes_of(event_type, &out.handout.content_type, out.body.as_deref()) + forwarded;
         let full = parts.last().is_none_or(|part| part.len() >= most);
         if full || size.saturating_add(own) > MAX_BYTES {
             parts.push(Vec::new());

@@ -24,7 +24,7 @@ impl<S: Sql> Ledger<S> {
         }
         let [delivered, waiting, failed, cancelled] = states;
         let rejected = self.sql.rows(
-            "SELECT source, reason, detail FROM rejected ORDER BY time DESC",
+            "SELECT source, reason, detail FROM refused ORDER BY time DESC",
             &[],
         )?;
         let rejected: Result<Vec<Json>, Problem> = rejected

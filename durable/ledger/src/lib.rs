@@ -18,6 +18,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
@@ -63,6 +64,9 @@ mod poller;
 mod poller_token;
 mod reason;
 mod recall;
+mod receive;
+mod reentry;
+mod refused;
 mod report;
 mod routed;
 mod routing;
@@ -74,6 +78,7 @@ mod setup;
 mod signing;
 mod size;
 mod source;
+mod source_seen;
 pub mod sql;
 mod stat;
 mod sweep;
@@ -85,7 +90,7 @@ mod watch;
 
 pub use call::{Later, Replied};
 pub use handout::{LaneOut, QueueKind};
-pub use operational::{Course, DisableReason, LastAttempt, Operational, Which};
+pub use operational::{Course, DisableReason, LastAttempt, Operational, SilentSource, Which};
 pub use outbox::OutboxOut;
 pub use routing::{LookOut, PushOut, RoutingOut, SliceOut};
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
@@ -243,6 +248,18 @@ pub struct Ledger<S> {
     log: Vec<Notice>,
     /// What the shell has to know of the call that was just answered.
     later: call::Later,
+    /// Bodies in the bucket that nobody needs any more.
+    garbage: Vec<Garbage>,
+}
+
+/// Bodies in the bucket that nobody needs any more. The shell takes them away; what it cannot is taken by
+/// [`Garbage::Before`] one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Garbage {
+    /// This one.
+    One(String),
+    /// Those of this tenant that came before this time.
+    Before(TenantId, Millis),
 }
 
 /// What is known about the alarm.
@@ -282,6 +299,7 @@ impl<S: Sql> Ledger<S> {
             desk: watch::Desk::default(),
             log: Vec::new(),
             later: call::Later::default(),
+            garbage: Vec::new(),
         }
     }
 
@@ -311,6 +329,11 @@ impl<S: Sql> Ledger<S> {
     #[cfg(feature = "native")]
     pub fn memory_text(&self) -> String {
         format!("{:?} {:?} {:?}", self.memory, self.outbox, self.armed)
+    }
+
+    /// Bodies in the bucket that may go, since the last time this was asked.
+    pub fn take_garbage(&mut self) -> Vec<Garbage> {
+        std::mem::take(&mut self.garbage)
     }
 
     /// What is to be logged since the last time this was asked.

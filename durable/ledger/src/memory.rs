@@ -64,6 +64,10 @@ pub(crate) struct Memory {
     pub(crate) routing: crate::routing::Routing,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
     pub(crate) rejections: HashMap<u16, (u64, u32, u64)>,
+    /// Refusals that are counted and not written down yet, by source, hour and reason.
+    pub(crate) refusals: BTreeMap<(u16, u64, String), u32>,
+    /// When the next webhook of a source is on time, in microseconds.
+    pub(crate) intake_next: HashMap<u16, u64>,
 }
 
 impl Memory {
@@ -204,6 +208,8 @@ impl<S: Sql> Ledger<S> {
             outbox: self.read_outbox(operational)?,
             routing: self.read_routing(app_level)?,
             rejections: HashMap::new(),
+            refusals: BTreeMap::new(),
+            intake_next: HashMap::new(),
         })
     }
 }

@@ -43,6 +43,8 @@ impl<S: Sql> Ledger<S> {
             None if view.expunged => Vec::new(),
             None => return Err(Problem::not_found()),
         };
+        let duplicates = self.duplicates_of(id.0.sequence)?;
+        let view = MessageView { duplicates, ..view };
         Ok((view, vec![body]))
     }
 
@@ -169,14 +171,19 @@ impl<S: Sql> Ledger<S> {
     /// Bodies for a consumer, where a lane could not carry them.
     pub(crate) fn bodies(&mut self, call: &Bodies) -> Result<(BodiesFound, Vec<Vec<u8>>), Problem> {
         let (mut messages, mut bodies) = (Vec::new(), Vec::new());
+        let mut elsewhere = Vec::new();
         for id in &call.messages {
+            if let Some(at) = self.message_view(*id)?.and_then(|view| view.body_at) {
+                elsewhere.push((*id, at));
+                continue;
+            }
             // Only what is too large for a lane is asked for: an empty one is a payload that is gone.
             if let Some(body) = self.body(*id)?.filter(|body| !body.is_empty()) {
                 messages.push(*id);
                 bodies.push(body);
             }
         }
-        Ok((BodiesFound { messages }, bodies))
+        Ok((BodiesFound { messages, elsewhere }, bodies))
     }
 
     /// The message of an id, or of a publisher's event id.
@@ -307,13 +314,14 @@ pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Probl
     let decided = Decided::read(row.maybe(8, Row::text)?);
     let id: Result<_, Problem> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
     let content_type = row.text(6)?;
+    let expunged = content_type.is_empty();
     Ok(MessageView {
         id: id?,
         event_type: row.text(3)?,
         event_id: row.maybe(4, Row::text)?,
         channels: channels.map_err(Problem::internal)?,
         timestamp: row.time(1)?,
-        expunged: content_type.is_empty(),
+        expunged,
         content_type,
         source: source
             .and_then(|number| memory.source_id(number))
@@ -324,5 +332,9 @@ pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Probl
         skipped_more: decided.more,
         deliver_at: decided.at,
         tags: decided.tags,
+        body_at: decided.body_at.filter(|_| !expunged),
+        replay_of: decided.replay_of,
+        same_as: decided.used,
+        duplicates: 0,
     })
 }

@@ -1,6 +1,6 @@
 //! What happens in a tenant that its organisation wants to hear of, in Svix's words where Svix has them.
 
-use postern_domain::id::{AttemptId, EndpointId, MessageId, TenantId, Uid};
+use postern_domain::id::{AttemptId, EndpointId, MessageId, SourceId, TenantId, Uid};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
 use serde_json::{Map, Value as Json, json};
@@ -65,6 +65,8 @@ pub enum Operational {
         /// Deliveries that it made due.
         sent: u64,
     },
+    /// A source has had nothing for longer than usual.
+    SourceSilent(SilentSource),
     /// The ledger passed 70, 85 or 95 % of what it can hold.
     LedgerFilling {
         /// Of what follows from it: `filling`, `shortening`, `refusing`.
@@ -92,6 +94,21 @@ impl Which {
             uid: endpoint.config.uid.clone(),
         }
     }
+}
+
+/// A source, as its silence is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentSource {
+    /// Its id.
+    pub id: SourceId,
+    /// The owner's own name for it.
+    pub uid: Option<Uid>,
+    /// Its name for people.
+    pub name: String,
+    /// When something came last.
+    pub last: Millis,
+    /// How long it is silent on other days, at the longest.
+    pub usual_ms: u64,
 }
 
 /// Why an endpoint was disabled.
@@ -210,6 +227,7 @@ impl Operational {
                 Course::Recovered => "message.attempt.recovered",
             },
             Self::ReplayFinished { .. } => "replay.finished",
+            Self::SourceSilent(_) => "source.silent",
             Self::LedgerFilling { .. } => "ledger.filling",
         }
     }
@@ -271,6 +289,13 @@ impl Operational {
                 put("status", json!(status));
                 put("sent", json!(sent));
             }
+            Self::SourceSilent(source) => {
+                put("sourceId", json!(source.id));
+                put("sourceUid", json!(source.uid));
+                put("sourceName", json!(source.name));
+                put("lastReceivedAt", json!(source.last.to_rfc3339()));
+                put("usualGapSeconds", json!(source.usual_ms / Millis::SECOND));
+            }
             Self::LedgerFilling {
                 level,
                 used,
@@ -298,7 +323,7 @@ impl Operational {
             | Self::EndpointFailing { endpoint, .. }
             | Self::Attempt { endpoint, .. } => Some(endpoint),
             Self::ReplayFinished { endpoint, .. } => endpoint.as_ref(),
-            Self::LedgerFilling { .. } => None,
+            Self::SourceSilent(_) | Self::LedgerFilling { .. } => None,
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use postern_domain::app_level::{PROVIDER, SOURCE, SOURCE_NAME};
+use postern_domain::app_level::{FORWARD, PROVIDER, SOURCE, SOURCE_NAME};
 use postern_domain::digest;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Accept;
+use postern_domain::wire::inbound::ForwardMode;
 use postern_domain::wire::route::{RouteIn, RouteTaken, RoutedEvent};
 
 use crate::accept::Incoming;
@@ -56,13 +57,7 @@ impl<S: Sql> Ledger<S> {
                 .map(|(accept, body, key)| (accept, (body, key)))
                 .unzip();
             for (accept, (body, key)) in accepts.iter().zip(rest) {
-                incoming.push(Incoming {
-                    call: accept,
-                    body,
-                    keys: vec![key],
-                    tags: None,
-                    deliver_at: None,
-                });
+                incoming.push(Incoming::of(accept, body, vec![key]));
             }
             self.store(incoming, now, random)?;
         }
@@ -79,6 +74,9 @@ fn accept_of(event: &RoutedEvent, now: Millis) -> Accept {
     headers.insert(SOURCE.to_owned(), event.source.to_string());
     headers.insert(SOURCE_NAME.to_owned(), event.source_name.clone());
     headers.insert(PROVIDER.to_owned(), event.provider.clone());
+    if event.forward == ForwardMode::Envelope {
+        headers.insert(FORWARD.to_owned(), "envelope".to_owned());
+    }
     Accept {
         nonce: 0, // the key knows a repeat, at any age
         sent_at: now,
@@ -93,5 +91,6 @@ fn accept_of(event: &RoutedEvent, now: Millis) -> Accept {
         idempotency: None,
         payload_hours: None,
         only_endpoint: None,
+        received: None,
     }
 }

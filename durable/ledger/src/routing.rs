@@ -17,11 +17,13 @@ use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, Envelope, Reply};
+use postern_domain::wire::inbound::{MAX_INLINE_BODY, SourceOptions};
 use postern_domain::wire::route::{
     RouteChanged, RouteIn, RouteTaken, RouteTrust, RouteTrustView, RoutedEvent, Unrouted,
 };
 use postern_domain::wire::{self, frame};
 
+use crate::decided::Decided;
 use crate::endpoint::store_number;
 use crate::memory::{Memory, message_id};
 use crate::sql::{Row, Sql, Value};
@@ -110,6 +112,9 @@ impl Routing {
 
     /// When the alarm has something to do here.
     pub(crate) fn next_at(&self, last: u64) -> Option<Millis> {
+        if !self.on {
+            return None;
+        }
         let slice = (self.through < last).then_some(self.not_before);
         let behind = self.behind.values().map(|behind| behind.next_at).min();
         slice.into_iter().chain(behind).min()
@@ -508,6 +513,16 @@ impl<S: Sql> Ledger<S> {
         Ok(RouteTrustView { unsigned })
     }
 
+    /// Refuses bodies of an app-level source that would have no room in the ledgers of tenants: what stands in the bucket
+    /// stands below one ledger's name, and goes with it.
+    pub(crate) fn routes_bodies_of(&mut self, options: &SourceOptions) -> Result<(), Problem> {
+        if self.memory()?.routing.on && options.body_cap() > MAX_INLINE_BODY {
+            let msg = format!("must be at most {MAX_INLINE_BODY} for an app-level source");
+            return Err(Problem::fault(&["body", "maxBodyBytes"], msg));
+        }
+        Ok(())
+    }
+
     /// Wiped, or never set up: nothing is to be written down any more.
     fn is_over(&self) -> Result<bool, Problem> {
         Ok(schema::version(&self.sql)?.is_none() || self.is_wiped())
@@ -760,6 +775,7 @@ impl Memory {
                 source: self.source_id(event.source).ok_or_else(Problem::not_found)?,
                 source_name: source.map(|source| source.name.clone()).unwrap_or_default(),
                 provider: source.map(|source| source.provider.clone()).unwrap_or_default(),
+                forward: source.map(|source| source.options.forward).unwrap_or_default(),
                 event_type: event.event_type.clone(),
                 event_id: event.event_id.clone(),
                 content_type: event.content_type.clone(),
@@ -784,15 +800,16 @@ impl Memory {
 }
 
 /// Columns that [`read_stored`] reads.
-const STORED: &str = "sequence, time, random, source, type, event_id, hop, content_type, headers";
+const STORED: &str = "sequence, time, random, source, type, event_id, hop, content_type, headers, not_sent";
 
-/// `None`: no event of a source, or its content was taken away.
+/// `None`: no event of a source, or its content was taken away, or its source is paused: what is held is stored once more
+/// when it is let go, and routed then.
 fn read_stored(row: &Row) -> Result<Option<Stored>, Problem> {
     let Some(source) = row.maybe(3, Row::small::<u16>)? else {
         return Ok(None);
     };
     let content_type = row.text(7)?;
-    if content_type.is_empty() {
+    if content_type.is_empty() || Decided::read(row.maybe(9, Row::text)?).held {
         return Ok(None);
     }
     let headers = row.maybe(8, Row::text)?.map(|text| json::read(&text)).transpose();

@@ -26,7 +26,10 @@ pub const STEPS: &[Step] = &[
     },
     Step {
         // One file a topic: they make one step because they are released together.
-        object: concat!(include_str!("../../schema/0003_route.sql")),
+        object: concat!(
+            include_str!("../../schema/0003_inbound.sql"),
+            include_str!("../../schema/0003_route.sql"),
+        ),
         segment: "",
     },
 ];

@@ -1,12 +1,13 @@
 //! Segments: messages, deliveries and attempts of one stretch of time, dropped whole; and generations of dedupe keys.
 
+use postern_domain::id::TenantId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 
 use crate::memory::Memory;
 use crate::size::Fullness;
 use crate::sql::{Row, Sql, Value};
-use crate::{Ledger, schema};
+use crate::{Garbage, Ledger, schema};
 
 /// Parts that the retention is cut into: a message is kept for the retention, and at most an eighth longer.
 const PARTS: u64 = 8;
@@ -265,7 +266,24 @@ impl<S: Sql> Ledger<S> {
             self.sql
                 .run("UPDATE segment SET size_before = ? WHERE number = ?", &values)?;
         }
+        self.drop_received(oldest)?;
+        self.drop_bodies()?;
         self.bury_endpoints(oldest)
+    }
+
+    /// Bodies in the bucket that came before the oldest segment was opened are nobody's any more.
+    fn drop_bodies(&mut self) -> Result<(), Problem> {
+        let memory = self.memory()?;
+        let opened_at = memory.segments.first().map(|segment| segment.opened_at);
+        let tenant = memory.tenant;
+        self.garbage
+            .extend(opened_at.map(|time| Garbage::Before(tenant, time)));
+        Ok(())
+    }
+
+    /// All of them: the tenant is gone.
+    pub(crate) fn drop_all_bodies(&mut self, tenant: TenantId) {
+        self.garbage.push(Garbage::Before(tenant, Millis(u64::MAX)));
     }
 
     fn drop_old_keys(&mut self, now: Millis) -> Result<(), Problem> {

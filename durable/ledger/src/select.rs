@@ -141,7 +141,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Messages that were named one by one; each that is not there is a fault with its place.
-    fn numbers_of(&mut self, messages: &[String]) -> Result<Vec<u64>, Problem> {
+    pub(crate) fn numbers_of(&mut self, messages: &[String]) -> Result<Vec<u64>, Problem> {
         let (mut numbers, mut faults) = (Vec::new(), Vec::new());
         for (at, name) in messages.iter().enumerate() {
             let id = self.message_named(name).ok();

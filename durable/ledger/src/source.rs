@@ -9,8 +9,12 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    Page, SourceByToken, SourceCreate, SourceDelete, SourceGet, SourceList, SourceRejected,
-    SourceRotateSecret, SourceRotateToken, SourceUpdate,
+    Page, Secret, SourceByToken, SourceCreate, SourceDelete, SourceGet, SourceList, SourceRotateSecret,
+    SourceRotateToken, SourceUpdate,
+};
+use postern_domain::wire::inbound::{
+    HandshakeEffect, Intake, SecretTerms, Seen, SourceCaptured, SourceHandshake, SourceOptions,
+    SourceSecretRemove,
 };
 use postern_domain::wire::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
 use serde::{Deserialize, Serialize};
@@ -18,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{bytes, store_number, unsealable};
 use crate::idempotency::Noun;
 use crate::page::{self, Turn};
+use crate::source_seen::write_more;
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
 
@@ -26,12 +31,6 @@ const MOST: usize = 1000;
 
 /// Secrets that are valid at the same time.
 const SECRETS: usize = 4;
-
-/// Refusals that are kept per source.
-const REJECTED: u64 = 100;
-
-/// Refusals of a source that are written in one minute: nobody buys writes with bad signatures.
-const REJECTED_A_MINUTE: u32 = 10;
 
 /// A source as it is kept.
 #[derive(Debug, Clone)]
@@ -49,6 +48,11 @@ pub(crate) struct Source {
     pub(crate) config: serde_json::Value,
     pub(crate) secrets: Vec<SealedSecret>,
     pub(crate) tokens: Vec<Token>,
+    /// What its owner chose beside the preset's settings.
+    pub(crate) options: SourceOptions,
+    /// What is seen of it; what is stored may lag.
+    pub(crate) seen: Seen,
+    pub(crate) seen_written_at: Millis,
 }
 
 /// An address of a source: found by its hash, shown again from its sealed form.
@@ -67,8 +71,10 @@ impl<S: Sql> Ledger<S> {
         let statement = "SELECT number, random, created_at, updated_at, deleted_at, state, generation, name, provider, \
                          uid, config, secrets, tokens FROM source";
         let mut sources = BTreeMap::new();
+        let mut more = self.read_more()?;
         for row in self.sql.rows(statement, &[])? {
             let state = serde_json::Value::String(row.text(5)?);
+            let (options, seen) = more.remove(&row.small(0)?).unwrap_or_default();
             let source = Source {
                 number: row.small(0)?,
                 random: row
@@ -90,6 +96,9 @@ impl<S: Sql> Ledger<S> {
                 config: json::read(&row.text(10)?).map_err(Problem::internal)?,
                 secrets: json::read(&row.text(11)?).map_err(Problem::internal)?,
                 tokens: json::read(&row.text(12)?).map_err(Problem::internal)?,
+                seen_written_at: seen.last_success.unwrap_or_default(),
+                options,
+                seen,
             };
             sources.insert(source.number, source);
         }
@@ -125,6 +134,7 @@ impl<S: Sql> Ledger<S> {
                 "This application has used up its 65,535 source numbers",
             )
         })?;
+        self.routes_bodies_of(&call.options)?;
         let mut source = Source {
             number,
             random: bytes(random),
@@ -139,9 +149,21 @@ impl<S: Sql> Ledger<S> {
             config: call.config,
             secrets: Vec::new(),
             tokens: Vec::new(),
+            options: SourceOptions {
+                closed_at: (call.options.intake == Intake::Closed).then_some(now),
+                held_from: None,
+                ..call.options
+            },
+            seen: Seen::default(),
+            seen_written_at: Millis(0),
         };
+        if source.options.intake == Intake::Held {
+            source.options.held_from = Some(self.memory()?.last_sequence + 1);
+        }
+        let mut terms = call.terms.into_iter();
         for secret in &call.secrets {
-            let sealed = self.seal_secret(&mut source, secret, now, random)?;
+            let terms = terms.next().unwrap_or_default();
+            let sealed = self.seal_secret(&mut source, secret, terms, now, random)?;
             source.secrets.push(sealed);
         }
         let token = self.new_token(&mut source, random)?;
@@ -151,6 +173,9 @@ impl<S: Sql> Ledger<S> {
             let statement = "INSERT INTO source (number, random, created_at, updated_at, deleted_at, state, generation, \
                              name, provider, uid, config, secrets, tokens) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
             sql.run(statement, &row)?;
+            if source.options != SourceOptions::default() {
+                write_more(sql, &source)?;
+            }
             store_number(sql, "source_number", number.into())?;
             crate::idempotency::keep(sql, call.idempotency.as_ref(), Noun::Source, number.into(), now)
         })?;
@@ -178,7 +203,12 @@ impl<S: Sql> Ledger<S> {
         Ok(page::of(data, done, |view| view.id.to_string()))
     }
 
-    pub(crate) fn source_update(&mut self, call: SourceUpdate, now: Millis) -> Result<SourceView, Problem> {
+    pub(crate) fn source_update(
+        &mut self,
+        call: SourceUpdate,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<SourceView, Problem> {
         let number = self.source_number(&call.source)?;
         if let Some(uid) = &call.uid {
             self.source_uid_is_free(uid.as_ref(), Some(number))?;
@@ -188,11 +218,30 @@ impl<S: Sql> Ledger<S> {
             let sentence = format!("is {} and cannot change; make another source", source.provider);
             return Err(Problem::fault(&["body", "provider"], sentence));
         }
+        if let Some(options) = &call.options {
+            self.routes_bodies_of(options)?;
+        }
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);
         source.config = call.config.unwrap_or(source.config);
         source.updated_at = now;
-        self.write_source(source)?;
+        let release = call.options.and_then(|options| {
+            let last = self.memory.as_ref().map_or(0, |memory| memory.last_sequence);
+            change_options(&mut source, options, last, now)
+        });
+        self.sql.atomic(|sql| {
+            write_more(sql, &source)?;
+            write_row(sql, &source)
+        })?;
+        self.memory()?.sources.insert(number, source);
+        // The job finds what was held by its mark: should it not be started, opening it once more starts it.
+        if let Some(from) = release {
+            self.release(number, from, now, random)?;
+            let mut source = self.source(number)?;
+            source.options.held_from = None;
+            self.write_more(&source)?;
+            self.memory()?.sources.insert(number, source);
+        }
         self.source_view(number)
     }
 
@@ -204,6 +253,7 @@ impl<S: Sql> Ledger<S> {
         source.uid = None;
         source.secrets.clear();
         source.tokens.clear();
+        self.forget_refused(number)?;
         self.write_source(source)
     }
 
@@ -234,11 +284,87 @@ impl<S: Sql> Ledger<S> {
                 ),
             ));
         }
-        let sealed = self.seal_secret(&mut source, &call.secret, now, random)?;
+        let sealed = self.seal_secret(&mut source, &call.secret, call.terms.clone(), now, random)?;
         source.secrets.insert(0, sealed);
         source.updated_at = now;
         self.write_source(source)?;
         self.source_view(number)
+    }
+
+    /// Takes one secret away.
+    pub(crate) fn source_secret_remove(
+        &mut self,
+        call: &SourceSecretRemove,
+        now: Millis,
+    ) -> Result<SourceView, Problem> {
+        let number = self.source_number(&call.source)?;
+        let mut source = self.source(number)?;
+        let before = source.secrets.len();
+        source.secrets.retain(|secret| secret.generation != call.secret);
+        if source.secrets.len() == before {
+            return Err(Problem::not_found());
+        }
+        source.updated_at = now;
+        self.write_source(source)?;
+        self.source_view(number)
+    }
+
+    /// What a handshake leaves behind. A secret is taken once, and only while nothing was verified: whoever repeats the
+    /// handshake changes nothing.
+    pub(crate) fn source_handshake(
+        &mut self,
+        call: &SourceHandshake,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<(), Problem> {
+        let HandshakeEffect::Capture(secret) = &call.effect else {
+            return self.source_active(call.source);
+        };
+        let mut source = self.source(call.source)?;
+        if source.state != SourceState::Pending || source.seen.captured.is_some() {
+            return Err(Problem::new(
+                Code::Conflict,
+                "This source has the secret of a handshake already",
+            ));
+        }
+        let terms = SecretTerms {
+            label: Some("from the handshake".to_owned()),
+            ..SecretTerms::default()
+        };
+        let sealed = self.seal_secret(&mut source, secret, terms, now, random)?;
+        source.seen.captured = Some(sealed.generation);
+        source.secrets = vec![sealed];
+        source.updated_at = now;
+        self.sql.atomic(|sql| {
+            write_more(sql, &source)?;
+            write_row(sql, &source)
+        })?;
+        self.memory()?.sources.insert(call.source, source);
+        Ok(())
+    }
+
+    /// The secret that a handshake brought, for its owner to confirm: until something was verified with it.
+    pub(crate) fn source_captured(&mut self, call: &SourceCaptured) -> Result<Secret, Problem> {
+        let number = self.source_number(&call.source)?;
+        let source = self.source(number)?;
+        let found = source.seen.captured.and_then(|generation| {
+            let mut secrets = source.secrets.iter();
+            secrets.find(|secret| secret.generation == generation)
+        });
+        let secret = found.ok_or_else(Problem::not_found)?;
+        let place = Place {
+            tenant: self.memory()?.tenant,
+            table: "source",
+            column: "secret",
+            row: number.into(),
+            generation: secret.generation,
+        };
+        let blob = seal::from_text(&secret.sealed).ok_or_else(|| Problem::internal("a sealed secret"))?;
+        let plain = self.master_keys()?.open(&place, &blob).map_err(unsealable)?;
+        Ok(Secret {
+            key: String::from_utf8(plain).map_err(Problem::internal)?,
+            public_key: None,
+        })
     }
 
     /// A new address beside the old one, which ends after the overlap. An older one than that ends now.
@@ -283,48 +409,13 @@ impl<S: Sql> Ledger<S> {
             config: source.config.clone(),
             secrets: source.secrets.clone(),
             state: source.state,
+            options: source.options.clone(),
             token_not_after: token.not_after,
             app_level: self.memory.as_ref().is_some_and(|memory| memory.routing.is_on()),
         })
     }
 
-    /// Writes down why a request was refused: a ring of 100, ten a minute at the most.
-    pub(crate) fn source_rejected(&mut self, call: &SourceRejected, now: Millis) -> Result<(), Problem> {
-        self.source(call.source)?;
-        let known = self.memory()?.rejections.get(&call.source).copied();
-        let (slot, count, minute) = if let Some(known) = known {
-            known
-        } else {
-            let statement = "SELECT slot FROM rejected WHERE source = ? ORDER BY time DESC LIMIT 1";
-            let last = self.sql.row(statement, &[call.source.into()])?;
-            (
-                last.map_or(Ok(0), |row| row.number(0).map(|slot| slot + 1))?,
-                0,
-                0,
-            )
-        };
-        let this_minute = now.0 / 60_000;
-        let count = if minute == this_minute { count } else { 0 };
-        if count >= REJECTED_A_MINUTE {
-            return Ok(());
-        }
-        let cut = |text: &str| text.chars().take(500).collect::<String>();
-        let values = [
-            call.source.into(),
-            (slot % REJECTED).into(),
-            now.into(),
-            cut(&call.reason).into(),
-            Value::from(cut(&call.detail)),
-        ];
-        self.sql
-            .run("INSERT OR REPLACE INTO rejected VALUES (?, ?, ?, ?, ?)", &values)?;
-        self.memory()?
-            .rejections
-            .insert(call.source, (slot + 1, count + 1, this_minute));
-        Ok(())
-    }
-
-    fn source(&mut self, number: u16) -> Result<Source, Problem> {
+    pub(crate) fn source(&mut self, number: u16) -> Result<Source, Problem> {
         let source = self
             .memory()?
             .sources
@@ -368,7 +459,14 @@ impl<S: Sql> Ledger<S> {
         let random = random
             .try_into()
             .map_err(|_| Problem::internal("a token of another length"))?;
+        let seen = &source.seen;
+        let matched = source.secrets.iter().map(|secret| {
+            let generation = secret.generation;
+            (generation, seen.secrets.get(&generation).copied())
+        });
         Ok(SourceView {
+            matched: matched.collect(),
+            options: source.options,
             id,
             name: source.name,
             provider: source.provider,
@@ -407,6 +505,7 @@ impl<S: Sql> Ledger<S> {
         &mut self,
         source: &mut Source,
         secret: &str,
+        terms: SecretTerms,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<SealedSecret, Problem> {
@@ -428,8 +527,9 @@ impl<S: Sql> Ledger<S> {
         let hint: String = secret.chars().skip(secret.chars().count() - shown).collect();
         let shown = SecretHint {
             hint,
-            not_before: now,
-            not_after: None,
+            label: terms.label,
+            not_before: terms.not_before.unwrap_or(now),
+            not_after: terms.not_after,
         };
         Ok(SealedSecret {
             sealed: seal::to_text(&blob),
@@ -472,14 +572,51 @@ impl<S: Sql> Ledger<S> {
     }
 
     fn write_source(&mut self, source: Source) -> Result<(), Problem> {
-        let mut values = row_of(&source)?;
-        values.rotate_left(1);
-        let statement = "UPDATE source SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, state = ?, \
-                         generation = ?, name = ?, provider = ?, uid = ?, config = ?, secrets = ?, tokens = ? \
-                         WHERE number = ?";
-        self.sql.run(statement, &values)?;
+        write_row(&self.sql, &source)?;
         self.memory()?.sources.insert(source.number, source);
         Ok(())
+    }
+
+    fn read_more(&self) -> Result<BTreeMap<u16, (SourceOptions, Seen)>, Problem> {
+        let rows = self
+            .sql
+            .rows("SELECT number, options, seen FROM source_more", &[])?;
+        let read = |row: &Row| {
+            let options = json::read(&row.text(1)?).map_err(Problem::internal)?;
+            let seen = json::read(&row.text(2)?).map_err(Problem::internal)?;
+            Ok((row.small(0)?, (options, seen)))
+        };
+        rows.iter().map(read).collect()
+    }
+}
+
+fn write_row<S: Sql>(sql: &S, source: &Source) -> Result<(), Problem> {
+    let mut values = row_of(source)?;
+    values.rotate_left(1);
+    let statement = "UPDATE source SET random = ?, created_at = ?, updated_at = ?, deleted_at = ?, state = ?, \
+                     generation = ?, name = ?, provider = ?, uid = ?, config = ?, secrets = ?, tokens = ? \
+                     WHERE number = ?";
+    sql.run(statement, &values)?;
+    Ok(())
+}
+
+/// Takes over what its owner chose. Answers from which message on what was held goes out, if it does now.
+fn change_options(source: &mut Source, options: SourceOptions, last: u64, now: Millis) -> Option<u64> {
+    let before = std::mem::replace(&mut source.options, options);
+    let options = &mut source.options;
+    options.closed_at = match options.intake {
+        Intake::Closed => before.closed_at.or(Some(now)),
+        Intake::Open | Intake::Held => None,
+    };
+    options.held_from = before.held_from;
+    match options.intake {
+        Intake::Held => {
+            options.held_from = before.held_from.or(Some(last + 1));
+            None
+        }
+        // Closed for good or for a while: what was held stays so until it is open.
+        Intake::Closed => None,
+        Intake::Open => before.held_from,
     }
 }
 

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use crate::manual::{Try, insert_try};
 use crate::memory::{Memory, message_id};
 use crate::operational::{Operational, Which};
+use crate::reentry::Reentry;
 use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
+use crate::unrouted::Reroute;
 use crate::{Armed, Ledger};
 
 /// Jobs of a tenant that go on at the same time.
@@ -88,6 +90,16 @@ pub(crate) struct Job {
     progress: String,
 }
 
+/// What a job does, as it is stored.
+enum Work {
+    /// Manual tries.
+    Tries(Selection),
+    /// Messages taken again.
+    Reentry(Reentry),
+    /// Events routed later.
+    Reroute(Reroute),
+}
+
 impl Job {
     /// Out of `id, work, progress, kind`.
     fn read(row: &Row) -> Result<Self, Problem> {
@@ -99,8 +111,21 @@ impl Job {
         })
     }
 
-    fn work(&self) -> Result<(Selection, Progress), serde_json::Error> {
-        Ok((json::read(&self.work)?, json::read(&self.progress)?))
+    /// What makes what it does its own: a slice that ran twice makes nothing twice.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn work(&self) -> Result<(Work, Progress), serde_json::Error> {
+        let kind = |kind: TaskKind| kind.as_str() == self.kind;
+        let work = if kind(TaskKind::SourceReplay) || kind(TaskKind::SourceRelease) {
+            Work::Reentry(json::read(&self.work)?)
+        } else if kind(TaskKind::RouteReplay) {
+            Work::Reroute(json::read(&self.work)?)
+        } else {
+            Work::Tries(json::read(&self.work)?)
+        };
+        Ok((work, json::read(&self.progress)?))
     }
 }
 
@@ -131,7 +156,7 @@ impl<S: Sql> Ledger<S> {
         self.task_begin(call.id, call.plan.kind, &selection, &progress, now)
     }
 
-    /// Writes a job down, with the alarm behind it.
+    /// Writes a job down, with the alarm behind it. What a source held is sent on however many others run.
     pub(crate) fn task_begin<W: Serialize>(
         &mut self,
         id: TaskId,
@@ -142,7 +167,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<TaskView, Problem> {
         let running = "SELECT count(*) FROM task WHERE state = 'running'";
         let running = self.sql.row(running, &[])?.map_or(Ok(0), |row| row.number(0))?;
-        if running >= RUNNING {
+        if running >= RUNNING && kind != TaskKind::SourceRelease {
             let detail = format!(
                 "{RUNNING} background tasks of this application are running; wait for one to end, or cancel one"
             );
@@ -200,14 +225,10 @@ impl<S: Sql> Ledger<S> {
                          ORDER BY next_at";
         for row in self.sql.rows(statement, &[now.into()])? {
             let job = Job::read(&row)?;
-            if job.kind == TaskKind::RouteReplay.as_str()
-                && let (Ok(reroute), Ok(progress)) = (json::read(&job.work), json::read(&job.progress))
-            {
-                self.reroute(&job, reroute, progress, now)?;
-                continue;
-            }
             match job.work() {
-                Ok((selection, progress)) => self.work(&job, &selection, progress, now)?,
+                Ok((Work::Tries(selection), progress)) => self.work(&job, &selection, progress, now)?,
+                Ok((Work::Reentry(reentry), progress)) => self.reenter(&job, &reentry, progress, now)?,
+                Ok((Work::Reroute(reroute), progress)) => self.reroute(&job, reroute, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
                 Err(error) => {
                     self.notice("task_failed", format!("{}: {error}", job.id));
@@ -269,7 +290,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// What a slice did: its tries and where it stands, all or nothing.
-    fn moved(
+    pub(crate) fn moved(
         &mut self,
         job: &Job,
         progress: &Progress,
@@ -320,7 +341,11 @@ impl<S: Sql> Ledger<S> {
         let work = job.work().ok();
         let endpoint = work
             .as_ref()
-            .and_then(|(selection, _)| match *selection.endpoints {
+            .and_then(|(work, _)| match work {
+                Work::Tries(selection) => Some(&selection.endpoints),
+                Work::Reentry(_) | Work::Reroute(_) => None,
+            })
+            .and_then(|endpoints| match **endpoints {
                 [(endpoint, _)] => memory.endpoints.get(&endpoint).map(Which::of),
                 _ => None,
             });

@@ -74,6 +74,7 @@ fn accept_of(event: &Happened, now: Millis) -> Accept {
         headers: BTreeMap::new(),
         payload_hours: None,
         only_endpoint: None,
+        received: None,
         hop: 0,
         idempotency: None,
     }

@@ -23,7 +23,7 @@ use crate::platform::random;
 use crate::store::background_task::{self, BackgroundTask};
 
 /// Manual tries per second, if nobody says.
-const RATE: u16 = 100;
+pub(crate) const RATE: u16 = 100;
 
 /// And at the most.
 const MAX_RATE: u64 = 1000;
@@ -226,6 +226,18 @@ impl CountOut {
     }
 }
 
+/// `since` and `until`, where both may be left out.
+pub(crate) fn times(form: &mut Form<'_>) -> (Option<Millis>, Option<Millis>) {
+    let since = form.optional("since", time);
+    let until = form.optional("until", time);
+    if let (Some(since), Some(until)) = (since, until)
+        && until <= since
+    {
+        form.say(&["until"], "must be later than since", "value_error");
+    }
+    (since, until)
+}
+
 /// A time of RFC 3339.
 pub(crate) fn time(value: &Value) -> Result<Millis, Vec<Wrong>> {
     value
@@ -234,7 +246,7 @@ pub(crate) fn time(value: &Value) -> Result<Millis, Vec<Wrong>> {
         .ok_or_else(|| wrong("must be a time of RFC 3339, such as 2026-08-01T12:00:00Z"))
 }
 
-fn rate(value: &Value) -> Result<u16, Vec<Wrong>> {
+pub(crate) fn rate(value: &Value) -> Result<u16, Vec<Wrong>> {
     value
         .as_u64()
         .filter(|rate| (1..=MAX_RATE).contains(rate))
@@ -242,7 +254,7 @@ fn rate(value: &Value) -> Result<u16, Vec<Wrong>> {
         .ok_or_else(|| wrong("must be a whole number from 1 to 1000"))
 }
 
-fn event_types(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
+pub(crate) fn event_types(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
     let types = field::texts(value)?;
     for (at, name) in types.iter().enumerate() {
         event_type::check_name(name).map_err(|msg| inside(&at.to_string(), msg))?;
@@ -264,7 +276,7 @@ fn status_code_class(value: &Value) -> Result<u16, Vec<Wrong>> {
         .ok_or_else(|| wrong("must be 0, 100, 200, 300, 400 or 500"))
 }
 
-fn names(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
+pub(crate) fn names(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
     let names = field::texts(value)?;
     if names.is_empty() || names.len() > MOST_NAMED {
         return Err(wrong("must be a list of 1 to 250"));

@@ -211,6 +211,7 @@ async fn publish(
             headers: std::collections::BTreeMap::new(),
             payload_hours: None,
             only_endpoint: None,
+            received: None,
             hop: content.hop,
             idempotency: None,
         };

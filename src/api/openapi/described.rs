@@ -11,8 +11,8 @@ use super::inputs::{
     EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
     EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn, KeySetOut,
     MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
-    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceUpdate,
-    TokenRotateIn,
+    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceReplayIn,
+    SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
@@ -560,6 +560,45 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
                 "Puts a new secret beside the old ones",
                 &[],
                 Some(of::<SecretRotateIn>(s)),
+                answers,
+            )
+        }
+        ("DELETE", "/app/{app_id}/source/{source_id}/secret/{secret_id}") => {
+            make("Takes one secret of a source away", &[], None, empty())
+        }
+        ("GET", "/app/{app_id}/source/{source_id}/captured-secret") => make(
+            "The secret that a handshake brought, until something was verified with it",
+            &[],
+            None,
+            ok::<source::captured_secret::CapturedSecretOut>(s),
+        ),
+        ("GET", "/app/{app_id}/source/{source_id}/rejected") => make(
+            "Requests that were refused, newest first",
+            PAGE,
+            None,
+            list::<source::rejected::RejectedOut>(s),
+        ),
+        ("GET", "/app/{app_id}/source/{source_id}/rejected/{rejected_id}") => make(
+            "One request that was refused",
+            &[],
+            None,
+            ok::<source::rejected::RejectedOut>(s),
+        ),
+        ("GET", "/app/{app_id}/source/{source_id}/stats") => make(
+            "How a source is doing",
+            &[],
+            None,
+            ok::<source::stats::SourceStatsOut>(s),
+        ),
+        ("POST", "/app/{app_id}/source/{source_id}/replay") => {
+            let answers = vec![
+                (200, Some(of::<source::replay::SourceReplayCountOut>(s))),
+                (202, Some(of::<BackgroundTaskOut>(s))),
+            ];
+            make(
+                "Takes stored webhooks once more, by today's rules",
+                &[],
+                Some(of::<SourceReplayIn>(s)),
                 answers,
             )
         }

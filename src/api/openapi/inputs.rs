@@ -285,8 +285,32 @@ pub(super) struct SourceIn {
     uid: Option<String>,
     /// The preset's settings.
     config: Option<BTreeMap<String, Value>>,
-    /// Up to four that hold at the same time; sealed, and never shown again.
-    secrets: Vec<String>,
+    /// Up to four that hold at the same time; sealed, and never shown again. Each a text, or an object with `secret`,
+    /// `label`, `notBefore` and `notAfter`.
+    #[schemars(with = "Option<Vec<Value>>")]
+    secrets: Option<Vec<Value>>,
+    /// `active`, `paused` (held and sent on later) or `disabled`.
+    state: Option<String>,
+    /// Of those that the preset takes.
+    methods: Option<Vec<String>>,
+    /// Up to 26214400; 1 MiB if nobody says.
+    max_body_bytes: Option<u32>,
+    /// What the provider hears instead of the preset's answer.
+    answer: Option<SourceAnswerIn>,
+    /// Requests per second.
+    rate_limit: Option<u16>,
+    /// Parameters of the query that are kept: up to 20.
+    query_parameters: Option<Vec<String>>,
+    /// The address that the provider was given, where it signs another one than `url`.
+    public_url: Option<String>,
+    /// `passthrough` or `envelope`.
+    forward: Option<String>,
+    /// `named` or `all`.
+    forward_headers: Option<String>,
+    /// Whether a request of several events is several messages; true if nobody says.
+    split_batches: Option<bool>,
+    /// So many usual gaps are told as a silence: 0 (never) to 100; 3 if nobody says.
+    silence_factor: Option<u8>,
 }
 
 /// Replaces name, `uid` and settings of a source.
@@ -298,6 +322,28 @@ pub(super) struct SourceUpdate {
     provider: String,
     uid: Option<String>,
     config: Option<BTreeMap<String, Value>>,
+    /// `active`, `paused` (held and sent on later) or `disabled`.
+    state: Option<String>,
+    /// Of those that the preset takes.
+    methods: Option<Vec<String>>,
+    /// Up to 26214400; 1 MiB if nobody says.
+    max_body_bytes: Option<u32>,
+    /// What the provider hears instead of the preset's answer.
+    answer: Option<SourceAnswerIn>,
+    /// Requests per second.
+    rate_limit: Option<u16>,
+    /// Parameters of the query that are kept: up to 20.
+    query_parameters: Option<Vec<String>>,
+    /// The address that the provider was given, where it signs another one than `url`.
+    public_url: Option<String>,
+    /// `passthrough` or `envelope`.
+    forward: Option<String>,
+    /// `named` or `all`.
+    forward_headers: Option<String>,
+    /// Whether a request of several events is several messages; true if nobody says.
+    split_batches: Option<bool>,
+    /// So many usual gaps are told as a silence: 0 (never) to 100; 3 if nobody says.
+    silence_factor: Option<u8>,
 }
 
 /// Changes what is given.
@@ -308,6 +354,57 @@ pub(super) struct SourcePatch {
     uid: Option<String>,
     /// Replaced whole.
     config: Option<BTreeMap<String, Value>>,
+    /// `active`, `paused` (held and sent on later) or `disabled`.
+    state: Option<String>,
+    /// Of those that the preset takes.
+    methods: Option<Vec<String>>,
+    /// Up to 26214400; 1 MiB if nobody says.
+    max_body_bytes: Option<u32>,
+    /// What the provider hears instead of the preset's answer.
+    answer: Option<SourceAnswerIn>,
+    /// Requests per second.
+    rate_limit: Option<u16>,
+    /// Parameters of the query that are kept: up to 20.
+    query_parameters: Option<Vec<String>>,
+    /// The address that the provider was given, where it signs another one than `url`.
+    public_url: Option<String>,
+    /// `passthrough` or `envelope`.
+    forward: Option<String>,
+    /// `named` or `all`.
+    forward_headers: Option<String>,
+    /// Whether a request of several events is several messages; true if nobody says.
+    split_batches: Option<bool>,
+    /// So many usual gaps are told as a silence: 0 (never) to 100; 3 if nobody says.
+    silence_factor: Option<u8>,
+}
+
+/// What a provider hears once a webhook is stored.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SourceAnswerIn {
+    /// 200 to 299; 200 if nobody says.
+    status: Option<u16>,
+    /// `text`, `json` or `xml`.
+    kind: String,
+    /// Up to 4096 bytes.
+    body: Option<String>,
+}
+
+/// Takes stored webhooks once more.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SourceReplayIn {
+    /// Or `ids`.
+    since: Option<String>,
+    until: Option<String>,
+    /// Up to 250 messages.
+    ids: Option<Vec<String>>,
+    event_types: Option<Vec<String>>,
+    /// Up to 250 ids or uids that may get it; all that want it if nobody says.
+    endpoints: Option<Vec<String>>,
+    /// Webhooks per second, 1 to 1000; 100 if nobody says.
+    rate_per_second: Option<u16>,
+    dry_run: Option<bool>,
 }
 
 /// A new secret.
@@ -315,6 +412,11 @@ pub(super) struct SourcePatch {
 #[serde(rename_all = "camelCase")]
 pub(super) struct SecretRotateIn {
     secret: String,
+    /// A name for people.
+    label: Option<String>,
+    /// Valid from then on; now if nobody says.
+    not_before: Option<String>,
+    not_after: Option<String>,
     /// The others end then: 0 to 604800, a day if nobody says.
     overlap_seconds: Option<u32>,
 }

@@ -76,16 +76,39 @@ impl PublicKey {
 /// What is known of the signatures: nothing yet, or for each check whether it held.
 pub(super) type Held<'a> = Option<&'a [bool]>;
 
-/// Which check held; `Err(Ok)`: the checks are yet to be made. Another number of results than of checks is no result.
-pub(super) fn first_held(checks: Vec<Check>, held: Held<'_>) -> Result<usize, Result<Verdict, Rejection>> {
+/// Whether one of the checks held. Another number of results than of checks is no result.
+pub(super) fn any_held(checks: Vec<Check>, held: Held<'_>) -> Result<(), NotProven> {
     let Some(held) = held else {
-        return Err(Ok(Verdict::NeedsSignature(checks)));
+        return Err(NotProven::Ask(checks));
     };
     if held.len() != checks.len() {
         let detail = "The signature was checked with other keys than those that are known now";
-        return Err(Err(Rejection::new(Reason::StaleKeys, detail)));
+        return Err(Rejection::new(Reason::StaleKeys, detail).into());
     }
-    held.iter()
-        .position(|held| *held)
-        .ok_or_else(|| Err(Rejection::mismatch()))
+    if held.contains(&true) {
+        Ok(())
+    } else {
+        Err(Rejection::mismatch().into())
+    }
+}
+
+/// Why nothing can be said yet, or never.
+pub(super) enum NotProven {
+    Ask(Vec<Check>),
+    Reject(Rejection),
+}
+
+impl NotProven {
+    pub(super) fn into_verdict(self) -> Result<Verdict, Rejection> {
+        match self {
+            Self::Ask(checks) => Ok(Verdict::NeedsSignature(checks)),
+            Self::Reject(rejection) => Err(rejection),
+        }
+    }
+}
+
+impl From<Rejection> for NotProven {
+    fn from(rejection: Rejection) -> Self {
+        Self::Reject(rejection)
+    }
 }

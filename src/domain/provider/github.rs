@@ -43,7 +43,7 @@ pub(super) static SCHEME: Scheme = Scheme {
     encoding: Encoding::Hex,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 3] = [
             ("ghp_", "is a personal access token: give the webhook's secret"),
             (
@@ -53,7 +53,7 @@ pub(super) static SCHEME: Scheme = Scheme {
             ("-----BEGIN", "is a private key: give the webhook's secret"),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Code(|asked, _| {
         if header(asked.request.headers, "X-GitHub-Event") == Some("ping") {

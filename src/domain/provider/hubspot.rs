@@ -104,9 +104,11 @@ impl HubSpot {
             for text in settings.texts(VERSIONS) {
                 match NAMED.iter().find(|(name, _)| *name == text) {
                     Some((_, version)) if !versions.contains(version) => versions.push(*version),
-                    Some(_) => settings.fault(VERSIONS, "holds the same version twice"),
+                    Some(_) => {
+                        settings.fault(VERSIONS, "holds the same version twice");
+                    }
                     None => {
-                        settings.fault(VERSIONS, "must hold v3, and v2 and v1 only where they are needed")
+                        settings.fault(VERSIONS, "must hold v3, and v2 and v1 only where they are needed");
                     }
                 }
             }

@@ -105,20 +105,6 @@ impl Jwt {
         });
         settings.finish_some(preset)
     }
-
-    fn check_body(&self, claimed: Option<&str>, body: &[u8]) -> Result<(), Rejection> {
-        let own = Sha256::digest(body);
-        let readings = [
-            claimed.and_then(from_hex),
-            claimed.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok()),
-            claimed.and_then(|text| BASE64_STANDARD.decode(text).ok()),
-        ];
-        if readings.iter().flatten().any(|claimed| is_same(&own, claimed)) {
-            return Ok(());
-        }
-        let detail = "Genuine, but the digest in the token is that of another body";
-        Err(Rejection::new(Reason::BodyHash, detail))
-    }
 }
 
 impl Preset for Jwt {
@@ -163,14 +149,14 @@ impl Preset for Jwt {
         let token = Token::read(request.headers, &self.header)?;
         let claims = match token.claims(self.keys.set(asked), &self.algorithms, asked) {
             Ok(claims) => claims,
-            Err(not_yet) => return not_yet,
+            Err(not_proven) => return not_proven.into_verdict(),
         };
         claims.check_issuer(&[&self.issuer])?;
         claims.check_audience(&self.audience)?;
         claims.check_times(true, self.tolerance, asked.now)?;
         let trust = match &self.body_hash_claim {
             Some(claim) => {
-                self.check_body(claims.text(claim), request.body)?;
+                check_body(claims.text(claim), request.body)?;
                 Trust::Signed
             }
             None => Trust::Unsigned,
@@ -245,7 +231,7 @@ impl Preset for Rs256 {
         let token = Token::read(asked.request.headers, &self.header)?;
         let claims = match token.claims(Some(&self.keys), &["RS256"], asked) {
             Ok(claims) => claims,
-            Err(not_yet) => return not_yet,
+            Err(not_proven) => return not_proven.into_verdict(),
         };
         claims.check_times(false, DEFAULT_TOLERANCE, asked.now)?;
         let event = self.naming.event(asked.request, None, Trust::Unsigned);
@@ -344,4 +330,19 @@ fn read_algorithms(settings: &mut Settings<'_>) -> Vec<&'static str> {
         settings.fault(KEY, "holds no algorithm: then no token would be believed");
     }
     algorithms
+}
+
+/// The digest in a claim, in any of the ways in which people write it, against the body's own.
+fn check_body(claimed: Option<&str>, body: &[u8]) -> Result<(), Rejection> {
+    let own = Sha256::digest(body);
+    let readings = [
+        claimed.and_then(from_hex),
+        claimed.and_then(|text| BASE64_URL_SAFE_NO_PAD.decode(text).ok()),
+        claimed.and_then(|text| BASE64_STANDARD.decode(text).ok()),
+    ];
+    if readings.iter().flatten().any(|claimed| is_same(&own, claimed)) {
+        return Ok(());
+    }
+    let detail = "Genuine, but the digest in the token is that of another body";
+    Err(Rejection::new(Reason::BodyHash, detail))
 }

@@ -47,7 +47,7 @@ static SCHEME: Scheme = Scheme {
     encoding: Encoding::Hex,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 2] = [
             ("lin_api_", "is an API key: give the webhook's signing secret"),
             (
@@ -56,7 +56,7 @@ static SCHEME: Scheme = Scheme {
             ),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Names(Names {
         id: &[Place::Header("Linear-Delivery")],

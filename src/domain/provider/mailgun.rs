@@ -110,9 +110,10 @@ impl Preset for Mailgun {
         };
         let key = keys.iter().find(holds).ok_or_else(Rejection::mismatch)?;
         time.check_fresh(self.tolerance, asked.now)?;
-        let event = match signed.form {
-            true => of_form(asked.request),
-            false => NAMES.event(asked.request),
+        let event = if signed.form {
+            of_form(asked.request)
+        } else {
+            NAMES.event(asked.request)
         };
         Ok(Accepted {
             once: Some(Once {

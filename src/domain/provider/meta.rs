@@ -56,10 +56,10 @@ static SCHEME: Scheme = Scheme {
     encoding: Encoding::Hex,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 1] = [("EAA", "is an access token: give the app's secret")];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Code(|asked, _| split(asked.request).map(Told::Events)),
     once: None,

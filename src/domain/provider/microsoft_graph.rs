@@ -98,7 +98,9 @@ impl Preset for MicrosoftGraph {
         let mut events = Vec::new();
         for item in items {
             if let Some(by) = proven(keys, asked, item.get().as_bytes()) {
-                matched = matched.or(by);
+                if let By::Secret(index) = by {
+                    matched = matched.or(Some(index));
+                }
                 let mut event = name(item.get().as_bytes());
                 event.part = Part::Bytes(range_in(request.body, item.get()));
                 events.push(event);
@@ -112,8 +114,14 @@ impl Preset for MicrosoftGraph {
     }
 }
 
-/// Whether an item has its subscription's `clientState`, and by which of the source's secrets if by one of them.
-fn proven(keys: &[Key], asked: &Asked<'_>, item: &[u8]) -> Option<Option<usize>> {
+/// What proved an item.
+enum By {
+    Channel,
+    Secret(usize),
+}
+
+/// Whether an item has its subscription's `clientState`.
+fn proven(keys: &[Key], asked: &Asked<'_>, item: &[u8]) -> Option<By> {
     let [subscription, state] = pick(item, ["/subscriptionId", "/clientState"]);
     let subscription = text_of(subscription.as_ref())?;
     let state = text_of(state.as_ref())?;
@@ -123,10 +131,10 @@ fn proven(keys: &[Key], asked: &Asked<'_>, item: &[u8]) -> Option<Option<usize>>
         .iter()
         .find(|known| known.id == subscription);
     if let Some(known) = known {
-        return is_same(known.token.as_bytes(), state.as_bytes()).then_some(None);
+        return is_same(known.token.as_bytes(), state.as_bytes()).then_some(By::Channel);
     }
     let key = keys.iter().find(|key| is_same(&key.bytes, state.as_bytes()))?;
-    Some(Some(key.index))
+    Some(By::Secret(key.index))
 }
 
 fn name(item: &[u8]) -> Event {

@@ -91,8 +91,8 @@ impl Names {
         };
         let name = |places: &[Place]| {
             places.iter().find_map(|place| {
-                let text = usable_id(text_of(find(place).as_ref()))?;
-                Some((text, self.trust(*place)))
+                let found = usable_id(text_of(find(place).as_ref()))?;
+                Some((found, self.trust(*place)))
             })
         };
         let (id, id_trust) = unzip(name(self.id));

@@ -38,13 +38,13 @@ pub(super) static SCHEME: Scheme = Scheme {
     encoding: Encoding::Hex,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 1] = [(
             "ntn_",
             "is an API token: the verification token comes with the first request",
         )];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: Some(handshake),
     tell: Tell::Code(|asked, _| {
         if verification_token(asked.request).is_some() {

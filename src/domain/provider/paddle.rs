@@ -43,7 +43,7 @@ pub(super) static SCHEME: Scheme = Scheme {
         // The provider's own library takes 5 s, which no queue in between survives.
         tolerance: DEFAULT_TOLERANCE,
     }),
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 3] = [
             (
                 "pdl_live_apikey_",
@@ -59,7 +59,7 @@ pub(super) static SCHEME: Scheme = Scheme {
             ),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Names(Names {
         id: &[Place::Body("/event_id")],

@@ -25,7 +25,7 @@ impl PublicUrl {
             return Self(None);
         };
         let is_web = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
-        if text.len() > MAX || !text.is_ascii() || Url::parse(text).ok().filter(is_web).is_none() {
+        if text.len() > MAX || !text.is_ascii() || !Url::parse(text).is_ok_and(|url| is_web(&url)) {
             settings.fault(KEY, "must be the whole address as the provider has it: https://…");
         } else if text.contains(['?', '#']) {
             settings.fault(

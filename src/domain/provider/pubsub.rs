@@ -134,7 +134,7 @@ impl Preset for PubSub {
         let token = Token::read(asked.request.headers, "Authorization")?;
         let claims = match token.claims(self.keys.set(asked), &["RS256"], asked) {
             Ok(claims) => claims,
-            Err(not_yet) => return not_yet,
+            Err(not_proven) => return not_proven.into_verdict(),
         };
         claims.check_issuer(&ISSUERS)?;
         claims.check_audience(&self.audience)?;

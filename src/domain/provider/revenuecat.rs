@@ -15,7 +15,7 @@ use super::mac::{Algorithm, is_same};
 use super::names::{Names, Place, UNNAMED, Unit};
 use super::secret::Key;
 use super::settings::Settings;
-use super::table::{Encoding, Form, Piece, Scheme, SignedTime, Table, Tell, any_secret};
+use super::table::{Encoding, Form, Piece, Scheme, SignedTime, Table, Tell};
 use super::timestamp::DEFAULT_TOLERANCE;
 use super::verdict::{Accepted, Reason, Rejection, Trust, Verdict};
 use crate::problem::Fault;
@@ -65,7 +65,7 @@ static SCHEME: Scheme = Scheme {
         unit: Unit::Seconds,
         tolerance: DEFAULT_TOLERANCE,
     }),
-    check_secret: any_secret,
+    check_secret: None,
     handshake: None,
     tell: Tell::Names(NAMES),
     once: None,
@@ -105,24 +105,6 @@ impl RevenueCat {
             authorization,
             signature,
         })
-    }
-
-    /// The header's value against every live one.
-    fn check_header(&self, keys: &[Key], asked: &Asked<'_>) -> Result<usize, Rejection> {
-        let given = asked.request.headers.single(HEADER)?;
-        let values = keys
-            .iter()
-            .filter(|key| !key.bytes.starts_with(SIGNING.as_bytes()));
-        let values: Vec<&Key> = values.collect();
-        if values.is_empty() {
-            return Err(Rejection::no_active_secret());
-        }
-        let matched = values.iter().find(|key| is_same(&key.bytes, given.as_bytes()));
-        let key = matched.ok_or_else(|| {
-            let detail = "The header Authorization has another value";
-            Rejection::new(Reason::Mismatch, detail)
-        })?;
-        Ok(key.index)
     }
 }
 
@@ -177,7 +159,7 @@ impl Preset for RevenueCat {
 
     fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let by_header = if self.authorization {
-            Some(self.check_header(keys, asked)?)
+            Some(check_header(keys, asked)?)
         } else {
             None
         };
@@ -201,4 +183,22 @@ impl Preset for RevenueCat {
         };
         Ok(Accepted::new(vec![unsigned.event(asked.request)], by_header).into())
     }
+}
+
+/// The header's value against every live one.
+fn check_header(keys: &[Key], asked: &Asked<'_>) -> Result<usize, Rejection> {
+    let given = asked.request.headers.single(HEADER)?;
+    let values = keys
+        .iter()
+        .filter(|key| !key.bytes.starts_with(SIGNING.as_bytes()));
+    let values: Vec<&Key> = values.collect();
+    if values.is_empty() {
+        return Err(Rejection::no_active_secret());
+    }
+    let matched = values.iter().find(|key| is_same(&key.bytes, given.as_bytes()));
+    let key = matched.ok_or_else(|| {
+        let detail = "The header Authorization has another value";
+        Rejection::new(Reason::Mismatch, detail)
+    })?;
+    Ok(key.index)
 }

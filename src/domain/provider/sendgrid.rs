@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value};
 
-use super::check::{Check, PublicKey, first_held};
+use super::check::{Check, PublicKey, any_held};
 use super::config::Preset;
 use super::descriptor::{Checked, Descriptor, PLAIN, SecretOrigin};
 use super::event::usable_type;
@@ -135,8 +135,8 @@ impl Preset for SendGrid {
             signed: signed.clone(),
             signature: signature.clone(),
         });
-        if let Err(not_yet) = first_held(checks.collect(), asked.held) {
-            return not_yet;
+        if let Err(not_proven) = any_held(checks.collect(), asked.held) {
+            return not_proven.into_verdict();
         }
         if let Some(tolerance) = self.tolerance {
             time.check_fresh(tolerance, asked.now)?;

@@ -51,13 +51,13 @@ pub(super) static SCHEME: Scheme = Scheme {
     encoding: Encoding::Base64,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 2] = [
             ("shpat_", "is an access token: give the app's client secret"),
             ("shpca_", "is an access token: give the app's client secret"),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Names(Names {
         id: &[

@@ -47,14 +47,14 @@ pub(super) static SCHEME: Scheme = Scheme {
         unit: Unit::Seconds,
         tolerance: DEFAULT_TOLERANCE,
     }),
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 3] = [
             ("xoxb-", "is a bot token: give the app's signing secret"),
             ("xoxp-", "is a user token: give the app's signing secret"),
             ("xapp-", "is an app-level token: give the app's signing secret"),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Code(tell),
     once: None,

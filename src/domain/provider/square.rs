@@ -39,7 +39,7 @@ pub(super) static SCHEME: Scheme = Scheme {
     encoding: Encoding::Base64,
     signed: &[Piece::Url, Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 2] = [
             (
                 "EAAA",
@@ -51,7 +51,7 @@ pub(super) static SCHEME: Scheme = Scheme {
             ),
         ];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Names(Names {
         id: &[Place::Body("/event_id")],

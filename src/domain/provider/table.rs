@@ -31,15 +31,22 @@ pub(super) struct Scheme {
     /// What is signed, in order.
     pub(super) signed: &'static [Piece],
     pub(super) time: Option<SignedTime>,
-    pub(super) check_secret: fn(&str) -> Result<(), String>,
+    /// What is wrong with a new secret; none: any will do.
+    pub(super) check_secret: Option<CheckSecret>,
     /// A handshake that comes before, or without, a signature. None: this request is none.
-    pub(super) handshake: Option<fn(&[Key], &Asked<'_>) -> Option<Result<Challenge, Rejection>>>,
+    pub(super) handshake: Option<Handshake>,
     pub(super) tell: Tell,
     /// For a scheme whose event id is not signed: what a second use of one signature means.
     pub(super) once: Option<Otherwise>,
     /// Whether a handshake brings the secret.
     pub(super) secret_comes_later: bool,
 }
+
+/// The sentence says what is wrong, and never repeats the secret.
+pub(super) type CheckSecret = fn(&str) -> Result<(), String>;
+
+/// `None`: the request is no handshake.
+pub(super) type Handshake = fn(&[Key], &Asked<'_>) -> Option<Result<Challenge, Rejection>>;
 
 /// How the header is written.
 pub(super) enum Form {
@@ -313,7 +320,10 @@ impl Preset for Table {
     }
 
     fn check_secret(&self, secret: &str) -> Result<(), String> {
-        (self.scheme.check_secret)(secret)
+        match self.scheme.check_secret {
+            Some(check) => check(secret),
+            None => Ok(()),
+        }
     }
 
     fn works_without_secret(&self) -> bool {
@@ -396,11 +406,6 @@ impl<'a> Entries<'a> {
 
 fn joined(value: &str) -> impl Iterator<Item = &str> {
     value.split(", ").map(|entry| entry.trim_matches(' '))
-}
-
-/// Takes any secret.
-pub(super) fn any_secret(_: &str) -> Result<(), String> {
-    Ok(())
 }
 
 /// Refuses a secret that begins with one of these, with the sentence that stands beside it.

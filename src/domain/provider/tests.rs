@@ -15,9 +15,10 @@ use crate::problem::Code;
 
 /// Vectors of this project's own, those that are shared with others, and those that were computed for providers that
 /// publish few.
-const VECTORS: [&str; 2] = [
+const VECTORS: [&str; 3] = [
     include_str!("../../../tests/fixtures/inbound.json"),
     include_str!("../../../tests/vectors/inbound.json"),
+    include_str!("../../../tests/vectors/providers.json"),
 ];
 
 const NOW: u64 = 1_700_000_000;
@@ -36,6 +37,19 @@ fn every_vector_is_judged_as_it_says() {
         })
         .collect();
     assert_eq!(differences, Vec::<String>::new());
+}
+
+#[test]
+fn every_provider_has_three_accepted_and_five_refused_requests() {
+    let vectors = vectors();
+    let few = catalogue().filter_map(|descriptor| {
+        let of = |valid: bool| {
+            let is_one = |vector: &&Value| vector["provider"] == descriptor.name && vector["valid"] == valid;
+            vectors.iter().filter(is_one).count()
+        };
+        (of(true) < 3 || of(false) < 5).then(|| format!("{}: {}, {}", descriptor.name, of(true), of(false)))
+    });
+    assert_eq!(few.collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

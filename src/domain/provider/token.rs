@@ -8,9 +8,9 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::check::{Check, first_held};
+use super::check::{Check, NotProven, any_held};
 use super::keys::KeySet;
-use super::verdict::{Reason, Rejection, Verdict};
+use super::verdict::{Reason, Rejection};
 use super::{Asked, Headers};
 use crate::time::Millis;
 
@@ -76,8 +76,8 @@ impl<'a> Token<'a> {
         keys: Option<&KeySet>,
         algorithms: &[&str],
         asked: &Asked<'_>,
-    ) -> Result<Claims, Result<Verdict, Rejection>> {
-        let fail = |reason, detail: &str| Err(Err(Rejection::new(reason, detail)));
+    ) -> Result<Claims, NotProven> {
+        let fail = |reason, detail: &str| Err(NotProven::Reject(Rejection::new(reason, detail)));
         if !algorithms.contains(&self.header.alg.as_str()) {
             let detail = format!(
                 "The token is signed in a way that is not {}",
@@ -101,7 +101,7 @@ impl<'a> Token<'a> {
         if checks.is_empty() {
             return fail(Reason::StaleKeys, "The key set has no key of the id in the token");
         }
-        first_held(checks, asked.held)?;
+        any_held(checks, asked.held)?;
         let claims = BASE64_URL_SAFE_NO_PAD
             .decode(self.payload)
             .ok()
@@ -157,37 +157,36 @@ impl Claims {
             let detail = format!("The token's {name} is missing, or no number of seconds since 1970");
             Rejection::new(Reason::BadTimestamp, detail)
         };
-        match self.seconds("exp") {
-            Some(Some(end)) if now > end.saturating_add(skew) => {
+        match self.seconds("exp").map_err(|()| bad("exp"))? {
+            Some(end) if now > end.saturating_add(skew) => {
                 let detail = format!("Genuine, but the token ended {} s ago", now - end);
                 return Err(Rejection::new(Reason::Stale, detail));
             }
-            Some(None) => return Err(bad("exp")),
             None if must_end => return Err(bad("exp")),
             _ => {}
         }
         for name in ["nbf", "iat"] {
-            match self.seconds(name) {
-                Some(Some(begin)) if begin > now.saturating_add(skew) => {
-                    let detail = format!(
-                        "Genuine, but the token begins {} s ahead of our clock",
-                        begin - now
-                    );
-                    return Err(Rejection::new(Reason::Future, detail));
-                }
-                Some(None) => return Err(bad(name)),
-                _ => {}
+            let begin = self.seconds(name).map_err(|()| bad(name))?;
+            if let Some(begin) = begin.filter(|begin| *begin > now.saturating_add(skew)) {
+                let detail = format!(
+                    "Genuine, but the token begins {} s ahead of our clock",
+                    begin - now
+                );
+                return Err(Rejection::new(Reason::Future, detail));
             }
         }
         Ok(())
     }
 
-    /// A `NumericDate`; it may have a fraction, which is dropped. `Some(None)`: it is there and is none.
-    fn seconds(&self, name: &str) -> Option<Option<u64>> {
-        let Value::Number(number) = self.0.get(name)? else {
-            return Some(None);
-        };
-        let whole = || number.to_string().split('.').next()?.parse().ok();
-        Some(number.as_u64().or_else(whole))
+    /// A `NumericDate`; it may have a fraction, which is dropped. An error: it is there and is none.
+    fn seconds(&self, name: &str) -> Result<Option<u64>, ()> {
+        match self.0.get(name) {
+            None => Ok(None),
+            Some(Value::Number(number)) => {
+                let whole = || number.to_string().split('.').next()?.parse().ok();
+                number.as_u64().or_else(whole).map(Some).ok_or(())
+            }
+            Some(_) => Err(()),
+        }
     }
 }

@@ -28,10 +28,10 @@ pub(super) static SCHEME: Scheme = Scheme {
     encoding: Encoding::Base64,
     signed: &[Piece::Body],
     time: None,
-    check_secret: |secret| {
+    check_secret: Some(|secret| {
         const TOKENS: [(&str, &str); 1] = [("tfp_", "is a personal access token: give the webhook's secret")];
         refuse_prefixes(secret, &TOKENS)
-    },
+    }),
     handshake: None,
     tell: Tell::Names(Names {
         id: &[Place::Body("/event_id")],

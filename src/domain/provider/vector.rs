@@ -97,7 +97,7 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
         (Verdict::Reject(rejection), false) => {
             let status = config.descriptor().refusal_status(rejection.reason);
             match vector.expect.get("response_status") {
-                Some(expected) if *expected != Value::from(status) => {
+                Some(expected) if expected.as_u64() != Some(status.into()) => {
                     Err(format!("refused with {status}, must be with {expected}"))
                 }
                 _ => Ok(()),
@@ -216,12 +216,16 @@ fn to_camel(key: &str) -> String {
 fn check_events(events: &[Event], expect: &BTreeMap<String, Value>) -> Result<(), String> {
     let ids: Value = events.iter().map(|event| event.id.clone()).collect();
     let types: Value = events.iter().map(|event| event.event_type.clone()).collect();
+    let tenants: Value = events.iter().map(|event| event.tenant_key.clone()).collect();
     for (key, expected) in expect {
+        let one = || Value::from(vec![expected.clone()]);
         let (seen, expected) = match key.as_str() {
-            "event_id" => (&ids, Value::from(vec![expected.clone()])),
-            "event_type" => (&types, Value::from(vec![expected.clone()])),
+            "event_id" => (&ids, one()),
+            "event_type" => (&types, one()),
+            "tenant_key" => (&tenants, one()),
             "event_ids" => (&ids, expected.clone()),
             "event_types" => (&types, expected.clone()),
+            "tenant_keys" => (&tenants, expected.clone()),
             _ => return Err(format!("expects {key}, which an event does not have")),
         };
         if *seen != expected {

@@ -13,7 +13,7 @@ use super::mac::Algorithm;
 use super::names::{Names, Place, UNNAMED, Unit};
 use super::secret::Key;
 use super::settings::Settings;
-use super::table::{Encoding, Form, Piece, Scheme, SignedTime, Table, Tell, any_secret};
+use super::table::{Encoding, Form, Piece, Scheme, SignedTime, Table, Tell};
 use super::timestamp::DEFAULT_TOLERANCE;
 use super::verdict::{Otherwise, Rejection, Verdict};
 use crate::problem::Fault;
@@ -63,7 +63,7 @@ static SCHEME: Scheme = Scheme {
         unit: Unit::Rfc3339,
         tolerance: DEFAULT_TOLERANCE,
     }),
-    check_secret: any_secret,
+    check_secret: None,
     handshake: None,
     tell: Tell::Names(Names {
         id: &[

@@ -16,6 +16,11 @@ use serde_json::Value;
 
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::follow::{Follow, LogPage, Watch, Watching};
+use super::inbound::{
+    BodyAt, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
+    RefusedView, SecretTerms, SourceCaptured, SourceHandshake, SourceOptions, SourceReplay,
+    SourceSecretRemove, SourceStats, SourceStatsView,
+};
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
 use super::operational::{Tell, Told};
@@ -286,6 +291,22 @@ calls! {
     UnroutedEvents -> UnroutedEventsPage;
     /// Routes them to those who claim the key by now.
     RouteReplay -> TaskView;
+    /// Takes a request of several events: each deduped, all that are new or none.
+    Receive -> ReceiveDone;
+    /// Takes one secret of a source away.
+    SourceSecretRemove -> SourceView;
+    /// What a handshake that held does to its source.
+    SourceHandshake -> ();
+    /// The secret that a handshake brought, in clear, until something was verified with it.
+    SourceCaptured -> Secret;
+    /// A page of refused requests, newest first; bodies beside it.
+    RefusedList -> RefusedPage;
+    /// One of them; its body beside it.
+    RefusedGet -> RefusedView;
+    /// What is seen of a source.
+    SourceStats -> SourceStatsView;
+    /// Takes stored webhooks once more, by today's rules.
+    SourceReplay -> TaskView;
 }
 
 /// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that
@@ -399,6 +420,9 @@ pub struct Accept {
     /// Owed to the endpoint of this number alone, whatever its filters say; no endpoint has the number 0.
     #[serde(default)]
     pub only_endpoint: Option<u32>,
+    /// Of a webhook: what the edge knows of it beside that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Received>,
 }
 
 /// An `Idempotency-Key`, hashed with its route, and a fingerprint of the request's body.
@@ -447,6 +471,9 @@ pub struct Bodies {
 pub struct BodiesFound {
     /// Those whose body stands beside it.
     pub messages: Vec<MessageId>,
+    /// Those whose body stands in the bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<(MessageId, BodyAt)>,
 }
 
 /// A page of a list, in Svix's shape.
@@ -631,6 +658,12 @@ pub struct SourceCreate {
     pub config: Value,
     /// In clear; the object seals them.
     pub secrets: Vec<String>,
+    /// Of each of them in their order; those that are not there have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub terms: Vec<SecretTerms>,
+    /// What its owner chose beside the preset's settings.
+    #[serde(default)]
+    pub options: SourceOptions,
     /// `Idempotency-Key` of the request.
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
@@ -667,6 +700,9 @@ pub struct SourceUpdate {
     /// The provider that the settings were read for: it never changes, another is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
+    /// What its owner chose beside the preset's settings, all of it.
+    #[serde(default)]
+    pub options: Option<SourceOptions>,
 }
 
 /// See [`Call::SourceDelete`].
@@ -685,6 +721,9 @@ pub struct SourceRotateSecret {
     pub secret: String,
     /// The others end then.
     pub overlap_seconds: u32,
+    /// Of the new one.
+    #[serde(default)]
+    pub terms: SecretTerms,
 }
 
 /// See [`Call::SourceRotateToken`].
@@ -714,6 +753,12 @@ pub struct SourceRejected {
     pub reason: String,
     /// A sentence, nothing computed from a secret.
     pub detail: String,
+    /// What came; the beginning of its body stands beside the call.
+    #[serde(default)]
+    pub request: RefusedRequest,
+    /// Refusals since this was told last that are not told one by one, by reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub others: BTreeMap<String, u32>,
 }
 
 /// See [`Call::MessageGet`].

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
+use super::inbound::Forwarded;
 use super::message::Trigger;
 use super::signing::SealedLegacy;
 use crate::id::{EndpointId, MessageId, OrganisationId, TenantId};
@@ -86,4 +87,7 @@ pub struct Handout {
     /// Which of the frame's bodies; none: too large for a queue message, to be fetched from the object.
     #[serde(default)]
     pub body: Option<u16>,
+    /// Of a webhook: what is sent beside its body. In a box: most messages are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<Box<Forwarded>>,
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
+use super::inbound::BodyAt;
 use super::publish::Skipped;
 use crate::app_level;
 use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
@@ -52,6 +53,18 @@ pub struct MessageView {
     /// Its body was taken away.
     #[serde(default)]
     pub expunged: bool,
+    /// Its body stands there, and not in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_at: Option<BodyAt>,
+    /// The message that it repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<MessageId>,
+    /// The message with which it shares a signature under another id: somebody may have sent that again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<MessageId>,
+    /// How often its provider sent it again; not in lists.
+    #[serde(default)]
+    pub duplicates: u32,
 }
 
 /// What a routed message says of the app-level source that it came through.

@@ -7,6 +7,7 @@
 pub mod call;
 pub mod follow;
 pub mod frame;
+pub mod inbound;
 pub mod lane;
 pub mod moving;
 pub mod operational;

@@ -93,6 +93,12 @@ pub enum TaskKind {
     /// What was not routed of a key that is claimed by now.
     #[serde(rename = "source.route-replay")]
     RouteReplay,
+    /// Stored webhooks once more, by today's rules.
+    #[serde(rename = "source.replay")]
+    SourceReplay,
+    /// What a paused source held.
+    #[serde(rename = "source.release")]
+    SourceRelease,
 }
 
 impl TaskKind {
@@ -104,6 +110,8 @@ impl TaskKind {
             Self::Replay => "endpoint.replay",
             Self::BulkReplay => "endpoint.bulk-replay",
             Self::RouteReplay => "source.route-replay",
+            Self::SourceReplay => "source.replay",
+            Self::SourceRelease => "source.release",
         }
     }
 }

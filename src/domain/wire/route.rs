@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Page, PageOf};
+use super::inbound::ForwardMode;
 use crate::id::{MessageId, SourceId, TaskId, TenantId};
 use crate::time::Millis;
 
@@ -26,6 +27,9 @@ pub struct RoutedEvent {
     pub source_name: String,
     /// Its preset.
     pub provider: String,
+    /// In which form the tenant's endpoints get it.
+    #[serde(default)]
+    pub forward: ForwardMode,
     /// The event's type.
     pub event_type: String,
     /// The provider's id of it.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::inbound::SourceOptions;
 use crate::id::{SourceId, Uid};
 use crate::time::Millis;
 
@@ -23,6 +24,9 @@ pub enum SourceState {
 pub struct SecretHint {
     /// The last four characters, or fewer of a short one.
     pub hint: String,
+    /// A name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
     /// Valid from then on.
     pub not_before: Millis,
     /// Valid until then; none: until it is replaced.
@@ -63,6 +67,12 @@ pub struct SourceView {
     /// Whether anything was verified yet.
     #[serde(default)]
     pub state: SourceState,
+    /// What its owner chose beside the preset's settings.
+    #[serde(default)]
+    pub options: SourceOptions,
+    /// Of each of the secrets in their order: its generation, and when it matched last.
+    #[serde(default)]
+    pub matched: Vec<(u64, Option<Millis>)>,
     /// The ingest token that is current.
     pub token: String,
     /// When it was made.
@@ -86,6 +96,9 @@ pub struct SourceForIngest {
     /// Whether anything was verified yet.
     #[serde(default)]
     pub state: SourceState,
+    /// What its owner chose beside the preset's settings.
+    #[serde(default)]
+    pub options: SourceOptions,
     /// The token that was asked with is good until then; none: until it is rotated.
     #[serde(default)]
     pub token_not_after: Option<Millis>,

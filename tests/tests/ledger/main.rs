@@ -14,6 +14,7 @@ mod ownership;
 mod polling;
 mod publish;
 mod reads;
+mod receiving;
 mod results;
 mod retention;
 mod routing;

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use postern_domain::app_level::{self, ROUTE, UNSIGNED_ROUTE};
 use postern_domain::id::{TaskId, TenantId};
-use postern_domain::problem::Code;
+use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::MessageView;
 use postern_domain::wire::call::{
     Accept, Caller, MessageFilter, MessageList, PageOf, SetUp, SourceDelete, SourceGet, SourceList,
-    TenantSettings, Wipe,
+    SourceUpdate, TenantSettings, Wipe,
 };
+use postern_domain::wire::inbound::{ForwardMode, Intake, Receive, ReceivedEvent, SourceOptions};
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
 use postern_domain::wire::route::{
     RouteChanged, RouteReplay, RouteTrust, Unrouted, UnroutedEvent, UnroutedEvents, UnroutedKey, UnroutedKeys,
 };
 use postern_ledger::{PushOut, RoutingOut, Settings};
-use postern_tests::tenant::{Tenant, code};
+use postern_tests::tenant::{Answer, Tenant, code};
 
 /// An organisation's ledger with one source, its tenants, and its directory.
 struct World {
@@ -666,4 +667,124 @@ fn a_source_that_is_gone_has_no_list() {
         page: page(None),
     };
     assert_eq!(code(world.ledger.call(call)), Code::NotFound);
+}
+
+#[test]
+fn a_request_of_several_accounts_is_stored_once_and_each_tenant_gets_its_own_part() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    world.claim("T2", B);
+    let events = [("e1", "T1"), ("e2", "T2"), ("e3", "T1"), ("e4", "T9")];
+    let call = Receive {
+        accept: world.event("ignored", None),
+        events: events
+            .iter()
+            .map(|(id, key)| ReceivedEvent {
+                event_type: "contact.changed".to_owned(),
+                event_id: Some((*id).to_owned()),
+                headers: [(ROUTE.to_owned(), (*key).to_owned())].into(),
+            })
+            .collect(),
+    };
+    let mut bodies = vec![b"[]".to_vec()];
+    bodies.extend(events.iter().map(|(id, _)| id.as_bytes().to_vec()));
+    let done = world
+        .ledger
+        .call_as(Caller::Ingest, call.clone(), &bodies)
+        .unwrap()
+        .0;
+    assert_eq!((done.stored, done.duplicates), (4, 0));
+    // The provider comes again with the same request: nothing is new, and nobody gets anything twice.
+    let repeat = Receive {
+        accept: Accept {
+            nonce: 77,
+            ..call.accept.clone()
+        },
+        ..call
+    };
+    let done = world.ledger.call_as(Caller::Ingest, repeat, &bodies).unwrap().0;
+    assert_eq!((done.stored, done.duplicates), (0, 4));
+    world.drive();
+    assert_eq!(world.has(A), ["e1", "e3"]);
+    assert_eq!(world.has(B), ["e2"]);
+    assert_eq!(world.unrouted("T9").len(), 1);
+}
+
+fn choose(world: &mut World, options: SourceOptions) -> Result<(), Problem> {
+    let call = SourceUpdate {
+        source: world.source_id(),
+        name: None,
+        uid: None,
+        config: None,
+        provider: None,
+        options: Some(options),
+    };
+    world.ledger.call(call).map(drop)
+}
+
+#[test]
+fn what_a_paused_source_holds_is_routed_once_when_it_is_opened_again() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    let intake = |world: &mut World, intake| {
+        let options = SourceOptions {
+            intake,
+            ..SourceOptions::default()
+        };
+        choose(world, options).unwrap();
+    };
+    intake(&mut world, Intake::Held);
+    world.take("e1", "T1");
+    world.drive();
+    world.pass(120_000);
+    assert!(world.has(A).is_empty());
+    assert!(world.keys().is_empty());
+    intake(&mut world, Intake::Open);
+    world.pass(120_000);
+    assert_eq!(world.has(A), ["e1"]);
+}
+
+#[test]
+fn what_is_routed_is_forwarded_as_its_source_says() {
+    for (forward, named) in [
+        (ForwardMode::Passthrough, "as it came"),
+        (ForwardMode::Envelope, "in an envelope"),
+    ] {
+        let mut world = World::new();
+        world.claim("T1", A);
+        let options = SourceOptions {
+            forward,
+            ..SourceOptions::default()
+        };
+        choose(&mut world, options).unwrap();
+        world.tenants.get_mut(&A).unwrap().endpoint();
+        let mut call = world.event("e1", Some("T1"));
+        call.headers.insert("x-topic".to_owned(), "teams".to_owned());
+        world.ledger.accept(call, b"{}").unwrap();
+        world.drive();
+        let tenant = world.tenants.get_mut(&A).unwrap();
+        let first = tenant.outs().remove(0);
+        tenant.report(&first, Answer::Broken);
+        let again = tenant.pass_until_out(Millis::DAY).remove(0);
+        for out in [first, again] {
+            let forwarded = out.handout.forwarded.unwrap();
+            assert_eq!(forwarded.mode, forward, "{named}");
+            assert_eq!(forwarded.source.unwrap().to_string(), world.source_id);
+            assert_eq!(
+                (forwarded.provider.as_str(), forwarded.event_id.as_deref()),
+                ("stripe", Some("e1"))
+            );
+            assert_eq!(forwarded.headers.into_keys().collect::<Vec<_>>(), ["x-topic"]);
+        }
+    }
+}
+
+#[test]
+fn bodies_that_would_stand_in_the_bucket_are_not_for_app_level_sources() {
+    let mut world = World::new();
+    let options = SourceOptions {
+        max_body: Some((1 << 20) + 1),
+        ..SourceOptions::default()
+    };
+    assert_eq!(code(choose(&mut world, options)), Code::Validation);
 }

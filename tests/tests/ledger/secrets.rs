@@ -37,6 +37,7 @@ fn a_fifth_secret_waits_until_one_of_four_has_ended() {
         let call = SourceRotateSecret {
             source: source.id.to_string(),
             secret: secret.to_owned(),
+            terms: postern_domain::wire::inbound::SecretTerms::default(),
             overlap_seconds,
         };
         tenant.call(call)

@@ -50,6 +50,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,
         payload_hours: None,
         only_endpoint: u32::try_from(endpoint.id.0.sequence).ok(),
+        received: None,
     };
     let has_key = accept.idempotency.is_some();
     let bodies = [body];

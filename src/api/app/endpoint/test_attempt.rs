@@ -38,6 +38,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
             idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,
             payload_hours: message.payload_hours,
             only_endpoint: None,
+            received: None,
         },
         endpoint: ask.param(1).to_owned(),
     };

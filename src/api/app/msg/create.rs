@@ -74,6 +74,7 @@ async fn accept(
         idempotency,
         payload_hours: message.payload_hours,
         only_endpoint: None,
+        received: None,
     };
     let repeat = Accept {
         repeat: true,

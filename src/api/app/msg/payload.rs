@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use postern_domain::problem::Problem;
+use postern_domain::wire::inbound::BodyAt;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -25,6 +26,11 @@ pub(super) fn shown(content_type: &str, body: Vec<u8>) -> Result<Box<RawValue>, 
         return Ok(object);
     }
     raw(&json!({ "contentType": content_type, "text": text }))
+}
+
+/// Too large for an answer: its type and its size. The bytes are at `…/body`.
+pub(super) fn elsewhere(content_type: &str, at: &BodyAt) -> Result<Box<RawValue>, Problem> {
+    raw(&json!({ "contentType": content_type, "bytes": at.size, "sha256": at.digest }))
 }
 
 /// Not asked for: `{}`, as Svix does.

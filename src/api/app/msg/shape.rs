@@ -55,6 +55,15 @@ pub(crate) struct MessageOut {
     /// Its body was taken away: `payload` is `{"expired":true}`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     expunged: bool,
+    /// The message that it repeats, of a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay_of: Option<String>,
+    /// The message that had the same signature under another id: somebody may have sent that again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    same_as: Option<String>,
+    /// How often its provider sent it again, where one message is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duplicates: Option<u32>,
 }
 
 /// An endpoint that a message did not go to.
@@ -97,7 +106,10 @@ impl MessageOut {
             channels: message.channels,
             payload: match body {
                 Some(_) if message.expunged => payload::expired()?,
-                Some(body) => payload::shown(&message.content_type, body)?,
+                Some(body) => match &message.body_at {
+                    Some(at) => payload::elsewhere(&message.content_type, at)?,
+                    None => payload::shown(&message.content_type, body)?,
+                },
                 None => payload::hidden()?,
             },
             timestamp: message.timestamp.to_rfc3339(),
@@ -106,6 +118,9 @@ impl MessageOut {
             deliver_at: message.deliver_at.map(Millis::to_rfc3339),
             tags: message.tags,
             expunged: message.expunged,
+            replay_of: message.replay_of.map(|id| id.to_string()),
+            same_as: message.same_as.map(|id| id.to_string()),
+            duplicates: Some(message.duplicates).filter(|count| *count > 0),
             skipped: None,
             skipped_more: None,
         })

@@ -3,6 +3,7 @@
 use postern_domain::problem::Problem;
 use postern_domain::provider::SourceConfig;
 use postern_domain::wire::call::SourceRotateSecret;
+use postern_domain::wire::inbound::SecretTerms;
 
 use super::{rotate, shape};
 use crate::api::access::TenantAccess;
@@ -15,6 +16,11 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let mut form = ask.form()?;
     let secret = form.required("secret", field::text);
     let overlap_seconds = form.optional("overlapSeconds", field::seconds);
+    let terms = SecretTerms {
+        label: form.optional("label", field::name),
+        not_before: form.optional("notBefore", field::time),
+        not_after: form.optional("notAfter", field::time),
+    };
     let secret = form.finish(secret)?;
     // What a secret must look like, the source's own preset says.
     let (source, _) = access.object().call(shape::named(ask.param(1)), &[]).await?;
@@ -26,6 +32,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         source: ask.param(1).to_owned(),
         secret,
         overlap_seconds: overlap_seconds.unwrap_or(shape::OVERLAP_SECONDS),
+        terms,
     };
     rotate::rotate(&access, &ask, call).await
 }
