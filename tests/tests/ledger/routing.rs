@@ -788,3 +788,52 @@ fn bodies_that_would_stand_in_the_bucket_are_not_for_app_level_sources() {
     };
     assert_eq!(code(choose(&mut world, options)), Code::Validation);
 }
+
+#[test]
+fn no_statement_of_the_routing_reads_a_table_that_grows_from_end_to_end() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    world.deaf = vec![A];
+    for id in ["e1", "e2"] {
+        world.take(id, "T1");
+        world.take(&format!("{id}-of-nobody"), "T9");
+    }
+    world.drive();
+    world.unrouted("T9");
+    world.keys();
+    world.replay("T9", &[B], false);
+    world.deaf.clear();
+    world.pass(3_600_000);
+    world.take("e3", "T8");
+    world.pass(40 * Millis::DAY);
+    let native = world.ledger.storage.native();
+    let statements: Vec<String> = native.statements.borrow().iter().cloned().collect();
+    let mut looked = 0;
+    for statement in statements
+        .iter()
+        .filter(|text| text.contains("routing") || text.contains("unrouted"))
+    {
+        // Those that count a thousand at the most, and what is read when the object wakes: tenants that are behind.
+        let bounded = statement.contains("(SELECT 1 FROM routing LIMIT ?)")
+            || statement.ends_with("FROM routing_behind")
+            || statement.ends_with("FROM routing_trust");
+        let Ok(mut plan) = native
+            .connection()
+            .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        else {
+            continue;
+        };
+        let nothing = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let mut rows = plan.query(rusqlite::params_from_iter(nothing)).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(3).unwrap();
+            looked += 1;
+            let scans = step.starts_with("SCAN ") && !step.contains("CONSTANT");
+            assert!(
+                bounded || !(scans || step.contains("TEMP B-TREE")),
+                "{step}: {statement}"
+            );
+        }
+    }
+    assert!(looked > 8, "{looked} steps were looked at");
+}
