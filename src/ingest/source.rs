@@ -188,6 +188,7 @@ impl Source {
         Self {
             number: 1,
             config: SourceConfig::parse(provider, config).unwrap_or_else(|faults| panic!("{faults:?}")),
+            app_level: false,
             options,
             state: SourceState::Pending,
             token: IngestToken {
