@@ -59,6 +59,7 @@ impl<S: Sql> Ledger<S> {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm a call")]
     fn answer(
         &mut self,
         envelope: Envelope,

@@ -223,6 +223,9 @@ struct Stored {
     headers: BTreeMap<String, String>,
 }
 
+/// The same with its body.
+type WithBody = (Stored, Vec<u8>);
+
 impl Stored {
     fn key(&self) -> &str {
         let key = self
@@ -324,7 +327,7 @@ impl<S: Sql> Ledger<S> {
         if let Some(look) = self.unknown_claims(&slice, now)? {
             return Ok(Some(RoutingOut::Look(look)));
         }
-        self.plan(slice, (from, through))
+        self.plan(&slice, (from, through))
             .map(|slice| Some(RoutingOut::Slice(slice)))
     }
 
@@ -529,7 +532,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Messages behind one, oldest first, with the number that the slice ends with.
-    fn slice_behind(&mut self, from: u64) -> Result<(Vec<(Stored, Vec<u8>)>, u64), Problem> {
+    fn slice_behind(&mut self, from: u64) -> Result<(Vec<WithBody>, u64), Problem> {
         let memory = self.memory()?;
         let last = memory.last_sequence;
         let first = memory
@@ -578,11 +581,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// The keys of a slice that the directory has to be asked for: those of one source.
-    fn unknown_claims(
-        &mut self,
-        slice: &[(Stored, Vec<u8>)],
-        now: Millis,
-    ) -> Result<Option<LookOut>, Problem> {
+    fn unknown_claims(&mut self, slice: &[WithBody], now: Millis) -> Result<Option<LookOut>, Problem> {
         let memory = self.memory()?;
         let routing = &memory.routing;
         let mut unknown: Option<(u16, BTreeSet<String>)> = None;
@@ -616,7 +615,7 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Who gets what of a slice.
-    fn plan(&mut self, slice: Vec<(Stored, Vec<u8>)>, range: (u64, u64)) -> Result<SliceOut, Problem> {
+    fn plan(&mut self, slice: &[WithBody], range: (u64, u64)) -> Result<SliceOut, Problem> {
         let memory = self.memory()?;
         let routing = &memory.routing;
         let (mut deferred, mut missed, mut routed) = (Vec::new(), Vec::new(), Vec::new());
@@ -762,11 +761,7 @@ impl Routing {
 
 impl Memory {
     /// The call that brings events to a tenant.
-    fn push<'a>(
-        &self,
-        to: TenantId,
-        events: impl Iterator<Item = &'a (Stored, Vec<u8>)>,
-    ) -> Result<PushOut, Problem> {
+    fn push<'a>(&self, to: TenantId, events: impl Iterator<Item = &'a WithBody>) -> Result<PushOut, Problem> {
         let (mut heads, mut bodies, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
         for (event, body) in events {
             let source = self.sources.get(&event.source);

@@ -360,8 +360,9 @@ const fn why(stored: i64) -> Unrouted {
 
 /// An iterator of the list of keys: any key, the empty one included, in hex.
 fn write_key(key: &str) -> String {
-    let digits: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("k{digits}")
+    let digits = key.bytes().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+    std::iter::once('k').chain(digits).collect()
 }
 
 fn read_key(text: &str) -> Result<String, Problem> {
