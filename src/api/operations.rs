@@ -155,6 +155,7 @@ operations! {
     GET "/api/v1/app/{app_id}/source/{source_id}/captured-secret" tenant(source::captured_secret::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected" tenant(source::rejected::list);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected/{rejected_id}" tenant(source::rejected::get);
+    POST "/api/v1/app/{app_id}/source/{source_id}/diagnose" tenant(source::diagnose::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/stats" tenant(source::stats::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/replay" tenant(source::replay::handle);
 

@@ -27,6 +27,7 @@ const BUCKET_MS: u64 = 10_000;
 const MAX_OVERFLOW: usize = 120_000;
 
 /// One event of a request.
+#[expect(clippy::struct_field_names, reason = "as the API says them")]
 pub(super) struct Event {
     pub(super) event_type: String,
     pub(super) event_id: Option<String>,

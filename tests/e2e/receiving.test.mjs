@@ -20,7 +20,7 @@ let postern, api, customer;
 let paths = 0;
 const inbox = () => customer.at(`/${(paths += 1)}`);
 before(async () => {
-  postern = await start({ vars: { TEST_HOOKS: "1", BODY_TIMEOUT_SECONDS: "2" } });
+  postern = await start({ vars: { TEST_HOOKS: "1", BODY_TIMEOUT_SECONDS: "8" } });
   api = caller(postern);
   customer = await startReceiver();
 });
@@ -94,7 +94,7 @@ describe("large bodies", () => {
 
   test("no more than 25 MiB can be asked for, and a small cap holds", async () => {
     const app = await api.ok("POST", "/api/v1/app", { name: "Caps" });
-    const wrong = await api.call("POST", `/api/v1/app/${app.id}/source`, { name: "S", ...KEYED, maxBodyBytes: 25 * MIB + 1 });
+    const wrong = await api("POST", `/api/v1/app/${app.id}/source`, { name: "S", ...KEYED, maxBodyBytes: 25 * MIB + 1 });
     assert.equal(wrong.status, 422);
     const { from } = await source({ ...KEYED, maxBodyBytes: 10 });
     assert.equal((await post(from, "0123456789", KEY)).status, 200);
@@ -169,7 +169,7 @@ describe("answers", { concurrency: true }, () => {
       "answer.body": { kind: "json", body: "{" },
     };
     for (const [place, answer] of Object.entries(wrong)) {
-      const refused = await api.call("POST", `/api/v1/app/${app.id}/source`, { name: "S", ...KEYED, answer });
+      const refused = await api("POST", `/api/v1/app/${app.id}/source`, { name: "S", ...KEYED, answer });
       assert.equal(refused.status, 422);
       assert.deepEqual(refused.body.detail.map(({ loc }) => loc.slice(1).join(".")), [place]);
     }
@@ -313,7 +313,7 @@ describe("what was refused", { concurrency: true }, () => {
     assert.equal(stats.lastFailureReason, "mismatch");
     assert.deepEqual(stats.rejected.map(({ reason, count }) => [reason, count]), [["mismatch", 1]]);
     const other = await source(KEYED);
-    assert.equal((await api.call("GET", `${other.path}/rejected/${rejected.id}`)).status, 404);
+    assert.equal((await api("GET", `${other.path}/rejected/${rejected.id}`)).status, 404);
   });
 
   test("of a flood ten are kept a minute, and the ledger gets none of it", async () => {
@@ -323,6 +323,26 @@ describe("what was refused", { concurrency: true }, () => {
     const { data } = await eventually(() => api.ok("GET", `${path}/rejected`), ({ data }) => data.length >= 10, "some are kept");
     assert.ok(data.length <= 20, `${data.length}: at most ten in each of two minutes`);
     assert.equal((await messages(app)).length, 0);
+  });
+});
+
+describe("the doctor", { concurrency: true }, () => {
+  test("says of a request that was refused, and of one that is told, which secret would have matched", async () => {
+    const { app, from, path } = await source({ provider: "stripe", secrets: [STRIPE_SECRET] });
+    const other = { name: "Stripe test", provider: "stripe", secrets: ["whsec_another_one_of_the_same_shop"] };
+    await api.ok("POST", `/api/v1/app/${app.id}/source`, other);
+    const body = '{"id":"evt_1","type":"invoice.paid"}';
+    const headers = stripeHeader(body, { secret: other.secrets[0] });
+    assert.equal((await post(from, body, headers)).status, 401);
+    const { data } = await eventually(() => api.ok("GET", `${path}/rejected`), ({ data }) => data.length === 1, "it is kept");
+    for (const request of [{ rejectedId: data[0].id }, { headers, body }]) {
+      const { findings } = await api.ok("POST", `${path}/diagnose`, request);
+      assert.equal(findings[0].step, "found");
+      assert.ok(findings.some(({ step, sentence }) => step === "match" && sentence.includes("Stripe test")), JSON.stringify(findings));
+      assert.ok(!JSON.stringify(findings).includes("whsec_another"));
+    }
+    assert.equal((await messages(app)).length, 0);
+    assert.equal((await api("POST", `${path}/diagnose`, {})).status, 422);
   });
 });
 
@@ -340,7 +360,7 @@ describe("secrets", { concurrency: true }, () => {
     assert.deepEqual(shown.secrets.map(({ label, lastMatchedAt }) => [label, lastMatchedAt !== null]), [[null, false], [null, false], ["of May", true]]);
     await api.ok("DELETE", `${path}/secret/${shown.secrets[0].id}`);
     assert.equal((await api.ok("GET", path)).secrets.length, 2);
-    assert.equal((await api.call("DELETE", `${path}/secret/${shown.secrets[0].id}`)).status, 404);
+    assert.equal((await api("DELETE", `${path}/secret/${shown.secrets[0].id}`)).status, 404);
   });
 
   test("of which none is valid now accept nothing", async () => {
@@ -394,12 +414,12 @@ describe("replays", { concurrency: true }, () => {
 
   test("must say of what, and only of their own source", async () => {
     const one = await source(KEYED);
-    const refused = await api.call("POST", `${one.path}/replay`, {});
+    const refused = await api("POST", `${one.path}/replay`, {});
     assert.equal(refused.status, 422);
     const other = await source(KEYED);
     await post(other.from, "{}", KEY);
     const [message] = await messages(other.app);
-    assert.equal((await api.call("POST", `${one.path}/replay`, { ids: [message.id] })).status, 422);
+    assert.equal((await api("POST", `${one.path}/replay`, { ids: [message.id] })).status, 422);
   });
 });
 

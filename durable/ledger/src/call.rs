@@ -135,6 +135,10 @@ impl<S: Sql> Ledger<S> {
             Call::RefusedList(call) => with_bodies(self.refused_list(&call, now)),
             Call::RefusedGet(call) => with_bodies(self.refused_get(&call, now)),
             Call::SourceStats(call) => head(self.source_stats(&call, now)),
+            Call::SourceDiagnose(call) => {
+                let body = bodies.pop().unwrap_or_default();
+                head(self.source_diagnose(&call, body, now))
+            }
             Call::SourceReplay(call) => head(self.source_replay(&call, now)),
             Call::MessageGet(call) => with_bodies(self.message_get(&call)),
             Call::MessageList(call) => with_bodies(self.message_list(&call)),

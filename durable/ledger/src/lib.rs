@@ -32,6 +32,7 @@ mod consumer;
 mod decided;
 mod deliveries;
 mod delivery;
+mod diagnose;
 mod due;
 mod endpoint;
 mod endpoint_headers;

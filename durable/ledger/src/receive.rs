@@ -71,7 +71,7 @@ impl<S: Sql> Ledger<S> {
             };
             (accept, part)
         });
-        let done = self.take_events(source, events.collect(), Some(whole), now, random)?;
+        let done = self.take_events(source, events.collect(), Some(&whole), now, random)?;
         let duplicates = done.iter().filter(|one| one.duplicate).count();
         let count = |n: usize| u32::try_from(n).map_err(Problem::internal);
         Ok(ReceiveDone {
@@ -84,7 +84,7 @@ impl<S: Sql> Ledger<S> {
         &mut self,
         source: u16,
         events: Vec<(Accept, Vec<u8>)>,
-        whole: Option<Vec<u8>>,
+        whole: Option<&[u8]>,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<Vec<Accepted>, Problem> {
@@ -149,9 +149,9 @@ impl<S: Sql> Ledger<S> {
                 });
             }
             let count = incoming.len() as u64;
-            let request = whole
-                .as_ref()
-                .map(|body| (first.content_type.as_str(), body.as_slice(), count));
+            // One that is too large to stand beside its parts is not kept: they say what it said.
+            let request = whole.filter(|body| !body.is_empty());
+            let request = request.map(|body| (first.content_type.as_str(), body, count));
             let views = self.store_with(incoming, request, now, random)?;
             for ((at, _), message) in new.iter().zip(views) {
                 if let Some(answer) = answers.get_mut(*at) {

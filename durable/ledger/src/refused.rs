@@ -29,6 +29,9 @@ const KEPT_MS: u64 = 7 * Millis::DAY;
 /// Reasons of one hour that are counted apart and not written yet: the set is closed, so more is somebody's mistake.
 const MOST_COUNTED: usize = 200;
 
+/// No number is larger: they bind as doubles.
+const MOST: u64 = (1 << 53) - 1;
+
 const HOUR_MS: u64 = 3_600_000;
 
 const COLUMNS: &str = "number, time, reason, detail, request, body";
@@ -120,7 +123,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<(RefusedPage, Vec<Vec<u8>>), Problem> {
         let number = self.source_number(&call.source)?;
         let before = match &call.page.iterator {
-            None => u64::MAX >> 1,
+            None => MOST,
             Some(text) => text.parse::<u64>().map_err(|_| page::invalid_iterator())?,
         };
         let limit = u64::from(call.page.limit.max(1));

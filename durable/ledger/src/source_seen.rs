@@ -1,7 +1,6 @@
 //! What is seen of a source: when something genuine came last, which secret it matched, how long it is usually silent.
 //!
-//! Cheap on purpose: in memory, and written at most once an hour, with a duplicate, or when a secret matches for the first
-//! time. After an eviction the times lag by up to an hour, and a silence is told up to an hour early; it is at least three
+//! Cheap on purpose: in memory, and written at most once an hour, or when a secret matches for the first time. After an eviction the times lag by up to an hour, and a silence is told up to an hour early; it is at least three
 //! hours long.
 
 use postern_domain::id::MessageId;
@@ -51,7 +50,7 @@ impl<S: Sql> Ledger<S> {
             }
         }
         seen.last_success = Some(seen.last_success.map_or(now, |last| last.max(now)));
-        let mut write = now.since(source.seen_written_at) >= WRITTEN_MS || !again.is_empty();
+        let mut write = now.since(source.seen_written_at) >= WRITTEN_MS;
         if let Some(secret) = received.secret {
             write |= seen.secrets.insert(secret, now).is_none();
             seen.secret = Some(secret);

@@ -11,8 +11,8 @@ use super::inputs::{
     EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EnvironmentIn, EraseIn, EventExampleIn,
     EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch, EventTypeUpdate, ImportIn, KeySetOut,
     MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn,
-    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceIn, SourcePatch, SourceReplayIn,
-    SourceUpdate, TokenRotateIn,
+    RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn, SourceDiagnoseIn, SourceIn, SourcePatch,
+    SourceReplayIn, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
@@ -583,6 +583,12 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<source::rejected::RejectedOut>(s),
+        ),
+        ("POST", "/app/{app_id}/source/{source_id}/diagnose") => make(
+            "Says why a request is not believed, step by step",
+            &[],
+            Some(of::<SourceDiagnoseIn>(s)),
+            ok::<source::diagnose::DiagnosisOut>(s),
         ),
         ("GET", "/app/{app_id}/source/{source_id}/stats") => make(
             "How a source is doing",

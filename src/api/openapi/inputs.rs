@@ -390,6 +390,23 @@ pub(super) struct SourceAnswerIn {
     body: Option<String>,
 }
 
+/// Asks why a request is not believed: one that was refused, or one that is told.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SourceDiagnoseIn {
+    /// The id of a request that was refused. Nothing else is needed beside it.
+    rejected_id: Option<String>,
+    /// POST if nobody says.
+    method: Option<String>,
+    /// Behind the question mark.
+    query: Option<String>,
+    /// As `{name: value}`.
+    headers: Option<BTreeMap<String, String>>,
+    /// The body as text, or:
+    body: Option<String>,
+    body_base64: Option<String>,
+}
+
 /// Takes stored webhooks once more.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Prints one line for each vector that the verifier sees otherwise, and `N passed, N failed` last. Leaves with 1 when
-//! one failed, with 2 when there is nothing to run.
+//! one failed, with 2 when there is nothing to run. With `--doctor` behind the file it says of every request why it is
+//! believed or not, and which mistake would explain it.
 
 #[path = "../provider/vector.rs"]
 mod vector;
@@ -14,16 +15,20 @@ mod vector;
 use std::process::ExitCode;
 
 use postern_domain::provider::{
-    Answer, Channel, Check, Event, Headers, PublicKey, Request, Secret, SourceConfig, Standing, State,
-    Verdict, conclude, verify,
+    Answer, Channel, Check, Event, Finding, Headers, PublicKey, Request, Secret, SourceConfig, Standing,
+    State, Verdict, conclude, diagnose, verify,
 };
 use postern_domain::time::Millis;
 use serde_json::Value;
 
 fn main() -> ExitCode {
-    let vectors = match std::env::args().nth(1) {
-        Some(path) => read(&path),
-        None => Err("usage: verify FILE".to_owned()),
+    let (mut paths, flags): (Vec<String>, Vec<String>) = std::env::args()
+        .skip(1)
+        .partition(|argument| !argument.starts_with("--"));
+    let doctor = flags.iter().any(|flag| flag == "--doctor");
+    let vectors = match (paths.pop(), paths.is_empty(), flags.len() == usize::from(doctor)) {
+        (Some(path), true, true) => read(&path),
+        _ => Err("usage: verify FILE [--doctor]".to_owned()),
     };
     let vectors = match vectors {
         Ok(vectors) => vectors,
@@ -34,9 +39,15 @@ fn main() -> ExitCode {
     };
     let mut failed = 0;
     for vector in &vectors {
+        let field = |key| vector.get(key).and_then(Value::as_str).unwrap_or("?");
+        if doctor {
+            println!("{}: {}", field("provider"), field("name"));
+            for finding in vector::examine(vector).unwrap_or_default() {
+                println!("  {}: {}", finding.code, finding.sentence);
+            }
+        }
         if let Err(difference) = vector::judge(vector) {
             failed += 1;
-            let field = |key| vector.get(key).and_then(Value::as_str).unwrap_or("?");
             println!("{}: {}: {difference}", field("provider"), field("name"));
         }
     }

@@ -154,13 +154,30 @@ impl SourceConfig {
             return Verdict::Reject(Rejection::new(super::Reason::Method, detail));
         }
         let keys = secret::live_keys(secrets, now, |text| self.preset.key(text));
+        self.judge_keys(&keys, standing, request, now, held)
+    }
+
+    /// As [`Self::judge`], with keys that may be none of the source's: for the doctor.
+    pub(super) fn judge_keys(
+        &self,
+        keys: &[Key],
+        standing: &Standing<'_>,
+        request: &Request<'_>,
+        now: Millis,
+        held: Held<'_>,
+    ) -> Verdict {
         let asked = Asked {
             request,
             standing,
             now,
             held,
         };
-        self.preset.verify(&keys, &asked).unwrap_or_else(Verdict::Reject)
+        self.preset.verify(keys, &asked).unwrap_or_else(Verdict::Reject)
+    }
+
+    /// The key that a secret's text stands for with this preset.
+    pub(super) fn key(&self, secret: &str) -> Option<Vec<u8>> {
+        self.preset.key(secret).filter(|key| !key.is_empty())
     }
 }
 

@@ -15,9 +15,11 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     methods: &["POST", "GET"],
     level: Level::App,
     secret: "the app's secret",
-    checked: Checked::No,
+    deadline_ms: Some(10_000),
+    retry_horizon_s: Some(600),
+    checked: Checked::Page,
     sources: &["Webhooks (Dropbox developers)"],
-    unsure: &["The deadline for an answer, retries and their horizon."],
+    unsure: &["The ten minutes of retries, with growing pauses, stand in an older version of the page."],
     signature_headers: &["x-dropbox-signature"],
     ..PLAIN
 };

@@ -27,7 +27,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     secret_origin: SecretOrigin::None,
     proof: Proof::None,
     signed: "",
-    checked: Checked::Vectors,
+    checked: Checked::Page,
     sources: &["Cloudflare HTTP headers: CF-Connecting-IP"],
     ..PLAIN
 };

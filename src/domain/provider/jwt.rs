@@ -34,7 +34,7 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
     secret_origin: SecretOrigin::None,
     proof: Proof::Token,
     signed: "the token; the body only with config.bodyHashClaim",
-    checked: Checked::Vectors,
+    checked: Checked::Page,
     sources: &["RFC 7519", "RFC 7515", "RFC 7517", "RFC 8725"],
     credential_headers: &["authorization"],
     ..PLAIN
@@ -42,6 +42,7 @@ pub(super) const DESCRIPTOR: Descriptor = Descriptor {
 
 pub(super) static DESCRIPTOR_RS256: Descriptor = Descriptor {
     name: "rs256",
+    checked: Checked::Vectors,
     title: "RS256 token with one key",
     sources: &["RFC 7515 appendix A.2"],
     signed: "the token; the body is not covered",

@@ -36,7 +36,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     retry_horizon_s: Some(28_800),
     retry_count: Some(6),
     disables_on: "one answer of 406 ends the tries for that event",
-    checked: Checked::Vectors,
+    checked: Checked::Page,
     sources: &["Securing webhooks", "Automatic retries", "mailgun/mailgun-go"],
     unsure: &[
         "Whether a retry carries the time and token of its first try; a day is taken for fresh.",

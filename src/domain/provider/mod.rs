@@ -25,6 +25,7 @@ mod check;
 mod config;
 mod descriptor;
 mod discord;
+mod doctor;
 mod dropbox;
 mod ed25519;
 mod event;
@@ -76,7 +77,13 @@ mod zoom;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may")]
+mod pages;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod traps;
 #[cfg(test)]
 mod vector;
 
@@ -86,6 +93,7 @@ pub use catalogue::{catalogue, descriptor};
 pub use check::{Check, PublicKey};
 pub use config::SourceConfig;
 pub use descriptor::{Checked, Descriptor, Level, Proof, Reply, SecretOrigin};
+pub use doctor::{Finding, Other, Step, diagnose};
 pub use headers::Headers;
 pub use keys::KeySet;
 pub use secret::{MAX_SECRETS, Secret};

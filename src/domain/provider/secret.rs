@@ -21,7 +21,7 @@ pub struct Secret {
 }
 
 impl Secret {
-    fn is_valid_at(&self, now: Millis) -> bool {
+    pub(super) fn is_valid_at(&self, now: Millis) -> bool {
         self.not_before.is_none_or(|start| start <= now) && self.not_after.is_none_or(|end| now < end)
     }
 }

@@ -13,13 +13,13 @@ use rsa::pkcs1v15;
 use rsa::sha2::Sha256;
 
 use super::{
-    Answer, Channel, Check, Event, Headers, Millis, PublicKey, Request, Secret, SourceConfig, Standing,
-    State, Verdict, conclude, verify,
+    Answer, Channel, Check, Event, Finding, Headers, Millis, PublicKey, Request, Secret, SourceConfig,
+    Standing, State, Verdict, conclude, diagnose, verify,
 };
 
 /// The form of a vector. Fields that are not named here are notes.
-#[derive(Deserialize)]
-struct Vector {
+#[derive(Deserialize, Clone)]
+pub(super) struct Vector {
     provider: String,
     config: Map<String, Value>,
     #[serde(default = "post")]
@@ -40,7 +40,7 @@ struct Vector {
     expect: BTreeMap<String, Value>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Clone)]
 #[serde(untagged)]
 enum OneOrMore {
     One(String),
@@ -50,53 +50,14 @@ enum OneOrMore {
 /// Whether the verifier says of a vector what the vector says; if not, in what they differ. A provider or settings that
 /// the verifier refuses are a difference too, also where the vector must not pass: nothing was tried.
 pub(super) fn judge(vector: &Value) -> Result<(), String> {
-    let vector = Vector::deserialize(vector).map_err(|error| format!("is no vector: {error}"))?;
-    let given = to_api(&vector.provider, &vector.config)?;
-    let config = SourceConfig::parse(&vector.provider, &given.settings).map_err(|faults| {
-        let sentences: Vec<String> = faults
-            .iter()
-            .map(|fault| format!("{} {}", fault.loc.join("."), fault.msg))
-            .collect();
-        format!("the source is refused: {}", sentences.join("; "))
-    })?;
-    let body = match (&vector.body, &vector.body_base64) {
-        (None, Some(base64)) => BASE64_STANDARD
-            .decode(base64)
-            .map_err(|error| format!("body_base64: {error}"))?,
-        (Some(body), None) => body.clone().into_bytes(),
-        (None, None) => Vec::new(),
-        (Some(_), Some(_)) => return Err("has both body and body_base64".to_owned()),
-    };
-    let headers = Headers::new(vector.headers.iter().flat_map(|(name, values)| {
-        let values = match values {
-            OneOrMore::One(value) => std::slice::from_ref(value),
-            OneOrMore::More(values) => values,
-        };
-        values.iter().map(|value| (name.clone(), value.clone()))
-    }));
-    let request = Request {
-        method: &vector.method,
-        url: vector.url.as_deref(),
-        headers: &headers,
-        body: &body,
-    };
-    let now = Millis(vector.now.saturating_mul(Millis::SECOND));
-    let standing = Standing {
-        state: given.state,
-        key_set: None,
-        channels: &given.channels,
-    };
-    let mut verdict = verify(&config, &given.secrets, &standing, &request, now);
-    if let Verdict::NeedsSignature(checks) = &verdict {
-        let held: Vec<bool> = checks.iter().map(holds).collect();
-        verdict = conclude(&config, &given.secrets, &standing, &request, now, &held);
-    }
-    match (verdict, vector.valid) {
-        (Verdict::Accept(accepted), true) => check_events(&accepted.events, &vector.expect),
-        (Verdict::Challenge(challenge), true) => check_answer(&challenge.answer, &vector.expect),
+    let source = Source::read(vector)?;
+    let expect = &source.vector.expect;
+    match (source.verdict().0, source.vector.valid) {
+        (Verdict::Accept(accepted), true) => check_events(&accepted.events, expect),
+        (Verdict::Challenge(challenge), true) => check_answer(&challenge.answer, expect),
         (Verdict::Reject(rejection), false) => {
-            let status = config.descriptor().refusal_status(rejection.reason);
-            match vector.expect.get("response_status") {
+            let status = source.config.descriptor().refusal_status(rejection.reason);
+            match expect.get("response_status") {
                 Some(expected) if expected.as_u64() != Some(status.into()) => {
                     Err(format!("refused with {status}, must be with {expected}"))
                 }
@@ -110,6 +71,101 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
             rejection.reason.as_str(),
             rejection.detail
         )),
+    }
+}
+
+/// What the doctor says of a vector's request.
+pub(super) fn examine(vector: &Value) -> Result<Vec<Finding>, String> {
+    let source = Source::read(vector)?;
+    let (_, held) = source.verdict();
+    let (config, secrets) = (&source.config, &source.given.secrets);
+    let (standing, request) = (source.standing(), source.request());
+    Ok(diagnose(
+        config,
+        secrets,
+        &[],
+        &standing,
+        &request,
+        source.now,
+        held.as_deref(),
+    ))
+}
+
+/// A vector, read.
+pub(super) struct Source {
+    pub(super) vector: Vector,
+    pub(super) given: Given,
+    pub(super) config: SourceConfig,
+    pub(super) headers: Headers,
+    pub(super) body: Vec<u8>,
+    pub(super) now: Millis,
+}
+
+impl Source {
+    pub(super) fn read(vector: &Value) -> Result<Self, String> {
+        let vector = Vector::deserialize(vector).map_err(|error| format!("is no vector: {error}"))?;
+        let given = to_api(&vector.provider, &vector.config)?;
+        let config = SourceConfig::parse(&vector.provider, &given.settings).map_err(|faults| {
+            let sentences: Vec<String> = faults
+                .iter()
+                .map(|fault| format!("{} {}", fault.loc.join("."), fault.msg))
+                .collect();
+            format!("the source is refused: {}", sentences.join("; "))
+        })?;
+        let body = match (&vector.body, &vector.body_base64) {
+            (None, Some(base64)) => BASE64_STANDARD
+                .decode(base64)
+                .map_err(|error| format!("body_base64: {error}"))?,
+            (Some(body), None) => body.clone().into_bytes(),
+            (None, None) => Vec::new(),
+            (Some(_), Some(_)) => return Err("has both body and body_base64".to_owned()),
+        };
+        let headers = Headers::new(vector.headers.iter().flat_map(|(name, values)| {
+            let values = match values {
+                OneOrMore::One(value) => std::slice::from_ref(value),
+                OneOrMore::More(values) => values,
+            };
+            values.iter().map(|value| (name.clone(), value.clone()))
+        }));
+        let now = Millis(vector.now.saturating_mul(Millis::SECOND));
+        Ok(Self {
+            vector,
+            given,
+            config,
+            headers,
+            body,
+            now,
+        })
+    }
+
+    pub(super) fn request(&self) -> Request<'_> {
+        Request {
+            method: &self.vector.method,
+            url: self.vector.url.as_deref(),
+            headers: &self.headers,
+            body: &self.body,
+        }
+    }
+
+    pub(super) fn standing(&self) -> Standing<'_> {
+        Standing {
+            state: self.given.state,
+            key_set: None,
+            channels: &self.given.channels,
+        }
+    }
+
+    /// The verdict, and what came of the signatures that are checked outside.
+    pub(super) fn verdict(&self) -> (Verdict, Option<Vec<bool>>) {
+        let (secrets, standing, request) = (&self.given.secrets, self.standing(), self.request());
+        match verify(&self.config, secrets, &standing, &request, self.now) {
+            Verdict::NeedsSignature(checks) => {
+                let held: Vec<bool> = checks.iter().map(holds).collect();
+                let verdict = conclude(&self.config, secrets, &standing, &request, self.now, &held);
+                (verdict, Some(held))
+            }
+            verdict => (verdict, None),
+        }
     }
 }
 
@@ -141,9 +197,10 @@ fn post() -> String {
 }
 
 /// What a vector's one object holds, taken apart as the API and the edge have it.
-struct Given {
+#[derive(Clone)]
+pub(super) struct Given {
     settings: Value,
-    secrets: Vec<Secret>,
+    pub(super) secrets: Vec<Secret>,
     channels: Vec<Channel>,
     state: State,
 }

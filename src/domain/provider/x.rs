@@ -22,10 +22,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     secret: "the app's consumer secret (API key secret)",
     deadline_ms: Some(3_000),
     disables_on: "a failed challenge-response check",
-    checked: Checked::No,
-    sources: &["Account Activity API: securing webhooks"],
+    checked: Checked::Page,
+    sources: &[
+        "Account Activity API: securing webhooks",
+        "Webhooks quickstart (X)",
+    ],
     unsure: &[
-        "How often the check is repeated: hourly and daily were both seen.",
+        "How often the check is repeated: one page says hourly in one place and daily in another.",
         "Retries and their horizon.",
     ],
     signature_headers: &["x-twitter-webhooks-signature"],

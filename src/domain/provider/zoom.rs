@@ -23,11 +23,13 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
     secret: "the app's secret token, from the page of its event subscription",
     signed: "v0:{timestamp}:{body}",
     deadline_ms: Some(3_000),
-    checked: Checked::No,
-    sources: &["Using webhooks"],
+    checked: Checked::Page,
+    sources: &[
+        "Using webhooks (Zoom)",
+        "Webhook validation and verification changes (Zoom)",
+    ],
     unsure: &[
         "Whether the validation request is always signed.",
-        "How often it is repeated: 72 hours were seen.",
         "Retries and their horizon.",
     ],
     signature_headers: &["x-zm-signature", "x-zm-request-timestamp"],

@@ -17,8 +17,8 @@ use serde_json::Value;
 use super::endpoint::{EndpointConfig, EndpointView};
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
-    BodyAt, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
-    RefusedView, SecretTerms, SourceCaptured, SourceHandshake, SourceOptions, SourceReplay,
+    BodyAt, Diagnosis, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
+    RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay,
     SourceSecretRemove, SourceStats, SourceStatsView,
 };
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
@@ -305,6 +305,8 @@ calls! {
     RefusedGet -> RefusedView;
     /// What is seen of a source.
     SourceStats -> SourceStatsView;
+    /// Says why a request to a source is not believed, step by step.
+    SourceDiagnose -> Diagnosis;
     /// Takes stored webhooks once more, by today's rules.
     SourceReplay -> TaskView;
 }

@@ -119,6 +119,28 @@ pub struct SourceOptions {
 }
 
 impl SourceOptions {
+    /// The address that the provider was given, with the query that it added: some providers sign it. Built from
+    /// configuration, never from `Host` or what a proxy says. `behind_host` is path and query of the request; an address of
+    /// the owner's own stands for scheme, host and, if it has one, path.
+    #[must_use]
+    pub fn address(&self, base_url: &str, behind_host: &str) -> String {
+        let own = self.public_url.as_deref();
+        let base = own.unwrap_or(base_url);
+        let has_path = base
+            .split_once("://")
+            .is_some_and(|(_, rest)| rest.trim_end_matches('/').contains('/'));
+        if own.is_none() || !has_path {
+            return format!("{}{behind_host}", base.trim_end_matches('/'));
+        }
+        let query = behind_host.split_once('?').map_or("", |(_, query)| query);
+        let query = query.split('#').next().unwrap_or_default();
+        if query.is_empty() || base.contains('?') {
+            base.to_owned()
+        } else {
+            format!("{base}?{query}")
+        }
+    }
+
     /// Bytes of a body at the most.
     #[must_use]
     pub fn body_cap(&self) -> u32 {
@@ -306,6 +328,39 @@ pub struct RefusedGet {
     pub number: u64,
 }
 
+/// See [`super::call::Call::SourceDiagnose`]. The body of a request that is given stands beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceDiagnose {
+    /// Id or `uid`, as it stood in the path.
+    pub source: String,
+    /// One that was refused and kept; none: the one that is given.
+    #[serde(default)]
+    pub refused: Option<u64>,
+    /// A request as somebody tells it.
+    #[serde(default)]
+    pub request: RefusedRequest,
+    /// Where the deployment is reached.
+    pub base_url: String,
+}
+
+/// The answer to [`SourceDiagnose`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    /// In the order of the examination.
+    pub findings: Vec<FindingView>,
+}
+
+/// See [`crate::provider::Finding`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingView {
+    /// `found`, `signed`, `match` or `hint`.
+    pub step: String,
+    /// A short name that does not change.
+    pub code: String,
+    /// A sentence for the owner.
+    pub sentence: String,
+}
+
 /// A page of refusals; their bodies beside it.
 pub type RefusedPage = Page<RefusedView>;
 
@@ -466,6 +521,36 @@ pub fn body_is_before(key: &str, time: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn address(own: Option<&str>, behind_host: &str) -> String {
+        let options = SourceOptions {
+            public_url: own.map(str::to_owned),
+            ..SourceOptions::default()
+        };
+        options.address("https://hooks.example.com/", behind_host)
+    }
+
+    #[test]
+    fn the_signed_address_is_the_configured_base_with_the_requests_path_and_query() {
+        assert_eq!(
+            address(None, "/in/abc?x=1&y=%20"),
+            "https://hooks.example.com/in/abc?x=1&y=%20"
+        );
+        assert_eq!(address(None, "/"), "https://hooks.example.com/");
+    }
+
+    #[test]
+    fn an_address_of_the_owners_own_stands_for_ours() {
+        for (own, signed) in [
+            ("https://acme.example", "https://acme.example/in/abc?x=1"),
+            ("https://acme.example/", "https://acme.example/in/abc?x=1"),
+            ("https://acme.example/hook", "https://acme.example/hook?x=1"),
+            ("https://acme.example/hook/", "https://acme.example/hook/?x=1"),
+            ("https://acme.example/hook?a=b", "https://acme.example/hook?a=b"),
+        ] {
+            assert_eq!(address(Some(own), "/in/abc?x=1"), signed);
+        }
+    }
 
     #[test]
     fn a_body_is_found_by_its_day_and_goes_when_that_is_over() {

@@ -6,13 +6,13 @@ use postern_domain::id::{MessageId, TaskId};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
-    Accept, Accepted, Bodies, Caller, MessageFilter, MessageList, PageOf, SourceGet, SourceList,
-    SourceRejected, SourceRotateSecret, SourceUpdate, Wipe,
+    Accept, Accepted, Bodies, Caller, MessageFilter, MessageList, PageOf, SourceCreate, SourceGet,
+    SourceList, SourceRejected, SourceRotateSecret, SourceUpdate, Wipe,
 };
 use postern_domain::wire::inbound::{
     BodyAt, ForwardMode, HandshakeEffect, Intake, Receive, ReceiveDone, Received, ReceivedEvent, RefusedGet,
-    RefusedList, RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceHandshake, SourceOptions,
-    SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView, UsedOnce,
+    RefusedList, RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake,
+    SourceOptions, SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView, UsedOnce,
 };
 use postern_domain::wire::reads::MessageExpunge;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
@@ -157,7 +157,7 @@ fn what_comes_again_is_counted_on_the_first_and_so_is_a_changed_body() {
     let seen = stats(&mut tenant).seen;
     assert_eq!((seen.duplicates, seen.changed, seen.retries), (2, 1, 1));
     tenant.evict();
-    assert_eq!(stats(&mut tenant).seen.duplicates, 2, "it is stored");
+    assert_eq!(tenant.message(first).unwrap().duplicates, 2, "it is stored");
 }
 
 #[test]
@@ -820,7 +820,50 @@ fn the_success_path_of_a_webhook_writes_no_more_rows_than_a_publish_with_a_key()
         taken(&mut tenant, Some(&format!("evt_{n}")), b"1");
     }
     assert_eq!(before, 1);
+    assert_eq!(tenant.count("key_1"), 50);
     for table in ["source_more", "duplicate", "request", "refused", "refusal_count"] {
         assert!(tenant.count(table) <= 1, "{table}");
     }
+}
+
+#[test]
+fn the_doctor_finds_the_secret_of_another_source_and_shows_none() {
+    let mut tenant = Tenant::new();
+    source(&mut tenant);
+    let call = SourceCreate {
+        name: "Shop test".to_owned(),
+        provider: "api_key".to_owned(),
+        uid: None,
+        config: json!({"header": "x-key"}),
+        secrets: vec!["the-key-of-the-other".to_owned()],
+        terms: Vec::new(),
+        options: SourceOptions::default(),
+        idempotency: None,
+    };
+    let other = tenant.call(call.clone()).unwrap();
+    let call = SourceCreate {
+        name: "Shop live".to_owned(),
+        secrets: vec!["the-key-of-this-one".to_owned()],
+        ..call
+    };
+    let this = tenant.call(call).unwrap();
+    assert_ne!(other.id, this.id);
+    let call = SourceDiagnose {
+        source: this.id.to_string(),
+        refused: None,
+        request: RefusedRequest {
+            method: "POST".to_owned(),
+            headers: vec![("x-key".to_owned(), "the-key-of-the-other".to_owned())],
+            ..RefusedRequest::default()
+        },
+        base_url: "https://hooks.example.com".to_owned(),
+    };
+    let found = tenant.call(call).unwrap().findings;
+    assert!(
+        found
+            .iter()
+            .any(|finding| finding.step == "match" && finding.sentence.contains("Shop test")),
+        "{found:#?}"
+    );
+    assert!(!format!("{found:?}").contains("the-key-of"));
 }

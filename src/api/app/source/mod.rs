@@ -3,6 +3,7 @@
 pub(crate) mod captured_secret;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod diagnose;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod patch;

@@ -45,17 +45,15 @@ pub(super) fn secrets(value: &Value) -> Result<Vec<(String, SecretTerms)>, Vec<W
     let mut secrets = Vec::with_capacity(list.len());
     for (index, item) in list.iter().enumerate() {
         let at = index.to_string();
-        let of =
-            |name: &str, read: &dyn Fn(&Value) -> Result<Option<Millis>, Vec<Wrong>>| match item.get(name) {
-                None | Some(Value::Null) => Ok(None),
-                Some(value) => read(value).map_err(|_| {
-                    wrong(
-                        &[at.clone(), name.to_owned()],
-                        "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z",
-                    )
-                }),
-            };
-        let time = |value: &Value| field::time(value).map(Some);
+        let time = |name: &str| match item.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => field::time(value).map(Some).map_err(|_| {
+                wrong(
+                    &[at.clone(), name.to_owned()],
+                    "must be a time of RFC 3339, such as 2026-08-01T12:00:00Z",
+                )
+            }),
+        };
         let given = match item {
             Value::String(secret) => (secret.clone(), SecretTerms::default()),
             Value::Object(fields) => {
@@ -73,8 +71,8 @@ pub(super) fn secrets(value: &Value) -> Result<Vec<(String, SecretTerms)>, Vec<W
                 };
                 let terms = SecretTerms {
                     label,
-                    not_before: of("notBefore", &time)?,
-                    not_after: of("notAfter", &time)?,
+                    not_before: time("notBefore")?,
+                    not_after: time("notAfter")?,
                 };
                 (secret.to_owned(), terms)
             }
