@@ -217,7 +217,7 @@ const NO_IDS_IN_BODY = new Set(Object.keys(BODIES).filter((name) => !(name in BY
 const PLAIN = new Set([
   "limit", "order", "before", "after", "since", "until", "channel", "event_types", "tag", "with_content", "status",
   "status_code_class", "get_if_exists", "include_archived", "expunge", "dry_run", "secrets", "wait", "event_type",
-  "channels", "task", "application", "active", "plan",
+  "channels", "task", "application", "active", "plan", "key",
 ]);
 
 /**
@@ -332,7 +332,7 @@ describe("of what is another's nothing is told and nothing changed", () => {
         assert.ok(operation.name in BY_BODY || NO_IDS_IN_BODY.has(operation.name), operation.name);
       }
       for (const name of operation.query) {
-        assert.ok(PLAIN.has(name) || ["endpoint_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
+        assert.ok(PLAIN.has(name) || ["endpoint_id", "app_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
       }
     }
   });
@@ -374,6 +374,14 @@ describe("of what is another's nothing is told and nothing changed", () => {
       for (const theirs of [sibling, stranger]) {
         refused(await ask(own.call, operation, own, `?endpoint_id=${theirs.endpoint_id}`), operation.name);
       }
+    }
+  });
+
+  test("by query: another organisation's application is none that a key could be taken from", async () => {
+    const named = operations.filter(({ query }) => query.includes("app_id"));
+    assert.ok(named.length >= 1);
+    for (const operation of named) {
+      refused(await ask(own.call, operation, own, `?app_id=${stranger.app_id}`), operation.name);
     }
   });
 
