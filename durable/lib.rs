@@ -5,6 +5,7 @@
 
 mod bodies;
 mod clock;
+mod directory;
 mod random;
 mod storage;
 mod tenant;

@@ -9,15 +9,17 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
-use futures::future::{Either, select};
+use futures::future::{Either, join_all, select};
+use futures::stream::{FuturesUnordered, StreamExt};
 use js_sys::Uint8Array;
+use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Reply;
 use postern_domain::wire::follow::{WATCH_HEADER, Watching};
 use postern_domain::wire::{OBJECT_HEADER, frame};
-use postern_ledger::{Ledger, OutboxOut, QueueKind, Replied, Settings};
+use postern_ledger::{Ledger, LookOut, PushOut, QueueKind, Replied, RoutingOut, Settings};
 use worker::{
     BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
     RawMessageBuilder, Request, RequestInit, Response, Result, State, WebSocket, WebSocketIncomingMessage,
@@ -25,6 +27,7 @@ use worker::{
 };
 
 use crate::clock::now;
+use crate::directory;
 use crate::random::PlatformRandom;
 use crate::storage::ObjectStorage;
 use crate::watchers::Watchers;
@@ -34,6 +37,13 @@ const GATHER: Duration = Duration::from_millis(8);
 
 /// The operational tenant's object may take so long; the outbox's lease is longer.
 const TELL: Duration = Duration::from_secs(20);
+
+/// A tenant's object may take so long in a slice; one that takes longer gets its part beside the others.
+const ROUTE: Duration = Duration::from_secs(3);
+
+/// The directory may take so long.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// The longest that a call may wait for a result.
 const LATEST: Duration = Duration::from_secs(20);
 
@@ -140,6 +150,7 @@ impl DurableObject for Tenant {
         let frame = replied.frame;
         self.send_later();
         self.tell_later();
+        self.route_later();
         self.clean_later();
         let mut response = Response::from_bytes(frame)?;
         response.headers_mut().set(OBJECT_HEADER, "1")?;
@@ -169,6 +180,7 @@ impl DurableObject for Tenant {
             inner.send_lanes().await;
         });
         self.tell_later();
+        self.route_later();
         self.clean_later();
         Response::empty()
     }
@@ -252,6 +264,14 @@ impl Tenant {
         if self.inner.ledger.borrow().has_outbox(now()) {
             let inner = self.inner.clone();
             self.state.wait_until(async move { inner.tell().await });
+        }
+    }
+
+    /// Routes what came through app-level sources, after the answer.
+    fn route_later(&self) {
+        if self.inner.ledger.borrow().has_routing(now()) {
+            let inner = self.inner.clone();
+            self.state.wait_until(async move { inner.route().await });
         }
     }
 }
@@ -389,10 +409,7 @@ impl Inner {
                     break;
                 }
             };
-            let answer = match select(pin!(self.ask_operational(&out)), pin!(Delay::from(TELL))).await {
-                Either::Left((answer, _)) => answer,
-                Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
-            };
+            let answer = self.ask_in_time(out.to, &out.frame, TELL).await;
             if let Err(error) = &answer {
                 console_error!("{}", notice("error", "tell", &error.to_string()));
             }
@@ -409,16 +426,92 @@ impl Inner {
         self.log_notices();
     }
 
-    /// Asks the operational tenant's object, which is never this one: that tells nothing.
-    async fn ask_operational(&self, out: &OutboxOut) -> Result<Vec<u8>> {
+    /// Brings events to the tenants that claim them, slice after slice, and beside that to those who lack some from
+    /// before: one of them that hangs keeps no slice waiting. What has no answer stays, and the alarm comes back to it.
+    async fn route(self: Rc<Self>) {
+        let mut beside = FuturesUnordered::new();
+        loop {
+            let taken = self.ledger.borrow_mut().take_routing(now());
+            let out = match taken {
+                Ok(Some(out)) => out,
+                // What one of them lacks behind its first part may be taken when that is answered.
+                Ok(None) => match beside.next().await {
+                    Some(()) => continue,
+                    None => break,
+                },
+                Err(problem) => {
+                    console_error!("{}", notice("error", "take_routing", &problem.to_string()));
+                    break;
+                }
+            };
+            let kept = match out {
+                RoutingOut::Look(look) => self.look(&look).await,
+                RoutingOut::Slice(slice) => {
+                    let asks = slice.pushes.iter().map(|push| self.push(push, ROUTE));
+                    let answers = join_all(asks).await;
+                    self.ledger.borrow_mut().slice_pushed(&slice, &answers, now())
+                }
+                RoutingOut::Behind(push) => {
+                    beside.push(self.push_behind(push));
+                    Ok(())
+                }
+            };
+            if let Err(problem) = kept {
+                console_error!("{}", notice("error", "routing_answered", &problem.to_string()));
+                break; // the lease runs
+            }
+        }
+        // What is under way has its lease; its answers are worth hearing.
+        while beside.next().await.is_some() {}
+        self.log_notices();
+    }
+
+    /// Asks the directory who claims some keys.
+    async fn look(&self, look: &LookOut) -> std::result::Result<(), Problem> {
+        let asked = directory::claims(&self.env, look);
+        let found = match select(pin!(asked), pin!(Delay::from(LOOK))).await {
+            Either::Left((found, _)) => found,
+            Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
+        };
+        if let Err(error) = &found {
+            console_error!("{}", notice("error", "route_look", &error.to_string()));
+        }
+        self.ledger.borrow_mut().routes_found(look, found.ok(), now())
+    }
+
+    async fn push(&self, push: &PushOut, within: Duration) -> Option<Vec<u8>> {
+        let answer = self.ask_in_time(push.to, &push.frame, within).await;
+        if let Err(error) = &answer {
+            console_error!("{}", notice("error", "route", &error.to_string()));
+        }
+        answer.ok()
+    }
+
+    async fn push_behind(&self, push: PushOut) {
+        let answer = self.push(&push, TELL).await;
+        let kept = self
+            .ledger
+            .borrow_mut()
+            .behind_pushed(&push, answer.as_deref(), now());
+        if let Err(problem) = kept {
+            console_error!("{}", notice("error", "routing_answered", &problem.to_string()));
+        }
+    }
+
+    async fn ask_in_time(&self, to: TenantId, frame: &[u8], within: Duration) -> Result<Vec<u8>> {
+        match select(pin!(self.ask_object(to, frame)), pin!(Delay::from(within))).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
+        }
+    }
+
+    /// Asks another tenant's object. Never this one: the hidden ledgers neither tell nor route anything to themselves.
+    async fn ask_object(&self, to: TenantId, frame: &[u8]) -> Result<Vec<u8>> {
         let mut init = RequestInit::new();
         init.with_method(Method::Post)
-            .with_body(Some(Uint8Array::from(out.frame.as_slice()).into()));
+            .with_body(Some(Uint8Array::from(frame).into()));
         let request = Request::new_with_init("https://tenant/", &init)?;
-        let stub = self
-            .env
-            .durable_object("TENANT")?
-            .get_by_name(&out.to.to_string())?;
+        let stub = self.env.durable_object("TENANT")?.get_by_name(&to.to_string())?;
         let mut response = stub.fetch_with_request(request).await?;
         match response.status_code() {
             200 => response.bytes().await,

@@ -1,6 +1,7 @@
 //! Authority, as values that handlers take: one that has no [`TenantAccess`] cannot touch a tenant.
 
 use postern_domain::access::{Authority, Grant, Need, Token};
+use postern_domain::app_level;
 use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::operational;
 use postern_domain::problem::{Code, Problem};
@@ -146,8 +147,12 @@ impl Caller {
                 .await?
                 .ok_or_else(Problem::not_found)?,
         };
-        // The operational tenant has paths of its own.
-        if own.is_some_and(|own| own != tenant) || tenant == operational::tenant_of(organisation) {
+        // The hidden ones have paths of their own.
+        let hidden = [
+            operational::tenant_of(organisation),
+            app_level::ledger_of(organisation),
+        ];
+        if own.is_some_and(|own| own != tenant) || hidden.contains(&tenant) {
             return Err(Problem::not_found());
         }
         Ok(TenantAccess {

@@ -23,6 +23,7 @@ mod health;
 mod import;
 mod operational;
 mod portal;
+mod source;
 mod stats;
 mod testing;
 mod version;
@@ -127,6 +128,11 @@ async fn work(request: &mut Request, env: Env) -> Result<Answer, Problem> {
         }
         Handler::Operational(handle) => {
             let access = operational::access(&caller.organisation()?).await?;
+            let ask = ask.of_tenant(access.tenant);
+            handle(access, ask).await
+        }
+        Handler::AppLevel(handle) => {
+            let access = source::access(&caller.organisation()?).await?;
             let ask = ask.of_tenant(access.tenant);
             handle(access, ask).await
         }

@@ -7,6 +7,7 @@ use postern_domain::problem::{Code, Problem};
 use super::access::{Caller, OrganisationAccess, PollerAccess, TenantAccess};
 use super::ask::Ask;
 use super::reply::Answer;
+use super::source as app_source;
 use super::{
     app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
     portal, stats, testing, version,
@@ -48,7 +49,9 @@ pub(crate) enum Handler {
     Tenant(fn(TenantAccess, Ask) -> Work),
     /// A token of the organisation; the tenant is the operational one, as if it stood first among what varies.
     Operational(fn(TenantAccess, Ask) -> Work),
-    /// The same, or the own token of the poller that is the path's second part that varies.
+    /// A token of the organisation; the tenant is its ledger for app-level sources, in the same way.
+    AppLevel(fn(TenantAccess, Ask) -> Work),
+    /// A token that may touch the tenant, or the own token of the poller that is the path's second part that varies.
     Poller(fn(PollerAccess, Ask) -> Work),
     /// Svix's clients know it, Postern does not have it.
     NotBuilt,
@@ -76,6 +79,7 @@ macro_rules! operations {
     (@ organisation $run:path) => { Handler::Organisation(|access, ask| Box::pin($run(access, ask))) };
     (@ tenant $run:path) => { Handler::Tenant(|access, ask| Box::pin($run(access, ask))) };
     (@ operational $run:path) => { Handler::Operational(|access, ask| Box::pin($run(access, ask))) };
+    (@ app_level $run:path) => { Handler::AppLevel(|access, ask| Box::pin($run(access, ask))) };
     (@ poller $run:path) => { Handler::Poller(|access, ask| Box::pin($run(access, ask))) };
 }
 
@@ -162,6 +166,23 @@ operations! {
     GET "/api/v1/app/{app_id}/entitlement" tenant(entitlement::list::handle);
     GET "/api/v1/app/{app_id}/entitlement/{customer}" tenant(entitlement::get::handle);
     GET "/api/v1/app/{app_id}/entitlement/{customer}/object" tenant(entitlement::objects::handle);
+    GET "/api/v1/source" app_level(source::list::handle);
+    POST "/api/v1/source" app_level(source::create::handle);
+    GET "/api/v1/source/{source_id}" app_level(source::get::handle);
+    PUT "/api/v1/source/{source_id}" app_level(source::update::handle);
+    PATCH "/api/v1/source/{source_id}" app_level(source::patch::handle);
+    DELETE "/api/v1/source/{source_id}" app_level(app_source::delete::handle);
+    POST "/api/v1/source/{source_id}/secret/rotate" app_level(source::secret_rotate::handle);
+    POST "/api/v1/source/{source_id}/token/rotate" app_level(source::token_rotate::handle);
+    GET "/api/v1/source/{source_id}/routing" app_level(app_source::routing::get);
+    PUT "/api/v1/source/{source_id}/routing" app_level(app_source::routing::put);
+    GET "/api/v1/source/{source_id}/route" app_level(app_source::route::list);
+    GET "/api/v1/source/{source_id}/route/{key}" app_level(app_source::route::get);
+    PUT "/api/v1/source/{source_id}/route/{key}" app_level(app_source::route::put);
+    DELETE "/api/v1/source/{source_id}/route/{key}" app_level(app_source::route::delete);
+    POST "/api/v1/source/{source_id}/route/{key}/replay" app_level(app_source::replay::handle);
+    GET "/api/v1/source/{source_id}/unrouted" app_level(app_source::unrouted::keys);
+    GET "/api/v1/source/{source_id}/unrouted/msg" app_level(app_source::unrouted::events);
 
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);

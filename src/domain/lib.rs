@@ -12,6 +12,7 @@ pub mod problem;
 
 pub mod access;
 pub mod address;
+pub mod app_level;
 pub mod csv;
 pub mod digest;
 pub mod egress;

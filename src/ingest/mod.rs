@@ -13,6 +13,7 @@ mod judge;
 mod kept;
 mod key_set;
 mod rejection;
+mod route;
 mod source;
 mod store;
 
@@ -25,7 +26,9 @@ use postern_domain::provider::{
 };
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller};
-use postern_domain::wire::inbound::{HandshakeEffect, Intake, REPLAYED, Received, SourceHandshake, UsedOnce};
+use postern_domain::wire::inbound::{
+    HandshakeEffect, Intake, MAX_INLINE_BODY, REPLAYED, Received, SourceHandshake, UsedOnce,
+};
 use worker::{Env, Request, Response};
 
 use judge::Judged;
@@ -77,7 +80,14 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
     if !allowed.contains(&method.as_str()) {
         return Ok(answer::method_not_allowed(&allowed));
     }
-    let cap = usize::try_from(source.options.body_cap()).unwrap_or(usize::MAX);
+    // What is brought to tenants stands in ledgers, and not in the bucket.
+    let cap = source.options.body_cap();
+    let cap = if source.app_level {
+        cap.min(MAX_INLINE_BODY)
+    } else {
+        cap
+    };
+    let cap = usize::try_from(cap).unwrap_or(usize::MAX);
     let body = within(config.body_ms, http::body(req, cap)).await;
     let body = body.ok_or_else(|| Problem::new(Code::RequestTimeout, "The body did not come in time"))??;
     let requested = req.inner().url();
@@ -266,7 +276,17 @@ fn accept(
 /// The events of a request. One that its owner wants whole is one event, known by the ids of all.
 fn events(source: &Source, accepted: Accepted, body: &[u8]) -> Vec<Event> {
     let mut events = accepted.events;
-    let several = events.len() > 1;
+    let route = |event: &_| {
+        if source.app_level {
+            route::header(event)
+        } else {
+            None
+        }
+    };
+    let of_first = events.first().and_then(route);
+    // Of several accounts, each gets its own part, whatever its owner wants.
+    let of_one = events.iter().all(|event| route(event) == of_first);
+    let several = events.len() > 1 && of_one;
     if several
         && (source.options.whole_batches || events.iter().any(|event| store::is_large(event.part.of(body))))
     {
@@ -281,12 +301,14 @@ fn events(source: &Source, accepted: Accepted, body: &[u8]) -> Vec<Event> {
         return vec![Event {
             event_type: first.filter(|_| same).unwrap_or_else(|| UNNAMED.to_owned()),
             event_id: ids.map(|ids| postern_domain::digest::of_parts(&ids)),
+            route: of_first,
             body: None,
         }];
     }
     events
         .drain(..)
         .map(|event| Event {
+            route: route(&event),
             body: match &event.part {
                 postern_domain::provider::Part::Whole => None,
                 part => Some(part.of(body).to_vec()),

@@ -44,6 +44,8 @@ pub(super) struct Source {
     pub(super) number: u16,
     /// The preset and its settings.
     pub(super) config: SourceConfig,
+    /// It serves all tenants of its organisation.
+    pub(super) app_level: bool,
     /// What its owner chose beside them.
     pub(super) options: SourceOptions,
     /// Whether anything was verified yet.
@@ -118,6 +120,7 @@ impl Source {
         Ok(Self {
             number: token.source,
             config,
+            app_level: source.app_level,
             options: source.options,
             state: source.state,
             token,
@@ -185,6 +188,7 @@ impl Source {
         Self {
             number: 1,
             config: SourceConfig::parse(provider, config).unwrap_or_else(|faults| panic!("{faults:?}")),
+            app_level: false,
             options,
             state: SourceState::Pending,
             token: IngestToken {

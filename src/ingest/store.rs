@@ -31,6 +31,8 @@ const MAX_OVERFLOW: usize = 120_000;
 pub(super) struct Event {
     pub(super) event_type: String,
     pub(super) event_id: Option<String>,
+    /// Of an app-level source: the header that says whose it is.
+    pub(super) route: Option<(String, String)>,
     /// Its part of the body; none: all of it.
     pub(super) body: Option<Vec<u8>>,
 }
@@ -52,6 +54,7 @@ pub(super) async fn store(
     let single = events.len() == 1 && events.iter().all(|event| event.body.is_none());
     if single && let Some(event) = events.pop() {
         (accept.event_type, accept.event_id) = (event.event_type, event.event_id);
+        accept.headers.extend(event.route);
         let at = if is_large(body) {
             Some(put(env, token, &accept, body).await?)
         } else {
@@ -76,6 +79,7 @@ pub(super) async fn store(
         parts.push(ReceivedEvent {
             event_type: event.event_type,
             event_id: event.event_id,
+            headers: event.route.into_iter().collect(),
         });
     }
     let call = Receive {

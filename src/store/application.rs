@@ -143,11 +143,16 @@ pub(crate) async fn begin_delete(directory: &Directory, id: TenantId, now: Milli
 
 /// The object is wiped: the row goes too.
 pub(crate) async fn end_delete(directory: &Directory, id: TenantId) -> Result<(), Problem> {
-    let sql = "DELETE FROM application WHERE id = ?1 AND state = 'deleting'";
+    let id = || vec![text(Some(id.to_string()))];
     directory
-        .change(sql, &[text(Some(id.to_string()))])
+        .all(&[
+            ("DELETE FROM route WHERE application = ?1", id()),
+            (
+                "DELETE FROM application WHERE id = ?1 AND state = 'deleting'",
+                id(),
+            ),
+        ])
         .await
-        .map(drop)
 }
 
 /// Rows whose object was not set up or wiped, and that nobody is at work on: last touched before `before`.

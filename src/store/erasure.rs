@@ -35,6 +35,9 @@ pub(crate) struct DirectoryRows {
     pub(crate) background_task: u64,
     /// Answers that were kept for their `Idempotency-Key` and hold it.
     pub(crate) idempotency: u64,
+    /// Routing keys of app-level sources that it claimed.
+    #[serde(default)]
+    pub(crate) route: u64,
     /// What says that tokens of it are not believed any more.
     pub(crate) revocation: u64,
 }
@@ -80,6 +83,7 @@ pub(crate) async fn rows_of(directory: &Directory, tenant: TenantId) -> Result<D
     let sql = "SELECT (SELECT count(*) FROM application WHERE id = ?1) AS application, \
                (SELECT count(*) FROM background_task WHERE application = ?1) AS backgroundTask, \
                (SELECT count(*) FROM idempotency WHERE made = ?1) AS idempotency, \
+               (SELECT count(*) FROM route WHERE application = ?1) AS route, \
                (SELECT count(*) FROM revocation WHERE application = ?1) AS revocation";
     let row = directory.row(sql, &[text(Some(tenant.to_string()))]).await?;
     Ok(row.unwrap_or_default())
@@ -98,6 +102,7 @@ pub(crate) async fn finish(
         .all(&[
             ("DELETE FROM background_task WHERE application = ?1", id()),
             ("DELETE FROM idempotency WHERE made = ?1", id()),
+            ("DELETE FROM route WHERE application = ?1", id()),
             ("DELETE FROM revocation WHERE application = ?1", id()),
             (
                 "UPDATE erasure SET told = ?2, erased_at = ?3 WHERE tenant = ?1 AND erased_at IS NULL",

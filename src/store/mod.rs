@@ -10,6 +10,7 @@ pub(crate) mod event_type;
 pub(crate) mod idempotency;
 pub(crate) mod page;
 pub(crate) mod revocation;
+pub(crate) mod route;
 pub(crate) mod uid;
 
 use futures::future::LocalBoxFuture;

@@ -28,8 +28,9 @@ async function things(name) {
   const secrets = ["a key that is long enough"];
   const body = { name: "S", provider: "api_key", config: { header: "x-key" }, secrets };
   const source = (await api.ok("POST", `${base}/source`, body)).id;
+  const appLevel = (await api.ok("POST", "/api/v1/source", body)).id;
   const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
-  return { app, endpoint, sink, source, message };
+  return { app, endpoint, sink, source, appLevel, message };
 }
 
 /** What the directory holds, by table. */
@@ -49,13 +50,15 @@ async function operations() {
   );
 }
 
-const filled = (path, { app, endpoint, sink, source, message }) =>
+const filled = (path, { app, endpoint, sink, source, appLevel, message }) =>
   path
     .replace("{app_id}", app)
     .replace(/\/poller\/{(sink|endpoint)_id}/, `/poller/${sink}`)
     .replace("{consumer_id}", "worker")
     .replace("{endpoint_id}", endpoint)
+    .replace("/v1/source/{source_id}", `/v1/source/${appLevel}`)
     .replace("{source_id}", source)
+    .replace("{key}", "an-account")
     .replace("{msg_id}", message)
     .replace("{event_type_name}", "no.such.type")
     .replace(/\/stats\/attempts$/, "$&?since=2026-01-01T00:00:00Z&until=2026-01-02T00:00:00Z");
@@ -69,7 +72,7 @@ const isTenants = ({ path }) => path.includes("{app_id}");
 const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health")
   && !["/one-time-token", "/jwks.json"].some((end) => path.endsWith(end));
 /** Nothing in its body is required. */
-const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive", "/entitlement-backfill"].some((end) => path.endsWith(end))
+const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive", "/entitlement-backfill", "/route/{key}/replay"].some((end) => path.endsWith(end))
   || path.includes("/app-portal-access/");
 
 /** No answer tells what only we may know. */

@@ -406,7 +406,7 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   const { bytes, ...told } = body.erased;
   assert.deepEqual(told, {
     messages: 20, deliveries: 40, attempts: 40, endpoints: 2, sources: 1, exact: true,
-    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0, revocation: 1 },
+    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0, revocation: 1, route: 0 },
   });
   assert.ok(bytes > 0 && Date.parse(body.at) > 0);
   assert.deepEqual(body.left.map(({ place }) => place), ["queues", "overflow", "backups", "object storage"]);

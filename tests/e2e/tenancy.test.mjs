@@ -62,12 +62,13 @@ async function things(call, name) {
   const task_id = await made(2, () => call.ok("POST", `${at}/replay`, nothing));
   await eventually(() => call.ok("GET", `/api/v1/background-task/${task_id}`), ({ status }) => status === "finished", "its task ends");
   const operational_id = await made(2, () => call.ok("POST", OPERATIONAL, { url: receiver.at("/operational").url }));
+  const app_source_id = await made(2, () => call.ok("POST", APP_LEVEL, body("POST /api/v1/source")));
   const erased_id = await made(2, async () => {
     const { id } = await call.ok("POST", "/api/v1/app", { name: `${name}, erased` });
     await call.ok("POST", `/api/v1/app/${id}/erase`, { confirm: id });
     return { id };
   });
-  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name, sink_id, task_id, operational_id, erased_id };
+  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name, sink_id, task_id, operational_id, app_source_id, erased_id };
 }
 
 /** Two customers, of whom the first has bought twice. */
@@ -98,6 +99,7 @@ const inspect2 = (call, app) => call.ok("GET", `/test/app/${app}/inspect`);
 
 const SOURCE = { name: "S", provider: "api_key", config: { header: "x-key" } };
 
+const APP_LEVEL = "/api/v1/source";
 const OPERATIONAL = "/api/v1/operational-webhook/endpoint";
 const EVENT = { eventType: "a.b", payload: {} };
 const URL_ONLY = { url: "http://127.0.0.1:9/" };
@@ -121,6 +123,14 @@ const BODIES = {
   "PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}": { disabled: true },
   "POST /api/v1/app/{app_id}/source": { ...SOURCE, secrets: ["a key that is long enough"] },
   "PUT /api/v1/app/{app_id}/source/{source_id}": SOURCE,
+  "POST /api/v1/source": { ...SOURCE, secrets: ["a key that is long enough"] },
+  "PUT /api/v1/source/{source_id}": SOURCE,
+  "PATCH /api/v1/source/{source_id}": { name: "x" },
+  "POST /api/v1/source/{source_id}/secret/rotate": { secret: "another key, long enough" },
+  "POST /api/v1/source/{source_id}/token/rotate": {},
+  "PUT /api/v1/source/{source_id}/routing": { trustUnsignedRoute: true },
+  "PUT /api/v1/source/{source_id}/route/{key}": ({ app_id }) => ({ appId: app_id }),
+  "POST /api/v1/source/{source_id}/route/{key}/replay": {},
   "PATCH /api/v1/app/{app_id}/source/{source_id}": { name: "x" },
   "POST /api/v1/app/{app_id}/source/{source_id}/diagnose": { headers: {} },
   "PUT /api/v1/app/{app_id}/entitlement-config": { enabled: true, plans: [{ plan: "solo", ids: ["price_solo"] }] },
@@ -207,14 +217,14 @@ const NO_IDS_IN_BODY = new Set(Object.keys(BODIES).filter((name) => !(name in BY
 const PLAIN = new Set([
   "limit", "order", "before", "after", "since", "until", "channel", "event_types", "tag", "with_content", "status",
   "status_code_class", "get_if_exists", "include_archived", "expunge", "dry_run", "secrets", "wait", "event_type",
-  "channels", "task", "application", "active", "plan",
+  "channels", "task", "application", "active", "plan", "key",
 ]);
 
 /**
  * Parts of a path that name nothing by themselves: a consumer is of its poller, and is there as soon as it is named; of a
- * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source.
+ * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source, and a key is the provider's.
  */
-const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1" };
+const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1", key: "an-account" };
 
 /** A name is the organisation's own: PUT makes one of its own of it. */
 const MAKES_ITS_OWN = new Set(["PUT /api/v1/event-type/{event_type_name}"]);
@@ -234,6 +244,7 @@ function body(name, ids) {
 const parts = (path) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => kind(path, name)).filter((part) => !(part in NAMES));
 
 function kind(path, part) {
+  if (part === "source_id" && path.startsWith(APP_LEVEL)) return "app_source_id";
   if (part !== "endpoint_id") return part;
   if (path.startsWith(OPERATIONAL)) return "operational_id";
   return path.includes("/poller/{endpoint_id}") ? "sink_id" : part;
@@ -321,7 +332,7 @@ describe("of what is another's nothing is told and nothing changed", () => {
         assert.ok(operation.name in BY_BODY || NO_IDS_IN_BODY.has(operation.name), operation.name);
       }
       for (const name of operation.query) {
-        assert.ok(PLAIN.has(name) || ["endpoint_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
+        assert.ok(PLAIN.has(name) || ["endpoint_id", "app_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
       }
     }
   });
@@ -363,6 +374,14 @@ describe("of what is another's nothing is told and nothing changed", () => {
       for (const theirs of [sibling, stranger]) {
         refused(await ask(own.call, operation, own, `?endpoint_id=${theirs.endpoint_id}`), operation.name);
       }
+    }
+  });
+
+  test("by query: another organisation's application is none that a key could be taken from", async () => {
+    const named = operations.filter(({ query }) => query.includes("app_id"));
+    assert.ok(named.length >= 1);
+    for (const operation of named) {
+      refused(await ask(own.call, operation, own, `?app_id=${stranger.app_id}`), operation.name);
     }
   });
 

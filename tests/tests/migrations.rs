@@ -94,3 +94,46 @@ fn a_kept_answer_is_found_by_what_it_made_and_any_other_does_no_harm() {
     let plan: String = connection.query_row(&plan, [], |row| row.get(3)).unwrap();
     assert!(plan.starts_with("SEARCH"), "{plan}");
 }
+
+#[test]
+fn claims_are_found_by_key_and_only_those_of_applications_that_are_there() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    for (id, state) in [("app_1", "active"), ("app_2", "deleting")] {
+        let statement = "INSERT INTO application (id, organisation, name, metadata, state, created_at, updated_at) \
+                         VALUES (?, 'org_1', 'shop', '{}', ?, 1, 1)";
+        connection.execute(statement, (id, state)).unwrap();
+    }
+    let claims = [
+        ("org_1", "src_1", "a", "app_1"),
+        ("org_1", "src_1", "a", "app_2"),
+        ("org_1", "src_1", "c", "app_1"),
+        ("org_1", "src_2", "a", "app_1"),
+        ("org_2", "src_1", "a", "app_1"),
+    ];
+    for claim in claims {
+        connection
+            .execute("INSERT INTO route VALUES (?, ?, ?, ?, 'hand', 1)", claim)
+            .unwrap();
+    }
+    // As the organisation's object asks it.
+    let source = include_str!("../../durable/directory.rs");
+    let text = source.split("const CLAIMS: &str = \"").nth(1).unwrap();
+    let text = text.split("\";").next().unwrap().replace("\\\n", " ");
+    let mut statement = connection.prepare(&text).unwrap();
+    let rows = statement.query_map(("org_1", "src_1", "[\"a\",\"b\"]", 64), |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+    });
+    let found: Vec<_> = rows.unwrap().map(Result::unwrap).collect();
+    assert_eq!(found, [("a".to_owned(), "app_1".to_owned())]);
+    let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+    let steps = plan.query_map(("o", "s", "[]", 1), |row| row.get::<_, String>(3));
+    for step in steps.unwrap().map(Result::unwrap) {
+        let by_key = step.starts_with("SEARCH") || step.starts_with("SCAN wanted");
+        assert!(by_key, "{step}");
+    }
+}

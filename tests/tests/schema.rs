@@ -658,12 +658,17 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "refusal_count",
         "refused",
         "rejected",
+        "routing",
+        "routing_behind",
+        "routing_trust",
         "request", // goes with its messages, as `duplicate` does
         "segment",
         "source",
         "source_more",
         "stat",
         "task",
+        "unrouted",
+        "unrouted_key",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));

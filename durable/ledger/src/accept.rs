@@ -8,7 +8,7 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
 use postern_domain::wire::inbound::BodyAt;
-use postern_domain::wire::{MessageView, Trigger};
+use postern_domain::wire::{AppLevel, MessageView, Trigger};
 
 use crate::decided::Decided;
 use crate::gate::Wish;
@@ -158,6 +158,7 @@ impl<S: Sql> Ledger<S> {
             .chain(lines.iter().map(|line| line.opens_at))
             .chain(beside.wake)
             .min();
+        let wake = wake.into_iter().chain(self.routing_wake(now)).min();
         // A message that nobody wants still has to go one day.
         let wake = wake.or_else(|| {
             self.memory
@@ -596,6 +597,7 @@ impl Memory {
 
     /// A message as it is answered to whoever brought it.
     fn new_view(&self, id: MessageId, call: &Accept, decided: &Decided) -> MessageView {
+        let app_level = call.source.map_or_else(|| AppLevel::of(&call.headers), |_| None);
         MessageView {
             id,
             event_type: call.event_type.clone(),
@@ -603,7 +605,11 @@ impl Memory {
             channels: call.channels.clone(),
             timestamp: Millis(id.0.time),
             content_type: call.content_type.clone(),
-            source: call.source.and_then(|number| self.source_id(number)),
+            source: call
+                .source
+                .and_then(|number| self.source_id(number))
+                .or(app_level.as_ref().map(|routed| routed.source)),
+            app_level,
             not_sent: decided.sentence(),
             skipped: self.skipped(decided),
             skipped_more: decided.more,

@@ -31,7 +31,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 10] = [
+        let tasks: [(&'static str, Task<S>); 11] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -51,6 +51,7 @@ impl<S: Sql> Ledger<S> {
             ("outbox", |ledger, now| ledger.offer_outbox(now).map(|()| false)),
             // The same.
             ("fetches", |ledger, now| ledger.offer_fetches(now).map(|()| false)),
+            ("routing", Self::offer_routing),
         ];
         for (name, task) in tasks {
             match task(self, now) {
@@ -100,6 +101,7 @@ impl<S: Sql> Ledger<S> {
             payloads,
             self.retention_at(memory),
             memory.outbox.next_at(),
+            memory.routing.next_at(memory.last_sequence),
             self.tasks_at()?,
             self.silence_at(),
             self.fetches_at()?,

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use postern_domain::app_level;
 use postern_domain::id::MessageId;
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::inbound::Forwarded;
+use postern_domain::wire::inbound::{ForwardMode, Forwarded};
 use postern_domain::wire::lane::{Handout, Lane, MAX_BYTES, MAX_DELIVERIES};
-use postern_domain::wire::{self, Trigger, frame};
+use postern_domain::wire::{self, AppLevel, Trigger, frame};
 
 use crate::Ledger;
 use crate::accept::Incoming;
@@ -78,7 +79,8 @@ pub(crate) struct MessageToSend {
 /// What a webhook is sent with, as it is stored. How, its source says at each hand-out.
 #[derive(Debug)]
 pub(crate) struct Came {
-    source: u16,
+    /// None: it was routed here, and its headers say from where.
+    source: Option<u16>,
     event_id: Option<String>,
     headers: BTreeMap<String, String>,
     replay_of: Option<MessageId>,
@@ -88,8 +90,9 @@ impl MessageToSend {
     pub(crate) fn new(id: MessageId, message: &Incoming<'_>) -> Self {
         let call = message.call;
         let inline = message.body.len() <= INLINE_BODY && message.body_at().is_none();
-        let came = call.source.map(|source| Came {
-            source,
+        let is_webhook = call.source.is_some() || call.headers.contains_key(app_level::SOURCE);
+        let came = is_webhook.then(|| Came {
+            source: call.source,
             event_id: call.event_id.clone(),
             headers: call.headers.clone(),
             replay_of: message.replay_of,
@@ -121,20 +124,22 @@ impl MessageToSend {
             return Ok(None);
         };
         let source = row.maybe(6, Row::small::<u16>)?;
+        let headers = row.maybe(8, Row::text)?.map(|text| json::read(&text)).transpose();
+        let headers: BTreeMap<String, String> = headers.map_err(Problem::internal)?.unwrap_or_default();
         // Only what came through a source has a body elsewhere, and headers that are sent.
         let decided = match source {
             Some(_) => Decided::read(row.maybe(9, Row::text)?),
             None => Decided::default(),
         };
-        let headers = row.maybe(8, Row::text)?.filter(|_| source.is_some());
-        let headers = headers.map(|text| json::read(&text)).transpose();
-        let came = source.map(|source| -> Result<Rc<Came>, Problem> {
-            Ok(Rc::new(Came {
+        let event_id = row.maybe(7, Row::text)?;
+        let is_webhook = source.is_some() || headers.contains_key(app_level::SOURCE);
+        let came = is_webhook.then(|| {
+            Rc::new(Came {
                 source,
-                event_id: row.maybe(7, Row::text)?,
-                headers: headers.map_err(Problem::internal)?.unwrap_or_default(),
+                event_id,
+                headers,
                 replay_of: decided.replay_of,
-            }))
+            })
         });
         let body = row.maybe(4, Row::blob)?.filter(|_| decided.body_at.is_none());
         Ok(Some(Self {
@@ -143,7 +148,7 @@ impl MessageToSend {
             hop: row.small(3)?,
             body: body.map(Rc::from),
             event_type: row.text(5)?,
-            came: came.transpose()?,
+            came,
         }))
     }
 }
@@ -159,13 +164,38 @@ impl Came {
     }
 }
 
+/// The same of what was routed here, as its source said when it came.
+fn routed(came: &Came, message: &MessageToSend) -> Option<Box<Forwarded>> {
+    let routed = AppLevel::of(&came.headers)?;
+    let envelope = came.headers.contains_key(app_level::FORWARD);
+    let headers = came.headers.iter().filter(|(name, _)| !app_level::is_ours(name));
+    Some(Box::new(Forwarded {
+        source: Some(routed.source),
+        provider: routed.provider,
+        mode: if envelope {
+            ForwardMode::Envelope
+        } else {
+            ForwardMode::Passthrough
+        },
+        received_at: Millis(message.id.0.time),
+        event_id: came.event_id.clone(),
+        headers: headers
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+        replay_of: came.replay_of,
+    }))
+}
+
 impl Memory {
     /// What a webhook is sent with, as its source says now.
     fn forwarded(&self, message: &MessageToSend) -> Option<Box<Forwarded>> {
         let came = message.came.as_ref()?;
-        let source = self.sources.get(&came.source)?;
+        let Some(number) = came.source else {
+            return routed(came, message);
+        };
+        let source = self.sources.get(&number)?;
         Some(Box::new(Forwarded {
-            source: self.source_id(came.source),
+            source: self.source_id(number),
             provider: source.provider.clone(),
             mode: source.options.forward,
             received_at: Millis(message.id.0.time),

@@ -19,6 +19,8 @@ pub(crate) enum Scope {
     Idempotency,
     /// Nonces of repeats: what was taken later than the minute after its first try is found by it.
     Nonce,
+    /// Messages of the organisation's ledger that were routed here.
+    Routed,
 }
 
 impl Scope {
@@ -28,6 +30,7 @@ impl Scope {
             Self::EventId => 0,
             Self::Idempotency => -1,
             Self::Nonce => -2,
+            Self::Routed => -3,
         }
     }
 }

@@ -70,6 +70,8 @@ mod receive;
 mod reentry;
 mod refused;
 mod report;
+mod routed;
+mod routing;
 mod schema;
 mod segment;
 mod select;
@@ -85,6 +87,7 @@ mod sweep;
 mod task;
 mod tell;
 mod throttle;
+mod unrouted;
 mod watch;
 
 pub use call::{Later, Replied};
@@ -92,6 +95,7 @@ pub use entitlement::FetchOut;
 pub use handout::{LaneOut, QueueKind};
 pub use operational::{Course, DisableReason, LastAttempt, Operational, SilentSource, Which};
 pub use outbox::OutboxOut;
+pub use routing::{LookOut, PushOut, RoutingOut, SliceOut};
 pub use schema::{SCHEMA_VERSION, STEPS, Step};
 pub use watch::News;
 

@@ -64,6 +64,8 @@ pub(crate) struct Memory {
     pub(crate) entitlement: Option<Rc<crate::entitlement::Kept>>,
     /// What waits to be told to the organisation.
     pub(crate) outbox: crate::outbox::Outbox,
+    /// What waits to be routed to tenants.
+    pub(crate) routing: crate::routing::Routing,
     /// When something of a source was last refused, per source: (slot, times within the minute, minute).
     pub(crate) rejections: BTreeMap<u16, (u64, u32, u64)>,
     /// Refusals that are counted and not written down yet, by source, hour and reason.
@@ -181,6 +183,7 @@ impl<S: Sql> Ledger<S> {
         };
         let tenant: TenantId = tenant.parse().map_err(Problem::internal)?;
         let organisation = text("organisation")?.parse().map_err(Problem::internal)?;
+        let app_level = tenant == postern_domain::app_level::ledger_of(organisation);
         let operational = tenant == postern_domain::operational::tenant_of(organisation);
         Ok(Memory {
             tenant,
@@ -210,6 +213,7 @@ impl<S: Sql> Ledger<S> {
             fullness: crate::size::Fullness::Unknown,
             entitlement: self.read_entitlement()?,
             outbox: self.read_outbox(operational)?,
+            routing: self.read_routing(app_level)?,
             rejections: BTreeMap::new(),
             refusals: BTreeMap::new(),
             intake_next: BTreeMap::new(),

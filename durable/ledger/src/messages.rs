@@ -4,8 +4,8 @@ use postern_domain::id::{Address, MessageId, SourceId};
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::MessageView;
 use postern_domain::wire::call::{Bodies, BodiesFound, MessageFilter, MessageGet, MessageList, Page};
+use postern_domain::wire::{AppLevel, MessageView};
 
 use crate::Ledger;
 use crate::accept::event_id_hash;
@@ -13,11 +13,12 @@ use crate::decided::Decided;
 use crate::key::Scope;
 use crate::memory::{Memory, message_id};
 use crate::page::{self, MOST_BYTES, MOST_ROWS, Turn};
-use crate::sql::{Row, Sql};
+use crate::sql::{Row, Sql, Value};
 
-/// Columns of a view, in the order that [`read_view`] takes them.
+/// Columns of a view, in the order that [`read_view`] takes them. Where no source of its own stands, the kept headers say
+/// whether it was routed here.
 pub(crate) const VIEW: &str =
-    "sequence, time, random, type, event_id, channels, content_type, source, not_sent";
+    "sequence, time, random, type, event_id, channels, content_type, coalesce(source, headers), not_sent";
 
 impl Memory {
     pub(crate) fn source_id(&self, number: u16) -> Option<SourceId> {
@@ -303,7 +304,13 @@ pub(crate) fn matches(filter: &MessageFilter, view: &MessageView) -> bool {
 
 pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Problem> {
     let channels = row.maybe(5, Row::text)?.map(|text| json::read(&text)).transpose();
-    let source = row.maybe(7, Row::small::<u16>)?;
+    let (source, app_level) = match row.0.get(7) {
+        Some(Value::Text(headers)) => (
+            None,
+            AppLevel::of(&json::read(headers).map_err(Problem::internal)?),
+        ),
+        _ => (row.maybe(7, Row::small::<u16>)?, None),
+    };
     let decided = Decided::read(row.maybe(8, Row::text)?);
     let id: Result<_, Problem> = Ok(message_id(row.number(0)?, row.time(1)?, &row.blob(2)?));
     let content_type = row.text(6)?;
@@ -316,7 +323,10 @@ pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Probl
         timestamp: row.time(1)?,
         expunged,
         content_type,
-        source: source.and_then(|number| memory.source_id(number)),
+        source: source
+            .and_then(|number| memory.source_id(number))
+            .or(app_level.as_ref().map(|routed| routed.source)),
+        app_level,
         not_sent: decided.sentence(),
         skipped: memory.skipped(&decided),
         skipped_more: decided.more,

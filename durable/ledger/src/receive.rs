@@ -53,6 +53,7 @@ impl<S: Sql> Ledger<S> {
         if !(1..=MAX_EVENTS).contains(&call.events.len()) || parts.len() != call.events.len() {
             return Err(Problem::internal("each event has one part"));
         }
+        let own = |(name, value): (&String, &String)| (name.clone(), value.clone());
         let events = (0..).zip(&call.events).zip(parts).map(|((at, event), part)| {
             let first = at == 0_usize;
             let accept = Accept {
@@ -60,6 +61,13 @@ impl<S: Sql> Ledger<S> {
                 repeat: first && call.accept.repeat,
                 event_type: event.event_type.clone(),
                 event_id: event.event_id.clone(),
+                headers: call
+                    .accept
+                    .headers
+                    .iter()
+                    .chain(&event.headers)
+                    .map(own)
+                    .collect(),
                 ..call.accept.clone()
             };
             (accept, part)

@@ -171,7 +171,7 @@ impl<S: Sql> Ledger<S> {
                 next = Some(sequence);
                 break;
             }
-            match self.enter_again(&job.id, reentry, sequence, now)? {
+            match self.enter_again(job.id(), reentry, sequence, now)? {
                 Some(bytes) => {
                     made += 1;
                     size += bytes;

@@ -134,6 +134,7 @@ impl<S: Sql> Ledger<S> {
                 "This application has used up its 65,535 source numbers",
             )
         })?;
+        self.routes_bodies_of(&call.options)?;
         let mut source = Source {
             number,
             random: bytes(random),
@@ -216,6 +217,9 @@ impl<S: Sql> Ledger<S> {
         if call.provider.is_some_and(|provider| provider != source.provider) {
             let sentence = format!("is {} and cannot change; make another source", source.provider);
             return Err(Problem::fault(&["body", "provider"], sentence));
+        }
+        if let Some(options) = &call.options {
+            self.routes_bodies_of(options)?;
         }
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);
@@ -407,6 +411,7 @@ impl<S: Sql> Ledger<S> {
             state: source.state,
             options: source.options.clone(),
             token_not_after: token.not_after,
+            app_level: self.memory.as_ref().is_some_and(|memory| memory.routing.is_on()),
         })
     }
 

@@ -19,6 +19,7 @@ use crate::operational::{Operational, Which};
 use crate::reentry::Reentry;
 use crate::select::{Bounds, Found, Place, Selection};
 use crate::sql::{Row, Sql, Value};
+use crate::unrouted::Reroute;
 use crate::{Armed, Ledger};
 
 /// Jobs of a tenant that go on at the same time.
@@ -60,36 +61,6 @@ pub(crate) struct Progress {
     held: u32,
 }
 
-/// A job as its row has it.
-pub(crate) struct Job {
-    pub(crate) id: String,
-    kind: String,
-    work: String,
-    progress: String,
-}
-
-impl Job {
-    /// Out of `id, work, progress, kind`.
-    fn read(row: &Row) -> Result<Self, Problem> {
-        Ok(Self {
-            id: row.text(0)?,
-            work: row.text(1)?,
-            progress: row.text(2)?,
-            kind: row.text(3)?,
-        })
-    }
-
-    fn work(&self) -> Result<(Work, Progress), serde_json::Error> {
-        let again = [TaskKind::SourceReplay, TaskKind::SourceRelease];
-        let work = if again.iter().any(|kind| kind.as_str() == self.kind) {
-            Work::Reentry(json::read(&self.work)?)
-        } else {
-            Work::Tries(json::read(&self.work)?)
-        };
-        Ok((work, json::read(&self.progress)?))
-    }
-}
-
 impl Progress {
     /// At its beginning.
     pub(crate) fn of(shown: TaskProgress) -> Self {
@@ -108,6 +79,53 @@ impl Progress {
         }
         // What was counted and could not be chosen any more when its turn came.
         shown.skipped = shown.skipped.max(shown.total.saturating_sub(shown.done));
+    }
+}
+
+/// A job as its row has it.
+pub(crate) struct Job {
+    id: String,
+    kind: String,
+    work: String,
+    progress: String,
+}
+
+/// What a job does, as it is stored.
+enum Work {
+    /// Manual tries.
+    Tries(Selection),
+    /// Messages taken again.
+    Reentry(Reentry),
+    /// Events routed later.
+    Reroute(Reroute),
+}
+
+impl Job {
+    /// Out of `id, work, progress, kind`.
+    fn read(row: &Row) -> Result<Self, Problem> {
+        Ok(Self {
+            id: row.text(0)?,
+            work: row.text(1)?,
+            progress: row.text(2)?,
+            kind: row.text(3)?,
+        })
+    }
+
+    /// What makes what it does its own: a slice that ran twice makes nothing twice.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn work(&self) -> Result<(Work, Progress), serde_json::Error> {
+        let kind = |kind: TaskKind| kind.as_str() == self.kind;
+        let work = if kind(TaskKind::SourceReplay) || kind(TaskKind::SourceRelease) {
+            Work::Reentry(json::read(&self.work)?)
+        } else if kind(TaskKind::RouteReplay) {
+            Work::Reroute(json::read(&self.work)?)
+        } else {
+            Work::Tries(json::read(&self.work)?)
+        };
+        Ok((work, json::read(&self.progress)?))
     }
 }
 
@@ -214,6 +232,7 @@ impl<S: Sql> Ledger<S> {
             match job.work() {
                 Ok((Work::Tries(selection), progress)) => self.work(&job, &selection, progress, now)?,
                 Ok((Work::Reentry(reentry), progress)) => self.reenter(&job, &reentry, progress, now)?,
+                Ok((Work::Reroute(reroute), progress)) => self.reroute(&job, reroute, progress, now)?,
                 // Written by a release that is not this one: it keeps no other from its work.
                 Err(error) => {
                     self.notice("task_failed", format!("{}: {error}", job.id));
@@ -281,7 +300,24 @@ impl<S: Sql> Ledger<S> {
         progress: &Progress,
         state: TaskState,
         made: &[Try],
+        times: (Millis, Millis),
+    ) -> Result<(), Problem> {
+        self.moved_with(job, progress, state, times, |sql| {
+            for wanted in made {
+                insert_try(sql, wanted, times.1)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The same of any slice, whatever it wrote.
+    pub(crate) fn moved_with(
+        &mut self,
+        job: &Job,
+        progress: &Progress,
+        state: TaskState,
         (next_at, now): (Millis, Millis),
+        made: impl FnOnce(&S) -> Result<(), Problem>,
     ) -> Result<(), Problem> {
         let values = [
             Value::from(state.as_str()),
@@ -291,9 +327,7 @@ impl<S: Sql> Ledger<S> {
             job.id.as_str().into(),
         ];
         self.armed = self.sql.atomic(|sql| {
-            for wanted in made {
-                insert_try(sql, wanted, now)?;
-            }
+            made(sql)?;
             let statement =
                 "UPDATE task SET state = ?, progress = ?, next_at = ?, updated_at = ? WHERE id = ?";
             sql.run(statement, &values)?;
@@ -309,13 +343,16 @@ impl<S: Sql> Ledger<S> {
     fn tell_end(&self, sql: &S, job: &Job, state: TaskState, now: Millis) -> Result<Armed, Problem> {
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
         let work = job.work().ok();
-        let endpoint = work.and_then(|(work, _)| match work {
-            Work::Tries(selection) => match selection.endpoints.as_slice() {
-                [(endpoint, _)] => memory.endpoints.get(endpoint).map(Which::of),
+        let endpoint = work
+            .as_ref()
+            .and_then(|(work, _)| match work {
+                Work::Tries(selection) => Some(&selection.endpoints),
+                Work::Reentry(_) | Work::Reroute(_) => None,
+            })
+            .and_then(|endpoints| match **endpoints {
+                [(endpoint, _)] => memory.endpoints.get(&endpoint).map(Which::of),
                 _ => None,
-            },
-            Work::Reentry(_) => None,
-        });
+            });
         // What the row says by now: this slice's tries included.
         let progress = sql.row(
             "SELECT progress FROM task WHERE id = ?",
@@ -395,14 +432,6 @@ impl<S: Sql> Ledger<S> {
             updated_at: row.time(4)?,
         }))
     }
-}
-
-/// What a job does, as it is stored.
-enum Work {
-    /// Manual tries.
-    Tries(Selection),
-    /// Messages taken again.
-    Reentry(Reentry),
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {

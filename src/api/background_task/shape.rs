@@ -1,5 +1,6 @@
 //! A background task, as it is shown.
 
+use postern_domain::app_level;
 use postern_domain::wire::replay::TaskState;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,7 +27,9 @@ impl BackgroundTaskOut {
     pub(crate) fn new(row: &BackgroundTask) -> Self {
         let mut data = serde_json::from_str(&row.data).unwrap_or_else(|_| json!({}));
         if let Some(fields) = data.as_object_mut() {
-            if let Some(application) = row.application {
+            // The organisation's own ledger is nobody's application.
+            let hidden = app_level::ledger_of(row.organisation);
+            if let Some(application) = row.application.filter(|application| *application != hidden) {
                 fields.insert("applicationId".to_owned(), json!(application));
             }
             if row.state == TaskState::Cancelled {

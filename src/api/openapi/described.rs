@@ -813,7 +813,7 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             )
         }
         ("GET", "/version") => make("Which release this is", &[], None, vec![(200, None)]),
-        _ => None,
+        _ => super::app_level::describe(method, path, s),
     }
 }
 
@@ -822,7 +822,7 @@ pub(super) fn of<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
     schemas.subschema_for::<T>().to_value()
 }
 
-fn ok<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
+pub(super) fn ok<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
     vec![(200, Some(of::<T>(schemas)))]
 }
 
@@ -838,7 +838,7 @@ fn empty() -> Vec<(u16, Option<Value>)> {
     vec![(204, None)]
 }
 
-fn list<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
+pub(super) fn list<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Vec<(u16, Option<Value>)> {
     let text = json!({ "type": "string", "nullable": true });
     let page = json!({
         "type": "object",

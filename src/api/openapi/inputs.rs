@@ -785,3 +785,31 @@ pub(super) struct ErrorOut {
     /// A sentence; of a validation a list of `{loc, msg, type}`.
     detail: Value,
 }
+
+/// Claims a routing key.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RouteIn {
+    /// Id or `uid`.
+    app_id: String,
+}
+
+/// How far routing keys are believed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RoutingIn {
+    /// Whether a key that the provider does not sign routes.
+    trust_unsigned_route: bool,
+}
+
+/// Routes what nobody claimed.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RouteReplayIn {
+    /// To this one of those who claim the key; null: to all of them.
+    app_id: Option<String>,
+    /// Also events whose key the provider did not sign.
+    unsigned_keys: Option<bool>,
+    /// Count, and do nothing.
+    dry_run: Option<bool>,
+}

@@ -1,6 +1,7 @@
 //! The API's document, made from the router's own table and the types that are answered. It is built on the host, by the
 //! test below, and served as a static file: nothing of it is in the wasm.
 
+mod app_level;
 mod described;
 mod inputs;
 

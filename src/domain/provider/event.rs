@@ -19,7 +19,7 @@ const MAX_ID: usize = 1024;
 
 const MAX_LOOKUP: usize = 512;
 
-/// Where the generic presets find what an event is called: settings `eventType`, `eventId`, `eventTime` and `tenantKey`.
+/// Where the generic presets find what an event is called: settings `eventType`, `eventId`, `eventTime` and `routingKey`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Naming {
     event_type: Option<Lookup>,
@@ -50,7 +50,7 @@ impl Naming {
             event_type: lookup("eventType"),
             event_id: lookup("eventId"),
             event_time: lookup("eventTime"),
-            tenant_key: lookup("tenantKey"),
+            tenant_key: lookup("routingKey"),
         }
     }
 
@@ -60,7 +60,7 @@ impl Naming {
             ("eventType", &self.event_type),
             ("eventId", &self.event_id),
             ("eventTime", &self.event_time),
-            ("tenantKey", &self.tenant_key),
+            ("routingKey", &self.tenant_key),
         ] {
             if let Some(lookup) = lookup {
                 settings.insert(key.to_owned(), lookup.text.clone().into());
@@ -218,6 +218,7 @@ fn is_pointer(text: &str) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;
@@ -246,6 +247,30 @@ mod tests {
         assert_eq!(usable_type(Some("order paid*")), "order_paid_");
         assert_eq!(usable_type(Some("é")), "_");
         assert_eq!(usable_type(Some(&"a".repeat(300))).len(), 256);
+    }
+
+    #[test]
+    fn a_routing_key_is_believed_as_far_as_the_place_where_it_stands() {
+        let headers = Headers::new([("x-shop".to_owned(), "acme".to_owned())]);
+        let request = Request {
+            method: "POST",
+            url: None,
+            headers: &headers,
+            body: br#"{"team":{"id":7}}"#,
+        };
+        let key = |place: &str| {
+            let config = json!({ "routingKey": place });
+            let mut settings = Settings::new("hmac", &config).unwrap();
+            let naming = Naming::read(&mut settings, None);
+            let mut written = Map::new();
+            naming.write(&mut written);
+            assert_eq!(Value::Object(written), config);
+            let event = naming.event(&request, None, Trust::Signed);
+            (event.tenant_key, event.tenant_key_trust)
+        };
+        assert_eq!(key("/team/id"), (Some("7".to_owned()), Trust::Signed));
+        assert_eq!(key("header:X-Shop"), (Some("acme".to_owned()), Trust::Unsigned));
+        assert_eq!(key("/nobody"), (None, Trust::Signed));
     }
 
     #[test]

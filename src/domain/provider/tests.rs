@@ -681,7 +681,7 @@ const SETTINGS: [&str; 26] = [
     "jwksUrl",
     "jwk",
     "eventTime",
-    "tenantKey",
+    "routingKey",
     "cidrs",
     "resourceIds",
     "hook",

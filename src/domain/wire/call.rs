@@ -45,6 +45,10 @@ use super::replay::{
     TaskGet, TaskStart, TaskView, TestAttempt, Tested,
 };
 use super::report::{LaneReport, Stalled};
+use super::route::{
+    RouteChanged, RouteIn, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
+    UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
+};
 use super::signing::{
     AttemptHeaders, AttemptHeadersView, EndpointHeadersGet, EndpointHeadersPatch, EndpointHeadersPut,
     EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
@@ -281,6 +285,18 @@ calls! {
     ExportPage -> ExportedPage;
     /// [`Call::Wipe`], told: answers what there was.
     Erase -> Erased;
+    /// Takes what the organisation's ledger routed here: all that are new, or none.
+    RouteIn -> RouteTaken;
+    /// The claims of a routing key changed: what is remembered of them holds no more.
+    RouteChanged -> ();
+    /// Whether a source's unsigned routing keys are trusted; changes it, if that is asked.
+    RouteTrust -> RouteTrustView;
+    /// A page of routing keys of which events were not routed.
+    UnroutedKeys -> UnroutedKeysPage;
+    /// A page of events of one key that were not routed, newest first.
+    UnroutedEvents -> UnroutedEventsPage;
+    /// Routes them to those who claim the key by now.
+    RouteReplay -> TaskView;
     /// Takes a request of several events: each deduped, all that are new or none.
     Receive -> ReceiveDone;
     /// Takes one secret of a source away.

@@ -221,6 +221,9 @@ pub struct ReceivedEvent {
     /// The provider's id of it.
     #[serde(default)]
     pub event_id: Option<String>,
+    /// What is kept of it beside the request's headers: of an app-level source its routing key.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// The answer to [`Receive`].

@@ -1,10 +1,13 @@
 //! Messages, deliveries and attempts as the API shows them.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::HeaderNames;
 use super::inbound::BodyAt;
 use super::publish::Skipped;
+use crate::app_level;
 use crate::id::{AttemptId, EndpointId, MessageId, SourceId};
 use crate::outcome::Cause;
 use crate::time::Millis;
@@ -29,6 +32,9 @@ pub struct MessageView {
     /// The source that it came through; none: published through the API.
     #[serde(default)]
     pub source: Option<SourceId>,
+    /// Of one that came through an app-level source: what is known of that. The tenant cannot look it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_level: Option<AppLevel>,
     /// Why it went to no endpoint at all, if it did not.
     #[serde(default)]
     pub not_sent: Option<String>,
@@ -59,6 +65,36 @@ pub struct MessageView {
     /// How often its provider sent it again; not in lists.
     #[serde(default)]
     pub duplicates: u32,
+}
+
+/// What a routed message says of the app-level source that it came through.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppLevel {
+    /// Its id.
+    pub source: SourceId,
+    /// Its name, as it was then.
+    pub name: String,
+    /// Its preset.
+    pub provider: String,
+    /// The routing key by which the event came here.
+    #[serde(default)]
+    pub key: Option<String>,
+}
+
+impl AppLevel {
+    /// Out of a message's kept headers.
+    #[must_use]
+    pub fn of(headers: &BTreeMap<String, String>) -> Option<Self> {
+        Some(Self {
+            source: headers.get(app_level::SOURCE)?.parse().ok()?,
+            name: headers.get(app_level::SOURCE_NAME).cloned().unwrap_or_default(),
+            provider: headers.get(app_level::PROVIDER).cloned().unwrap_or_default(),
+            key: [app_level::ROUTE, app_level::UNSIGNED_ROUTE]
+                .iter()
+                .find_map(|name| headers.get(*name))
+                .cloned(),
+        })
+    }
 }
 
 /// Where a delivery stands.

@@ -17,6 +17,7 @@ pub mod publish;
 pub mod reads;
 pub mod replay;
 pub mod report;
+pub mod route;
 pub mod signing;
 
 mod endpoint;
@@ -27,7 +28,7 @@ pub use endpoint::{
     DisableAfter, DisabledReason, EndpointConfig, EndpointKind, EndpointView, HeaderNames, OnFailure,
     OrderedSpan, Ordering, POLLED_URL,
 };
-pub use message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
+pub use message::{AppLevel, AttemptStatus, AttemptView, DeliveryStatus, MessageView, Trigger};
 pub use source::{SealedSecret, SecretHint, SourceForIngest, SourceState, SourceView};
 
 /// The header by which an object's answer says that it comes from an object that knows which calls it does not know.

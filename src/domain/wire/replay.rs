@@ -90,6 +90,9 @@ pub enum TaskKind {
     /// What filters choose.
     #[serde(rename = "endpoint.bulk-replay")]
     BulkReplay,
+    /// What was not routed of a key that is claimed by now.
+    #[serde(rename = "source.route-replay")]
+    RouteReplay,
     /// Stored webhooks once more, by today's rules.
     #[serde(rename = "source.replay")]
     SourceReplay,
@@ -109,6 +112,7 @@ impl TaskKind {
             Self::Recover => "endpoint.recover",
             Self::Replay => "endpoint.replay",
             Self::BulkReplay => "endpoint.bulk-replay",
+            Self::RouteReplay => "source.route-replay",
             Self::SourceReplay => "source.replay",
             Self::SourceRelease => "source.release",
             Self::EntitlementBackfill => "entitlement.backfill",

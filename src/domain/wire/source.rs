@@ -102,4 +102,7 @@ pub struct SourceForIngest {
     /// The token that was asked with is good until then; none: until it is rotated.
     #[serde(default)]
     pub token_not_after: Option<Millis>,
+    /// It serves all tenants of its organisation: what it takes is routed by a key.
+    #[serde(default)]
+    pub app_level: bool,
 }

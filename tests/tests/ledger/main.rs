@@ -18,6 +18,7 @@ mod reads;
 mod receiving;
 mod results;
 mod retention;
+mod routing;
 mod schedules;
 mod secrets;
 mod signing;

@@ -92,6 +92,7 @@ fn batch(tenant: &mut Tenant, events: &[(Option<&str>, &str)]) -> Result<Receive
             .map(|(id, _)| ReceivedEvent {
                 event_type: "contact.changed".to_owned(),
                 event_id: id.map(str::to_owned),
+                headers: BTreeMap::new(),
             })
             .collect(),
     };
@@ -267,6 +268,7 @@ fn a_request_whose_answer_was_lost_is_stored_once_whichever_of_its_events_was_ne
     let event = |id: Option<&str>| ReceivedEvent {
         event_type: "x".to_owned(),
         event_id: id.map(str::to_owned),
+        headers: BTreeMap::new(),
     };
     let call = Receive {
         accept,

@@ -28,6 +28,15 @@ pub(crate) struct MessageOut {
     /// The source that it came through.
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<String>,
+    /// Of one that came through an app-level source of the organisation: its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_name: Option<String>,
+    /// Its preset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<String>,
+    /// The routing key that the application claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    routing_key: Option<String>,
     /// Why it went to no endpoint at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_sent: Option<String>,
@@ -84,7 +93,13 @@ pub(super) fn has_content(message: &MessageView) -> Result<(), Problem> {
 impl MessageOut {
     /// With its body, or without.
     pub(crate) fn new(message: MessageView, body: Option<Vec<u8>>) -> Result<Self, Problem> {
+        let (source_name, provider, routing_key) = message.app_level.map_or((None, None, None), |routed| {
+            (Some(routed.name), Some(routed.provider), routed.key)
+        });
         Ok(Self {
+            source_name,
+            provider,
+            routing_key,
             id: message.id.to_string(),
             event_type: message.event_type,
             event_id: message.event_id,

@@ -1,0 +1,38 @@
+//! What the organisation's ledger asks of the directory: who claims a routing key. The one statement of D1 outside the
+//! edge's `store/`, which writes that table: it runs behind an accept, and never on its way.
+
+use postern_domain::app_level::MAX_CLAIMS;
+use postern_domain::id::TenantId;
+use postern_ledger::LookOut;
+use serde::Deserialize;
+use wasm_bindgen::JsValue;
+use worker::{Env, Error, Result};
+
+/// Tenants that are there, with the keys of one source that they claim.
+const CLAIMS: &str = "SELECT route.key, route.application FROM json_each(?3) AS wanted CROSS JOIN route \
+    ON route.organisation = ?1 AND route.source = ?2 AND route.key = wanted.value \
+    CROSS JOIN application ON application.id = route.application AND application.state = 'active' LIMIT ?4";
+
+#[derive(Deserialize)]
+struct Claim {
+    key: String,
+    application: TenantId,
+}
+
+/// Each claim of each key.
+pub(crate) async fn claims(env: &Env, look: &LookOut) -> Result<Vec<(String, TenantId)>> {
+    let keys = serde_json::to_string(&look.keys).map_err(|error| Error::RustError(error.to_string()))?;
+    let most = u32::try_from(look.keys.len().saturating_mul(MAX_CLAIMS)).unwrap_or(u32::MAX);
+    let values = [
+        JsValue::from_str(&look.organisation.to_string()),
+        JsValue::from_str(&look.source.to_string()),
+        JsValue::from_str(&keys),
+        JsValue::from(most),
+    ];
+    let found = env.d1("DB")?.prepare(CLAIMS).bind(&values)?.all().await?;
+    let claims: Vec<Claim> = found.results()?;
+    Ok(claims
+        .into_iter()
+        .map(|claim| (claim.key, claim.application))
+        .collect())
+}
