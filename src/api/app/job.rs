@@ -1,26 +1,22 @@
-//! What the operations that start a job have in common: how its plan is read, the count that goes before it, the start.
-//!
-//! The directory's row is written first and the object asked with the same id after it: whatever breaks off between leaves
-//! a row that is looked after, and no job that nobody sees.
+//! What the operations that start manual tries have in common: how their plan is read, the count that goes before them.
 
 use postern_domain::event_type;
 use postern_domain::id::TaskId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::DeliveryStatus;
-use postern_domain::wire::replay::{Counted, TaskCount, TaskKind, TaskPlan, TaskStart, TaskState};
+use postern_domain::wire::replay::{Counted, TaskCount, TaskKind, TaskPlan, TaskStart};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
-use crate::api::background_task::{live, shape::BackgroundTaskOut};
+use crate::api::background_task;
 use crate::api::field::{self, Wrong};
 use crate::api::form::Form;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::platform::random;
-use crate::store::background_task::{self, BackgroundTask};
 
 /// Manual tries per second, if nobody says.
 pub(crate) const RATE: u16 = 100;
@@ -148,31 +144,9 @@ impl Job {
 }
 
 async fn start(access: &TenantAccess, now: Millis, plan: TaskPlan) -> Result<Answer, Problem> {
-    let directory = access.directory()?;
     let id = TaskId::new(now, random::bytes());
-    let mut row = BackgroundTask {
-        id,
-        organisation: access.organisation,
-        application: Some(access.tenant),
-        kind: plan.kind.as_str().to_owned(),
-        state: TaskState::Running,
-        data: json!({ "request": request(&plan) }).to_string(),
-        created_at: now,
-        updated_at: now,
-    };
-    background_task::insert(&directory, &row).await?;
-    match access.object().call(TaskStart { id, plan }, &[]).await {
-        Ok((view, _)) => {
-            live::stand(&mut row, Some(&view), now);
-            Answer::json(202, &BackgroundTaskOut::new(&row))
-        }
-        // It refused, so it does nothing. Of any other failure nobody knows: the row stays, and finds out.
-        Err(problem) if problem.code.status() < 500 => {
-            background_task::remove(&directory, id).await?;
-            Err(problem)
-        }
-        Err(problem) => Err(problem),
-    }
+    let (kind, request) = (plan.kind, request(&plan));
+    background_task::begin(access, now, (id, kind), &request, TaskStart { id, plan }).await
 }
 
 /// What was asked, for whoever reads the task.

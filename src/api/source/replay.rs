@@ -2,7 +2,7 @@
 
 use postern_domain::id::{TaskId, TenantId};
 use postern_domain::problem::Problem;
-use postern_domain::wire::replay::{TaskKind, TaskState};
+use postern_domain::wire::replay::TaskKind;
 use postern_domain::wire::route::RouteReplay;
 use serde::Serialize;
 use serde_json::json;
@@ -10,12 +10,11 @@ use serde_json::json;
 use super::route::find;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
-use crate::api::background_task::{live, shape::BackgroundTaskOut};
+use crate::api::background_task;
 use crate::api::field;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::platform::random;
-use crate::store::background_task::{self, BackgroundTask};
 use crate::store::route;
 
 /// What a replay would do.
@@ -76,36 +75,13 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     idempotency::once(&directory, idempotency, ask.now, start(&access, &ask, call)).await
 }
 
-/// The directory's row first, as of every job: see [`crate::api::app::job`].
 async fn start(access: &TenantAccess, ask: &Ask, call: RouteReplay) -> Result<Answer, Problem> {
-    let (directory, now) = (access.directory()?, ask.now);
     let request = json!({
         "sourceId": call.source,
         "key": call.key,
         "appIds": call.to,
         "unsignedKeys": call.unsigned,
     });
-    let mut row = BackgroundTask {
-        id: call.id,
-        organisation: access.organisation,
-        application: Some(access.tenant),
-        kind: TaskKind::RouteReplay.as_str().to_owned(),
-        state: TaskState::Running,
-        data: json!({ "request": request }).to_string(),
-        created_at: now,
-        updated_at: now,
-    };
-    background_task::insert(&directory, &row).await?;
-    match access.object().call(call, &[]).await {
-        Ok((view, _)) => {
-            live::stand(&mut row, Some(&view), now);
-            Answer::json(202, &BackgroundTaskOut::new(&row))
-        }
-        // It refused, so it does nothing. Of any other failure nobody knows: the row stays, and finds out.
-        Err(problem) if problem.code.status() < 500 => {
-            background_task::remove(&directory, row.id).await?;
-            Err(problem)
-        }
-        Err(problem) => Err(problem),
-    }
+    let task = (call.id, TaskKind::RouteReplay);
+    background_task::begin(access, ask.now, task, &request, call).await
 }

@@ -6,18 +6,17 @@ use postern_domain::csv;
 use postern_domain::id::TaskId;
 use postern_domain::problem::Problem;
 use postern_domain::wire::entitlement::EntitlementBackfill;
-use postern_domain::wire::replay::{TaskKind, TaskState};
+use postern_domain::wire::replay::TaskKind;
 use serde_json::json;
 
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
-use crate::api::background_task::{live, shape::BackgroundTaskOut};
+use crate::api::background_task;
 use crate::api::field;
 use crate::api::form::Form;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::platform::random;
-use crate::store::background_task::{self, BackgroundTask};
 
 /// Characters of a cell.
 const MOST_CELL: usize = 256;
@@ -44,37 +43,15 @@ async fn start(
     dry_run: bool,
     expected: Vec<(String, Option<String>)>,
 ) -> Result<Answer, Problem> {
-    let directory = access.directory()?;
     let id = TaskId::new(ask.now, random::bytes());
     let request = json!({ "dryRun": dry_run, "lines": expected.len() });
-    let mut row = BackgroundTask {
-        id,
-        organisation: access.organisation,
-        application: Some(access.tenant),
-        kind: TaskKind::EntitlementBackfill.as_str().to_owned(),
-        state: TaskState::Running,
-        data: json!({ "request": request }).to_string(),
-        created_at: ask.now,
-        updated_at: ask.now,
-    };
-    background_task::insert(&directory, &row).await?;
+    let task = (id, TaskKind::EntitlementBackfill);
     let call = EntitlementBackfill {
         id,
         dry_run,
         expected,
     };
-    match access.object().call(call, &[]).await {
-        Ok((view, _)) => {
-            live::stand(&mut row, Some(&view), ask.now);
-            Answer::json(202, &BackgroundTaskOut::new(&row))
-        }
-        // It refused, so it does nothing. Of any other failure nobody knows: the row stays, and finds out.
-        Err(problem) if problem.code.status() < 500 => {
-            background_task::remove(&directory, id).await?;
-            Err(problem)
-        }
-        Err(problem) => Err(problem),
-    }
+    background_task::begin(access, ask.now, task, &request, call).await
 }
 
 /// The columns `customer` and `plan`; an empty plan is none.

@@ -4,18 +4,17 @@ use postern_domain::id::TaskId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::inbound::SourceReplay;
-use postern_domain::wire::replay::{TaskKind, TaskState};
+use postern_domain::wire::replay::TaskKind;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::api::access::TenantAccess;
 use crate::api::app::job;
 use crate::api::ask::Ask;
-use crate::api::background_task::{live, shape::BackgroundTaskOut};
+use crate::api::background_task;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
 use crate::platform::random;
-use crate::store::background_task::{self, BackgroundTask};
 
 /// What a replay would do.
 #[derive(Serialize)]
@@ -68,8 +67,6 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
 
 /// The directory's row first, as for every job.
 async fn start(access: &TenantAccess, now: Millis, call: SourceReplay) -> Result<Answer, Problem> {
-    let directory = access.directory()?;
-    let id = call.id;
     let request = json!({
         "source": call.source,
         "since": call.since.map(Millis::to_rfc3339),
@@ -78,26 +75,6 @@ async fn start(access: &TenantAccess, now: Millis, call: SourceReplay) -> Result
         "endpoints": call.endpoints,
         "ids": call.messages,
     });
-    let mut row = BackgroundTask {
-        id,
-        organisation: access.organisation,
-        application: Some(access.tenant),
-        kind: TaskKind::SourceReplay.as_str().to_owned(),
-        state: TaskState::Running,
-        data: json!({ "request": request }).to_string(),
-        created_at: now,
-        updated_at: now,
-    };
-    background_task::insert(&directory, &row).await?;
-    match access.object().call(call, &[]).await {
-        Ok((view, _)) => {
-            live::stand(&mut row, Some(&view), now);
-            Answer::json(202, &BackgroundTaskOut::new(&row))
-        }
-        Err(problem) if problem.code.status() < 500 => {
-            background_task::remove(&directory, id).await?;
-            Err(problem)
-        }
-        Err(problem) => Err(problem),
-    }
+    let task = (call.id, TaskKind::SourceReplay);
+    background_task::begin(access, now, task, &request, call).await
 }
