@@ -143,6 +143,15 @@ id!(
     TaskId, "qtask_", [u8; 20], |id| id, |bytes| bytes
 );
 
+id!(
+    /// A tenant's authorised account at a provider. Names the connection's object.
+    ConnectionId, "conn_", [u8; 20], |id| id, |bytes| bytes
+);
+id!(
+    /// A client at a provider's authorization server: the operator's or a tenant's own. Stands in its redirect URI.
+    OAuthAppId, "oapp_", [u8; 20], |id| id, |bytes| bytes
+);
+
 impl TaskId {
     /// The id of a job that was asked for now.
     #[must_use]
@@ -273,7 +282,8 @@ impl TryFrom<String> for Uid {
             EndpointId::PREFIX,
             AttemptId::PREFIX,
             TaskId::PREFIX,
-            "conn_",
+            ConnectionId::PREFIX,
+            OAuthAppId::PREFIX,
         ];
         let looks_like_id = |prefix: &&str| {
             text.strip_prefix(*prefix)

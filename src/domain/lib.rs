@@ -22,6 +22,7 @@ pub mod filter;
 pub mod header;
 pub mod import;
 pub mod legacy_signature;
+pub mod oauth;
 pub mod operational;
 pub mod outcome;
 pub mod provider;

@@ -55,8 +55,6 @@ mod matching;
 mod memory;
 mod messages;
 mod missed;
-#[cfg(feature = "native")]
-pub mod native;
 mod operational;
 mod ordered;
 mod outbox;
@@ -81,7 +79,6 @@ mod signing;
 mod size;
 mod source;
 mod source_seen;
-pub mod sql;
 mod stat;
 mod sweep;
 mod task;
@@ -89,6 +86,10 @@ mod tell;
 mod throttle;
 mod unrouted;
 mod watch;
+
+#[cfg(feature = "native")]
+pub use postern_sql::native;
+pub use postern_sql::{self as sql, Random};
 
 pub use call::{Later, Replied};
 pub use entitlement::FetchOut;
@@ -101,19 +102,6 @@ pub use watch::News;
 
 use memory::Memory;
 use sql::Sql;
-
-/// Randomness, as a port.
-pub trait Random {
-    /// Fills the bytes.
-    fn fill(&mut self, bytes: &mut [u8]);
-
-    /// A random number.
-    fn number(&mut self) -> u64 {
-        let mut bytes = [0; 8];
-        self.fill(&mut bytes);
-        u64::from_be_bytes(bytes)
-    }
-}
 
 /// What a deployment decides.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@
 //! never inside it.
 
 pub mod call;
+pub mod connection;
 pub mod entitlement;
 pub mod follow;
 pub mod frame;

@@ -1,4 +1,8 @@
 //! The object's storage as the state machine sees it: SQL, transactions, one alarm, a size.
+#![forbid(unsafe_code)]
+
+#[cfg(feature = "native")]
+pub mod native;
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -24,6 +28,19 @@ pub enum Value {
 #[must_use]
 pub fn broken(what: &str) -> Problem {
     Problem::internal(format_args!("sql: {what}"))
+}
+
+/// Randomness, as a port.
+pub trait Random {
+    /// Fills the bytes.
+    fn fill(&mut self, bytes: &mut [u8]);
+
+    /// A random number.
+    fn number(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_be_bytes(bytes)
+    }
 }
 
 /// Storage of one object.

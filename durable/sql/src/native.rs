@@ -7,7 +7,7 @@ use postern_domain::time::Millis;
 use rusqlite::types::{ToSqlOutput, Value as Stored, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use crate::sql::{Row, Sql, Value, broken};
+use crate::{Row, Sql, Value, broken};
 
 /// An object's storage in memory or in a file.
 #[derive(Debug)]
