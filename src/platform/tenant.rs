@@ -55,7 +55,7 @@ impl TenantObject {
         self.call_within(DEADLINE_MS, call, bodies)
     }
 
-    /// The same with a deadline of the caller's own. No future of its own for each kind of call: of [`Self::ask`] only
+    /// The same with a deadline of the caller's own. No future of its own for each kind of call: of `ask` only
     /// what comes out is read by kind.
     pub fn call_within<'a, T: TenantCall>(
         &'a self,
