@@ -4,7 +4,6 @@
 #![expect(missing_docs, reason = "the object macro's own functions have none")]
 
 mod bodies;
-mod clock;
 mod directory;
 mod random;
 mod storage;

@@ -20,13 +20,15 @@ use postern_domain::wire::call::Reply;
 use postern_domain::wire::follow::{WATCH_HEADER, Watching};
 use postern_domain::wire::{OBJECT_HEADER, frame};
 use postern_ledger::{Ledger, LookOut, PushOut, QueueKind, Replied, RoutingOut, Settings};
+use postern_platform::clock::now;
+use postern_platform::deadline::within;
+use postern_platform::tenant;
 use worker::{
-    BatchMessageBuilder, Delay, DurableObject, Env, Error, Method, Queue, QueueContentType,
-    RawMessageBuilder, Request, RequestInit, Response, Result, State, WebSocket, WebSocketIncomingMessage,
-    console_error, console_log, durable_object,
+    BatchMessageBuilder, Delay, DurableObject, Env, Error, Queue, QueueContentType, RawMessageBuilder,
+    Request, Response, Result, State, WebSocket, WebSocketIncomingMessage, console_error, console_log,
+    durable_object,
 };
 
-use crate::clock::now;
 use crate::directory;
 use crate::random::PlatformRandom;
 use crate::storage::ObjectStorage;
@@ -36,13 +38,13 @@ use crate::watchers::Watchers;
 const GATHER: Duration = Duration::from_millis(8);
 
 /// The operational tenant's object may take so long; the outbox's lease is longer.
-const TELL: Duration = Duration::from_secs(20);
+const TELL_MS: u64 = 20_000;
 
 /// A tenant's object may take so long in a slice; one that takes longer gets its part beside the others.
-const ROUTE: Duration = Duration::from_secs(3);
+const ROUTE_MS: u64 = 3000;
 
 /// The directory may take so long.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK_MS: u64 = 5000;
 
 /// The longest that a call may wait for a result.
 const LATEST: Duration = Duration::from_secs(20);
@@ -409,7 +411,7 @@ impl Inner {
                     break;
                 }
             };
-            let answer = self.ask_in_time(out.to, &out.frame, TELL).await;
+            let answer = self.ask_in_time(out.to, &out.frame, TELL_MS).await;
             if let Err(error) = &answer {
                 console_error!("{}", notice("error", "tell", &error.to_string()));
             }
@@ -447,7 +449,7 @@ impl Inner {
             let kept = match out {
                 RoutingOut::Look(look) => self.look(&look).await,
                 RoutingOut::Slice(slice) => {
-                    let asks = slice.pushes.iter().map(|push| self.push(push, ROUTE));
+                    let asks = slice.pushes.iter().map(|push| self.push(push, ROUTE_MS));
                     let answers = join_all(asks).await;
                     self.ledger.borrow_mut().slice_pushed(&slice, &answers, now())
                 }
@@ -469,18 +471,15 @@ impl Inner {
     /// Asks the directory who claims some keys.
     async fn look(&self, look: &LookOut) -> std::result::Result<(), Problem> {
         let asked = directory::claims(&self.env, look);
-        let found = match select(pin!(asked), pin!(Delay::from(LOOK))).await {
-            Either::Left((found, _)) => found,
-            Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
-        };
+        let found = within(LOOK_MS, asked).await.unwrap_or_else(no_answer);
         if let Err(error) = &found {
             console_error!("{}", notice("error", "route_look", &error.to_string()));
         }
         self.ledger.borrow_mut().routes_found(look, found.ok(), now())
     }
 
-    async fn push(&self, push: &PushOut, within: Duration) -> Option<Vec<u8>> {
-        let answer = self.ask_in_time(push.to, &push.frame, within).await;
+    async fn push(&self, push: &PushOut, ms: u64) -> Option<Vec<u8>> {
+        let answer = self.ask_in_time(push.to, &push.frame, ms).await;
         if let Err(error) = &answer {
             console_error!("{}", notice("error", "route", &error.to_string()));
         }
@@ -488,7 +487,7 @@ impl Inner {
     }
 
     async fn push_behind(&self, push: PushOut) {
-        let answer = self.push(&push, TELL).await;
+        let answer = self.push(&push, TELL_MS).await;
         let kept = self
             .ledger
             .borrow_mut()
@@ -498,21 +497,14 @@ impl Inner {
         }
     }
 
-    async fn ask_in_time(&self, to: TenantId, frame: &[u8], within: Duration) -> Result<Vec<u8>> {
-        match select(pin!(self.ask_object(to, frame)), pin!(Delay::from(within))).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => Err(Error::RustError("no answer in time".to_owned())),
-        }
+    async fn ask_in_time(&self, to: TenantId, frame: &[u8], ms: u64) -> Result<Vec<u8>> {
+        let answer = within(ms, self.ask_object(to, frame)).await;
+        answer.unwrap_or_else(no_answer)
     }
 
     /// Asks another tenant's object. Never this one: the hidden ledgers neither tell nor route anything to themselves.
     async fn ask_object(&self, to: TenantId, frame: &[u8]) -> Result<Vec<u8>> {
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_body(Some(Uint8Array::from(frame).into()));
-        let request = Request::new_with_init("https://tenant/", &init)?;
-        let stub = self.env.durable_object("TENANT")?.get_by_name(&to.to_string())?;
-        let mut response = stub.fetch_with_request(request).await?;
+        let mut response = tenant::post(&self.env, to, frame).await?;
         match response.status_code() {
             200 => response.bytes().await,
             status => Err(Error::RustError(format!("status {status}"))),
@@ -594,6 +586,10 @@ impl Inner {
 
 fn add(count: &Cell<u64>, more: u64) {
     count.set(count.get() + more);
+}
+
+fn no_answer<T>() -> Result<T> {
+    Err(Error::RustError("no answer in time".to_owned()))
 }
 
 /// One line of the log.

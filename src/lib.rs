@@ -5,7 +5,6 @@ mod ingest;
 
 mod api;
 
-mod platform;
 mod store;
 
 // The objects' classes reach the bundle only if something links them; without this the linker drops them, silently.

@@ -7,10 +7,10 @@ use postern_domain::operational;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call;
+use postern_platform::config::Config;
+use postern_platform::tenant::TenantObject;
 use worker::Env;
 
-use crate::platform::config::Config;
-use crate::platform::tenant::TenantObject;
 use crate::store::application::Key;
 use crate::store::{Directory, revocation, uid};
 

@@ -6,14 +6,14 @@ use postern_domain::id::{MessageId, OrganisationId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Idempotency;
+use postern_platform::config::Config;
+use postern_platform::http;
 use url::Url;
 use worker::{Env, Request};
 
 use super::form::Form;
 use super::operations::Operation;
 use super::query::Query;
-use crate::platform::config::Config;
-use crate::platform::http;
 
 /// How far the clocks of the edge and of an object may stand apart.
 const SKEW_MS: u64 = 1_000;

@@ -6,13 +6,13 @@ use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, EndpointGet};
+use postern_platform::config::Config;
+use postern_platform::tenant::TenantObject;
 use serde::Serialize;
 use worker::Env;
 
 use super::ask::Ask;
 use super::reply::Answer;
-use crate::platform::config::Config;
-use crate::platform::tenant::TenantObject;
 use crate::store::Directory;
 
 /// Whoever polls without a token does not make load.

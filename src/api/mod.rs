@@ -32,9 +32,9 @@ mod version;
 mod openapi;
 
 use postern_domain::problem::{Code, Problem};
+use postern_platform::{clock, http, log, random};
 use worker::{Env, Request, Response};
 
-use crate::platform::{clock, http, log, random};
 use access::{Caller, PollerAccess};
 use ask::Ask;
 use operations::{Found, Handler};

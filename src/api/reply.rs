@@ -3,10 +3,9 @@
 use futures::stream::LocalBoxStream;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Page;
+use postern_platform::http;
 use serde::Serialize;
 use worker::{Headers, Response, ResponseBody};
-
-use crate::platform::http;
 
 const JSON: &str = "application/json";
 

@@ -2,11 +2,11 @@
 
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Inspect;
+use postern_platform::config::Config;
 
 use super::access::TenantAccess;
 use super::ask::Ask;
 use super::reply::Answer;
-use crate::platform::config::Config;
 
 /// Counts of a tenant's object: rows, sizes, the alarm.
 pub(crate) async fn inspect(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {

@@ -4,9 +4,8 @@ use std::cell::Cell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 
+use postern_platform::log;
 use wasm_bindgen::prelude::*;
-
-use crate::platform::log;
 
 /// How often a message that could not be opened, or whose consumer failed before sending, is asked for again. Its lease
 /// covers it afterwards.

@@ -9,14 +9,14 @@ use postern_domain::seal::{self, Place};
 use postern_domain::wire::call::Caller;
 use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder, KEY_COLUMN, KEY_TABLE};
 use postern_domain::wire::frame;
+use postern_platform::config::Config;
+use postern_platform::fetch::{self, Outgoing, USER_AGENT};
+use postern_platform::tenant::TenantObject;
+use postern_platform::{clock, log};
 use serde_json::json;
 use worker::{Env, Method};
 
 use super::batch::{self, Message, Verdict};
-use crate::platform::config::Config;
-use crate::platform::fetch::{self, Outgoing, USER_AGENT};
-use crate::platform::tenant::TenantObject;
-use crate::platform::{clock, log};
 
 /// Questions at the same time.
 const AT_ONCE: usize = 3;

@@ -12,11 +12,11 @@ use postern_domain::signature::SigningKey;
 use postern_domain::time::Millis;
 use postern_domain::wire::frame;
 use postern_domain::wire::lane::{Lane, SealedPart};
+use postern_platform::clock;
+use postern_platform::config::Config;
 use url::Url;
 
 use super::turns::{EndpointKey, Waiting};
-use crate::platform::clock;
-use crate::platform::config::Config;
 
 /// In an endpoint's query, this makes the consumer panic before it sends anything. For tests, behind `TEST_HOOKS`.
 const PLANTED_PANIC: &str = "x-postern-panic=consumer";

@@ -29,15 +29,14 @@ use std::rc::Rc;
 
 use futures::FutureExt as _;
 use futures::channel::oneshot;
+use postern_platform::config::Config;
+use postern_platform::log;
 use serde_json::json;
 use worker::Env;
 
 pub(crate) use batch::{Batch, Invocation};
 use batch::{Message, Slip};
 use run::Run;
-
-use crate::platform::config::Config;
-use crate::platform::log;
 
 /// Consumes a batch. Never throws: each message is acknowledged or asked for again.
 pub(crate) async fn consume(batch: Batch, env: Env, invocation: Invocation) {

@@ -7,12 +7,12 @@ use postern_domain::problem::Problem;
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
 use postern_domain::wire::frame;
 use postern_domain::wire::inbound::Receive;
+use postern_platform::log;
+use postern_platform::tenant::TenantObject;
 use serde_json::json;
 use worker::Env;
 
 use super::batch::{self, Message, Verdict};
-use crate::platform::log;
-use crate::platform::tenant::TenantObject;
 
 /// Calls of objects at the same time: they are slow already.
 const AT_ONCE: usize = 5;

@@ -2,14 +2,14 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::{Caller, Report};
+use postern_platform::deadline::pause;
+use postern_platform::log;
+use postern_platform::tenant::TenantObject;
 use serde_json::json;
 use worker::Env;
 
 use super::results::Due;
 use super::schedules;
-use crate::platform::deadline::pause;
-use crate::platform::log;
-use crate::platform::tenant::TenantObject;
 
 /// Waits before each further try.
 const WAITS_MS: [u64; 3] = [250, 1_000, 4_000];

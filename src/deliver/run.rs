@@ -17,6 +17,10 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::{Bodies, Caller};
 use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::{SendResult, Stalled};
+use postern_platform::config::Config;
+use postern_platform::deadline::pause;
+use postern_platform::tenant::TenantObject;
+use postern_platform::{bodies, clock, log};
 use serde_json::json;
 use worker::{Env, QueueContentType, RawMessageBuilder};
 
@@ -26,10 +30,6 @@ use super::report::report;
 use super::results::{Entry, GATHER_MS, Results};
 use super::send::{not_sent, send};
 use super::turns::{Pace, Turn, Turns};
-use crate::platform::config::Config;
-use crate::platform::deadline::pause;
-use crate::platform::tenant::TenantObject;
-use crate::platform::{bodies, clock, log};
 
 /// A permit that was held for longer makes its endpoint a slow one.
 const QUICK_MS: u32 = 2_000;

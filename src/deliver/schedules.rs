@@ -15,12 +15,12 @@ use postern_domain::schedule::Schedule;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Report;
 use postern_domain::wire::report::SendResult;
+use postern_platform::deadline::within;
+use postern_platform::{clock, log};
 use serde_json::json;
 use worker::Env;
 
 use super::results::EventType;
-use crate::platform::deadline::within;
-use crate::platform::{clock, log};
 use crate::store::{Directory, event_type};
 
 /// How long what was read counts.

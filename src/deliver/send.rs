@@ -8,12 +8,12 @@ use postern_domain::signature;
 use postern_domain::time::Millis;
 use postern_domain::wire::lane::Handout;
 use postern_domain::wire::report::{SendResult, SentHeader};
+use postern_platform::clock;
+use postern_platform::config::Config;
+use postern_platform::fetch::{self, Outgoing, USER_AGENT};
 
 use super::forwarded;
 use super::lane::{OpenLane, Route};
-use crate::platform::clock;
-use crate::platform::config::Config;
-use crate::platform::fetch::{self, Outgoing, USER_AGENT};
 
 /// Headers that belong to the connection and not to the endpoint's owner.
 const OF_THE_CONNECTION: [&str; 8] = [

@@ -7,10 +7,10 @@
 use postern_domain::problem::{Code, Problem};
 use postern_domain::provider::{Answer, Descriptor, Reason, Reply};
 use postern_domain::wire::inbound::{AnswerKind, OwnAnswer};
+use postern_platform::{http, log, random};
 use worker::{Headers, Response, ResponseBuilder};
 
 use super::rejection;
-use crate::platform::{http, log, random};
 
 /// Seconds after which a provider shall try again, where its descriptor says nothing.
 const RETRY_AFTER: &str = "30";

@@ -4,11 +4,11 @@ use std::rc::Rc;
 
 use postern_domain::problem::Problem;
 use postern_domain::provider::{self, KeySet, Reason, Request, Standing, Verdict};
+use postern_platform::config::Config;
+use postern_platform::{clock, signature};
 
 use super::source::{Opened, Source};
 use super::{Incoming, key_set, unavailable};
-use crate::platform::config::Config;
-use crate::platform::{clock, signature};
 
 /// What was said of a request, and by which secrets.
 pub(super) struct Judged {

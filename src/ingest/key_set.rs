@@ -9,11 +9,10 @@ use std::rc::Rc;
 
 use postern_domain::provider::KeySet;
 use postern_domain::time::Millis;
+use postern_platform::config::Config;
+use postern_platform::fetch::{self, Outgoing, USER_AGENT};
+use postern_platform::{clock, log};
 use worker::Method;
-
-use crate::platform::config::Config;
-use crate::platform::fetch::{self, Outgoing, USER_AGENT};
-use crate::platform::{clock, log};
 
 /// For how long a set is believed.
 const GOOD_MS: u64 = 3_600_000;

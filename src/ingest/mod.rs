@@ -29,16 +29,15 @@ use postern_domain::wire::call::{Accept, Caller};
 use postern_domain::wire::inbound::{
     HandshakeEffect, Intake, MAX_INLINE_BODY, REPLAYED, Received, SourceHandshake, UsedOnce,
 };
+use postern_platform::config::Config;
+use postern_platform::deadline::within;
+use postern_platform::tenant::TenantObject;
+use postern_platform::{clock, http, log, random};
 use worker::{Env, Request, Response};
 
 use judge::Judged;
 use source::Source;
 use store::Event;
-
-use crate::platform::config::Config;
-use crate::platform::deadline::within;
-use crate::platform::tenant::TenantObject;
-use crate::platform::{clock, http, log, random};
 
 /// Methods that some provider uses. Any other is refused without a look at the address.
 const METHODS: &[&str] = &["GET", "POST", "PUT", "PATCH"];

@@ -12,13 +12,13 @@ use postern_domain::provider::Rejection;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, SourceRejected};
 use postern_domain::wire::inbound::RefusedRequest;
+use postern_platform::later::later;
+use postern_platform::log;
+use postern_platform::tenant::TenantObject;
 use worker::Env;
 
 use super::Incoming;
 use super::source::Source;
-use crate::platform::later::later;
-use crate::platform::log;
-use crate::platform::tenant::TenantObject;
 
 /// Rejections of one source that an isolate writes down in a minute.
 const A_MINUTE: u8 = 10;

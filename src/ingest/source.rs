@@ -18,12 +18,12 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, SourceByToken};
 use postern_domain::wire::inbound::{Intake, SourceOptions};
 use postern_domain::wire::{SealedSecret, SourceForIngest, SourceState};
+use postern_platform::deadline::within;
+use postern_platform::tenant::TenantObject;
+use postern_platform::{clock, log};
 use worker::Env;
 
 use super::unavailable;
-use crate::platform::deadline::within;
-use crate::platform::tenant::TenantObject;
-use crate::platform::{clock, log};
 
 const FRESH_MS: u64 = 30_000;
 const STALE_MS: u64 = 600_000;

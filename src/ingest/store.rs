@@ -9,13 +9,13 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
 use postern_domain::wire::inbound::{BodyAt, MAX_INLINE_BODY, Receive, ReceivedEvent};
 use postern_domain::wire::{VERSION, frame};
+use postern_platform::deadline::within;
+use postern_platform::later::later;
+use postern_platform::tenant::TenantObject;
+use postern_platform::{bodies, log};
 use worker::{Env, QueueContentType, RawMessageBuilder};
 
 use super::unavailable;
-use crate::platform::deadline::within;
-use crate::platform::later::later;
-use crate::platform::tenant::TenantObject;
-use crate::platform::{bodies, log};
 
 /// For the object's answer, a repeat included: providers give us 3 s at the least.
 const DEADLINE_MS: u64 = 1500;

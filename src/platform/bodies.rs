@@ -8,7 +8,7 @@ use postern_domain::time::Millis;
 use postern_domain::wire::inbound::{BodyAt, body_key};
 use worker::Env;
 
-use super::{http, random};
+use crate::{http, random};
 
 const BINDING: &str = "BODIES";
 
@@ -16,7 +16,7 @@ const BINDING: &str = "BODIES";
 ///
 /// # Errors
 /// What the bucket says, for the log.
-pub(crate) async fn put(env: &Env, tenant: TenantId, now: Millis, body: &[u8]) -> Result<BodyAt, String> {
+pub async fn put(env: &Env, tenant: TenantId, now: Millis, body: &[u8]) -> Result<BodyAt, String> {
     let key = body_key(tenant, now, &random::bytes::<16>());
     let size = u32::try_from(body.len()).map_err(|error| error.to_string())?;
     let digest = digest::of(body);
@@ -30,7 +30,7 @@ pub(crate) async fn put(env: &Env, tenant: TenantId, now: Millis, body: &[u8]) -
 ///
 /// # Errors
 /// What the bucket says, for the log.
-pub(crate) async fn get(env: &Env, at: &BodyAt) -> Result<Option<Vec<u8>>, String> {
+pub async fn get(env: &Env, at: &BodyAt) -> Result<Option<Vec<u8>>, String> {
     let bucket = env.bucket(BINDING).map_err(|error| http::message(&error))?;
     let found = bucket.get(at.key.clone()).execute().await;
     let Some(object) = found.map_err(|error| http::message(&error))? else {
@@ -47,7 +47,7 @@ pub(crate) async fn get(env: &Env, at: &BodyAt) -> Result<Option<Vec<u8>>, Strin
 }
 
 /// Takes one away that no ledger names. Best effort: what stays goes with its day.
-pub(crate) async fn delete(env: &Env, at: &BodyAt) -> Result<(), String> {
+pub async fn delete(env: &Env, at: &BodyAt) -> Result<(), String> {
     let bucket = env.bucket(BINDING).map_err(|error| http::message(&error))?;
     bucket
         .delete(at.key.clone())

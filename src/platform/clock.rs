@@ -1,12 +1,13 @@
-//! The time. Nothing else at the edge asks the runtime for it.
+//! The time. Nothing else asks the runtime for it.
 
 use postern_domain::time::Millis;
 
-/// Now. On the platform it stands still between two awaits.
+/// Now. On the platform it stands still between two awaits: it moves only with input and output.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
-pub(crate) fn now() -> Millis {
+#[must_use]
+pub fn now() -> Millis {
     Millis(worker::Date::now().as_millis())
 }

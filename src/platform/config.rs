@@ -20,37 +20,37 @@ thread_local! {
 }
 
 /// The deployment's settings, read once per isolate.
-pub(crate) struct Config {
+pub struct Config {
     /// `BASE_URL`, where the deployment is reached, without a slash at its end; empty: as each request came.
-    pub(crate) base_url: String,
+    pub base_url: String,
     /// The rule for outgoing URLs; refuses the host of `BASE_URL`.
-    pub(crate) policy: Policy,
+    pub policy: Policy,
     /// Keys that seal what is stored.
-    pub(crate) master_keys: MasterKeys,
+    pub master_keys: MasterKeys,
     /// Keys of the API's tokens.
-    pub(crate) jwt: JwtKeys,
+    pub jwt: JwtKeys,
     /// How long one delivery may take.
-    pub(crate) delivery_timeout_ms: u64,
+    pub delivery_timeout_ms: u64,
     /// How long the body of a webhook may take to come.
-    pub(crate) body_ms: u64,
+    pub body_ms: u64,
     /// How long one stream stays open.
-    pub(crate) stream_ms: u64,
+    pub stream_ms: u64,
     /// `EGRESS_URL` and `EGRESS_SECRET`: the forwarder that deliveries leave through; none: they leave directly.
-    pub(crate) egress: Option<Egress>,
+    pub egress: Option<Egress>,
     /// `STRIPE_API_URL`: where Stripe's API is, without a slash at its end. Set by tests alone.
-    pub(crate) stripe_api_url: String,
+    pub stripe_api_url: String,
     /// Tests may plant panics and look inside.
-    pub(crate) test_hooks: bool,
+    pub test_hooks: bool,
     allow_private: String,
     https_only: bool,
 }
 
 /// The deployment's own forwarder, with a fixed address.
-pub(crate) struct Egress {
+pub struct Egress {
     /// Where it is.
-    pub(crate) target: Target,
+    pub target: Target,
     /// What it knows us by.
-    pub(crate) secret: egress::Secret,
+    pub secret: egress::Secret,
 }
 
 impl Config {
@@ -58,7 +58,7 @@ impl Config {
     ///
     /// # Errors
     /// When something cannot be read: the log says which variable, and never what stands in it.
-    pub(crate) fn from_env(env: &Env) -> Result<Rc<Self>, Problem> {
+    pub fn from_env(env: &Env) -> Result<Rc<Self>, Problem> {
         if let Some(config) = CONFIG.with(|cell| cell.get().map(Rc::clone)) {
             return Ok(config);
         }
@@ -69,7 +69,8 @@ impl Config {
     }
 
     /// Where this deployment is reached: in development the port may be any, and the request says it.
-    pub(crate) fn base_url(&self, request: &Url) -> String {
+    #[must_use]
+    pub fn base_url(&self, request: &Url) -> String {
         if self.base_url.is_empty() {
             request.origin().ascii_serialization()
         } else {
@@ -78,7 +79,7 @@ impl Config {
     }
 
     /// The rule for endpoints' URLs, which refuses the host that the request came to as well.
-    pub(crate) fn policy_beside(&self, request: &Url) -> Result<Policy, Problem> {
+    pub fn policy_beside(&self, request: &Url) -> Result<Policy, Problem> {
         let policy = policy(&self.allow_private, &[&self.base_url, request.as_str()])?;
         Ok(policy.https_only(self.https_only))
     }

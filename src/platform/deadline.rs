@@ -9,7 +9,7 @@ use worker::Delay;
 
 /// What `work` gives, or none when `ms` have passed first. The work is dropped then: whatever it had asked of others may
 /// still happen.
-pub(crate) async fn within<T>(ms: u64, work: impl Future<Output = T>) -> Option<T> {
+pub async fn within<T>(ms: u64, work: impl Future<Output = T>) -> Option<T> {
     match select(pin!(work), pin!(pause(ms))).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(((), _)) => None,
@@ -17,6 +17,6 @@ pub(crate) async fn within<T>(ms: u64, work: impl Future<Output = T>) -> Option<
 }
 
 /// Nothing, for `ms`.
-pub(crate) async fn pause(ms: u64) {
+pub async fn pause(ms: u64) {
     Delay::from(Duration::from_millis(ms)).await;
 }

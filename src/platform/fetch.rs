@@ -13,11 +13,11 @@ use postern_domain::schedule;
 use postern_domain::time::Millis;
 use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
 
-use super::config::Egress;
-use super::{clock, http};
+use crate::config::Egress;
+use crate::{clock, http};
 
 /// The name under which Postern calls.
-pub(crate) const USER_AGENT: &str = concat!("Postern/", env!("CARGO_PKG_VERSION"));
+pub const USER_AGENT: &str = concat!("Postern/", env!("CARGO_PKG_VERSION"));
 
 /// Bytes kept of the body of a success.
 const KEPT_OF_SUCCESS: usize = 1024;
@@ -32,47 +32,47 @@ const KEPT_OF_HEADERS: usize = 2048;
 const FORWARDER_MARGIN_MS: u64 = 500;
 
 /// One request to be made.
-pub(crate) struct Outgoing<'a> {
+pub struct Outgoing<'a> {
     /// Where to: sent exactly as the rule wrote it.
-    pub(crate) target: &'a Target,
+    pub target: &'a Target,
     /// How.
-    pub(crate) method: Method,
+    pub method: Method,
     /// All that the request carries.
-    pub(crate) headers: &'a [(String, String)],
+    pub headers: &'a [(String, String)],
     /// What; empty: the request has no body.
-    pub(crate) body: &'a [u8],
+    pub body: &'a [u8],
     /// For all of it, from now on.
-    pub(crate) deadline_ms: u64,
+    pub deadline_ms: u64,
     /// The forwarder that it goes through; none: it goes directly.
-    pub(crate) through: Option<&'a Egress>,
+    pub through: Option<&'a Egress>,
 }
 
 /// How it ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub struct Ended {
     /// The answer's status, if its headers came.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// Why it failed; none: a status of 2xx, and as much of the body as is kept.
-    pub(crate) cause: Option<Cause>,
+    pub cause: Option<Cause>,
     /// A failure's `Retry-After`, as milliseconds from the answer.
-    pub(crate) retry_after_ms: Option<u64>,
+    pub retry_after_ms: Option<u64>,
     /// The body, up to the cap.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// The answer's headers, as many as are kept.
-    pub(crate) headers: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
     /// When the request was begun.
-    pub(crate) started_at: Millis,
+    pub started_at: Millis,
     /// From then to the end of the body.
-    pub(crate) duration_ms: u32,
+    pub duration_ms: u32,
 }
 
 /// Makes one request. Never fails in another way than by [`Ended::cause`].
-pub(crate) async fn send(outgoing: Outgoing<'_>) -> Ended {
+pub async fn send(outgoing: Outgoing<'_>) -> Ended {
     send_keeping(outgoing, KEPT_OF_SUCCESS).await
 }
 
 /// The same where the answer is what it is made for: keeps so much of a success's body.
-pub(crate) async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
+pub async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
     let started_at = clock::now();
     let mut ended = exchange(&outgoing, started_at, kept).await;
     ended.duration_ms = u32::try_from(clock::now().since(started_at)).unwrap_or(u32::MAX);

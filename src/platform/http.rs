@@ -8,17 +8,18 @@ use worker::{Error, Headers, Request, Response, ResponseBody};
 
 /// An error as it leaves, wherever it leaves: `{code, detail}`; of a validation `detail` lists the faults, as Svix's
 /// clients expect. What happened inside is not in it.
-pub(crate) struct Rendered {
+pub struct Rendered {
     /// The status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// JSON.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// Headers, the content's type among them.
-    pub(crate) headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, &'static str)>,
 }
 
 /// Writes an error.
-pub(crate) fn render(problem: &Problem) -> Rendered {
+#[must_use]
+pub fn render(problem: &Problem) -> Rendered {
     let detail = if problem.faults.is_empty() {
         json!(problem.detail)
     } else {
@@ -40,7 +41,8 @@ pub(crate) fn render(problem: &Problem) -> Rendered {
 }
 
 /// The same as the runtime's response.
-pub(crate) fn problem(problem: &Problem) -> Response {
+#[must_use]
+pub fn problem(problem: &Problem) -> Response {
     let rendered = render(problem);
     let headers = Headers::new();
     for (name, value) in rendered.headers {
@@ -58,7 +60,7 @@ pub(crate) fn problem(problem: &Problem) -> Response {
 ///
 /// # Errors
 /// [`Code::PayloadTooLarge`] at the first byte too many; [`Code::BadRequest`] when the sender broke off.
-pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, Problem> {
+pub async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, Problem> {
     let too_large = || {
         Problem::new(
             Code::PayloadTooLarge,
@@ -97,7 +99,7 @@ pub(crate) async fn body(request: &mut Request, cap: usize) -> Result<Vec<u8>, P
 ///
 /// # Errors
 /// What the runtime says when the body breaks off.
-pub(crate) async fn whole(answer: &Response) -> worker::Result<Vec<u8>> {
+pub async fn whole(answer: &Response) -> worker::Result<Vec<u8>> {
     let stream = match answer.body() {
         ResponseBody::Empty => return Ok(Vec::new()),
         ResponseBody::Body(bytes) => return Ok(bytes.clone()),
@@ -109,22 +111,24 @@ pub(crate) async fn whole(answer: &Response) -> worker::Result<Vec<u8>> {
 }
 
 /// The header in which a WebSocket's client offers protocols.
-pub(crate) const PROTOCOLS: &str = "sec-websocket-protocol";
+pub const PROTOCOLS: &str = "sec-websocket-protocol";
 
 /// The protocol of streams over a WebSocket.
-pub(crate) const STREAM_PROTOCOL: &str = "postern";
+pub const STREAM_PROTOCOL: &str = "postern";
 
 /// A protocol of this beginning is a token: a browser's WebSocket can send no other header, and a token has no place in
 /// a URL.
 const TOKEN_PROTOCOL: &str = "bearer.";
 
 /// Whether a WebSocket is asked for.
-pub(crate) fn wants_socket(request: &Request) -> bool {
+#[must_use]
+pub fn wants_socket(request: &Request) -> bool {
     header(request, "upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket"))
 }
 
 /// `Authorization`, or what stands for it where a WebSocket is asked for.
-pub(crate) fn authorization(request: &Request) -> Option<String> {
+#[must_use]
+pub fn authorization(request: &Request) -> Option<String> {
     header(request, "authorization").or_else(|| {
         let offered = header(request, PROTOCOLS).filter(|_| wants_socket(request))?;
         let token = offered
@@ -135,12 +139,14 @@ pub(crate) fn authorization(request: &Request) -> Option<String> {
 }
 
 /// A header's value, if it is there.
-pub(crate) fn header(request: &Request, name: &str) -> Option<String> {
+#[must_use]
+pub fn header(request: &Request, name: &str) -> Option<String> {
     request.headers().get(name).ok().flatten()
 }
 
 /// What an error of the runtime says, without its stack.
-pub(crate) fn message(error: &Error) -> String {
+#[must_use]
+pub fn message(error: &Error) -> String {
     match error {
         Error::UnknownJsError { name, message, .. } => match name {
             Some(name) => format!("{name}: {message}"),

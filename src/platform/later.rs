@@ -12,7 +12,7 @@ extern "C" {
 }
 
 /// Does `work` without making the answer wait for it. It is best effort: nothing that is owed may depend on it.
-pub(crate) fn later(work: impl Future<Output = ()> + 'static) {
+pub fn later(work: impl Future<Output = ()> + 'static) {
     let promise = js_sys::futures::future_to_promise(AssertUnwindSafe(async move {
         work.await;
         Ok(JsValue::UNDEFINED)

@@ -6,12 +6,12 @@
 use serde_json::{Value, json};
 
 /// Something went wrong.
-pub(crate) fn error(event: &str, fields: Value) {
+pub fn error(event: &str, fields: Value) {
     worker::console_error!("{}", line("error", event, fields));
 }
 
 /// Something is not as it should be, and was met.
-pub(crate) fn warn(event: &str, fields: Value) {
+pub fn warn(event: &str, fields: Value) {
     worker::console_warn!("{}", line("warn", event, fields));
 }
 

@@ -25,7 +25,7 @@ extern "C" {
 }
 
 /// Whether each of these signatures holds. A key or a signature that cannot be read does not.
-pub(crate) async fn hold(checks: &[Check]) -> Vec<bool> {
+pub async fn hold(checks: &[Check]) -> Vec<bool> {
     let mut held = Vec::with_capacity(checks.len());
     for check in checks {
         held.push(holds(check).await.unwrap_or(false));

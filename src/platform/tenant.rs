@@ -14,9 +14,9 @@ use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
 use worker::{Env, Error, Headers, Method, Request, RequestInit, Response, Stub};
 
-use super::deadline::within;
-use super::http;
-use super::watch::News;
+use crate::deadline::within;
+use crate::http;
+use crate::watch::News;
 
 /// How long any call may take. A publish has less: see [`TenantObject::call_within`].
 const DEADLINE_MS: u64 = 20_000;
@@ -25,7 +25,7 @@ const DEADLINE_MS: u64 = 20_000;
 type Untyped = (Box<RawValue>, Vec<Vec<u8>>);
 
 /// A client of one tenant's object. Says who asks: the object compares the organisation and answers 404 to another's.
-pub(crate) struct TenantObject {
+pub struct TenantObject {
     env: Env,
     tenant: TenantId,
     caller: Caller,
@@ -33,7 +33,8 @@ pub(crate) struct TenantObject {
 
 impl TenantObject {
     /// The object that the tenant's id names. Nothing is sent yet.
-    pub(crate) fn new(env: &Env, tenant: TenantId, caller: Caller) -> Self {
+    #[must_use]
+    pub fn new(env: &Env, tenant: TenantId, caller: Caller) -> Self {
         Self {
             env: env.clone(),
             tenant,
@@ -46,7 +47,7 @@ impl TenantObject {
     /// # Errors
     /// What the object said. When it said nothing, it is not known whether the call was done: [`Code::Overloaded`] if it
     /// has too much to do or took too long, [`Code::Internal`] for anything else.
-    pub(crate) fn call<'a, T: TenantCall>(
+    pub fn call<'a, T: TenantCall>(
         &'a self,
         call: T,
         bodies: &'a [Vec<u8>],
@@ -54,9 +55,9 @@ impl TenantObject {
         self.call_within(DEADLINE_MS, call, bodies)
     }
 
-    /// The same with a deadline of the caller's own. No future of its own for each kind of call: of [`Self::ask`] only
+    /// The same with a deadline of the caller's own. No future of its own for each kind of call: of `ask` only
     /// what comes out is read by kind.
-    pub(crate) fn call_within<'a, T: TenantCall>(
+    pub fn call_within<'a, T: TenantCall>(
         &'a self,
         ms: u64,
         call: T,
@@ -97,7 +98,7 @@ impl TenantObject {
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub(crate) async fn watch(&self, watch: Watch) -> Reply<News> {
+    pub async fn watch(&self, watch: Watch) -> Reply<News> {
         let envelope = Envelope {
             v: VERSION,
             tenant: self.tenant,
@@ -111,7 +112,7 @@ impl TenantObject {
             headers.set(WATCH_HEADER, &frame::to_header(&frame))?;
             let mut init = RequestInit::new();
             init.with_headers(headers);
-            self.stub()?
+            stub(&self.env, self.tenant)?
                 .fetch_with_request(Request::new_with_init("https://tenant/", &init)?)
                 .await
         };
@@ -136,7 +137,8 @@ impl TenantObject {
 
     /// One request. Never repeated: the runtime has repeated what may be, and an overloaded object must not hear it twice.
     async fn send(&self, frame: &[u8]) -> Result<(Vec<u8>, bool), Problem> {
-        let response = self.fetch(frame).await.map_err(|error| unanswered(&error))?;
+        let response = post(&self.env, self.tenant, frame).await;
+        let response = response.map_err(|error| unanswered(&error))?;
         let bytes = http::whole(&response).await.map_err(|error| unanswered(&error))?;
         match response.status_code() {
             200 => Ok((bytes, response.headers().has(OBJECT_HEADER).unwrap_or(true))),
@@ -145,19 +147,23 @@ impl TenantObject {
             ))),
         }
     }
+}
 
-    async fn fetch(&self, frame: &[u8]) -> worker::Result<Response> {
-        let mut init = RequestInit::new();
-        init.with_method(Method::Post)
-            .with_body(Some(js_sys::Uint8Array::from(frame).into()));
-        let request = Request::new_with_init("https://tenant/", &init)?;
-        self.stub()?.fetch_with_request(request).await
-    }
+/// Brings a frame that is written already to the object that the tenant's id names. What it answers, and how long that
+/// may take, is the caller's: [`TenantObject::call`] is for whoever makes the call here and now.
+///
+/// # Errors
+/// What the runtime says when the object cannot be reached.
+pub async fn post(env: &Env, tenant: TenantId, frame: &[u8]) -> worker::Result<Response> {
+    let mut init = RequestInit::new();
+    init.with_method(Method::Post)
+        .with_body(Some(js_sys::Uint8Array::from(frame).into()));
+    let request = Request::new_with_init("https://tenant/", &init)?;
+    stub(env, tenant)?.fetch_with_request(request).await
+}
 
-    fn stub(&self) -> worker::Result<Stub> {
-        let namespace = self.env.durable_object("TENANT")?;
-        namespace.get_by_name(&self.tenant.to_string())
-    }
+fn stub(env: &Env, tenant: TenantId) -> worker::Result<Stub> {
+    env.durable_object("TENANT")?.get_by_name(&tenant.to_string())
 }
 
 fn typed<A: DeserializeOwned>(answer: Reply<Untyped>) -> Reply<(A, Vec<Vec<u8>>)> {

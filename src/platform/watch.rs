@@ -15,7 +15,7 @@ use worker::WebSocket;
 use worker::web_sys::MessageEvent;
 
 /// A socket that is listened to. Dropping it closes it.
-pub(crate) struct Ear {
+pub struct Ear {
     socket: WebSocket,
     heard: Rc<Heard>,
     on_message: Closure<dyn FnMut(MessageEvent)>,
@@ -42,7 +42,7 @@ impl Heard {
 
 impl Ear {
     /// Begins to listen.
-    pub(crate) fn to(socket: WebSocket) -> worker::Result<Self> {
+    pub fn to(socket: WebSocket) -> worker::Result<Self> {
         let heard = Rc::new(Heard::default());
         let listener = Rc::clone(&heard);
         let on_message = Closure::wrap_assert_unwind_safe(Box::new(move |event: MessageEvent| {
@@ -76,27 +76,31 @@ impl Ear {
     }
 
     /// The socket.
-    pub(crate) fn socket(&self) -> &WebSocket {
+    #[must_use]
+    pub fn socket(&self) -> &WebSocket {
         &self.socket
     }
 
     /// The highest sequence number that was told.
-    pub(crate) fn latest(&self) -> u64 {
+    #[must_use]
+    pub fn latest(&self) -> u64 {
         self.heard.latest.get()
     }
 
     /// How many messages came.
-    pub(crate) fn count(&self) -> u64 {
+    #[must_use]
+    pub fn count(&self) -> u64 {
         self.heard.count.get()
     }
 
     /// Whether the other side is gone.
-    pub(crate) fn has_ended(&self) -> bool {
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         self.heard.ended.get()
     }
 
     /// Waits until `enough` holds or the other side is gone.
-    pub(crate) fn until(&self, enough: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
+    pub fn until(&self, enough: impl Fn(&Self) -> bool) -> impl Future<Output = ()> {
         poll_fn(move |context| {
             if enough(self) || self.has_ended() {
                 return Poll::Ready(());
@@ -121,7 +125,7 @@ impl Drop for Ear {
 }
 
 /// A socket to a tenant's object.
-pub(crate) struct News {
+pub struct News {
     ear: Ear,
     /// The newest number when it was opened.
     begin: u64,
@@ -129,7 +133,7 @@ pub(crate) struct News {
 
 impl News {
     /// Over a socket that the object has taken at this number.
-    pub(crate) fn over(socket: WebSocket, begin: u64) -> worker::Result<Self> {
+    pub fn over(socket: WebSocket, begin: u64) -> worker::Result<Self> {
         Ok(Self {
             ear: Ear::to(socket)?,
             begin,
@@ -137,17 +141,19 @@ impl News {
     }
 
     /// The newest number that is known of.
-    pub(crate) fn latest(&self) -> u64 {
+    #[must_use]
+    pub fn latest(&self) -> u64 {
         self.begin.max(self.ear.latest())
     }
 
     /// Whether the object has hung up.
-    pub(crate) fn has_ended(&self) -> bool {
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
         self.ear.has_ended()
     }
 
     /// Waits until there is something behind this number, or the object has hung up.
-    pub(crate) async fn behind(&self, sequence: u64) {
+    pub async fn behind(&self, sequence: u64) {
         self.ear.until(|ear| ear.latest() > sequence).await;
     }
 }

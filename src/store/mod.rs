@@ -15,11 +15,10 @@ pub(crate) mod uid;
 
 use futures::future::LocalBoxFuture;
 use postern_domain::problem::Problem;
+use postern_platform::http;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::JsValue;
 use worker::{D1Database, D1PreparedStatement, D1Result, Env};
-
-use crate::platform::http;
 
 /// The database.
 pub(crate) struct Directory(D1Database);

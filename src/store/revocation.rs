@@ -10,10 +10,10 @@ use postern_domain::access::Token;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
+use postern_platform::log;
 use serde::Deserialize;
 
 use super::{Directory, number, text};
-use crate::platform::log;
 
 /// How long a verdict counts.
 const AGE_MS: u64 = 30 * Millis::SECOND;

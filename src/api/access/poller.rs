@@ -7,10 +7,10 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call;
 use postern_domain::wire::poll::PollerKey;
+use postern_platform::tenant::TenantObject;
 use worker::Env;
 
 use super::{Caller, Key, uid};
-use crate::platform::tenant::TenantObject;
 use crate::store::Directory;
 
 /// May read one poller. A poller's own token is judged by the object: what it may not touch is 401 or 404 there.

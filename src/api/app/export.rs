@@ -14,6 +14,9 @@ use futures::stream;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::moving::{ExportFrom, ExportPage, ExportedPage};
+use postern_platform::deadline::pause;
+use postern_platform::log;
+use postern_platform::tenant::TenantObject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -21,9 +24,6 @@ use super::shape::ApplicationOut;
 use crate::api::access::{Caller, TenantAccess};
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::deadline::pause;
-use crate::platform::log;
-use crate::platform::tenant::TenantObject;
 use crate::store::application::{self, Key, State};
 
 const NDJSON: &str = "application/x-ndjson";

@@ -6,6 +6,7 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::DeliveryStatus;
 use postern_domain::wire::replay::{Counted, TaskCount, TaskKind, TaskPlan, TaskStart};
+use postern_platform::random;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -16,7 +17,6 @@ use crate::api::field::{self, Wrong};
 use crate::api::form::Form;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::platform::random;
 
 /// Manual tries per second, if nobody says.
 pub(crate) const RATE: u16 = 100;

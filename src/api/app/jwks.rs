@@ -5,10 +5,10 @@ use postern_domain::id::TenantId;
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::Caller;
 use postern_domain::wire::signing::PublicKeys;
+use postern_platform::tenant::TenantObject;
 
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::tenant::TenantObject;
 
 /// 200, a JSON Web Key Set that may be kept for five minutes.
 pub(crate) async fn handle(ask: Ask) -> Result<Answer, Problem> {

@@ -6,13 +6,13 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Configure, SetUp, Wipe};
 use postern_domain::wire::moving::Erase;
+use postern_platform::random;
+use postern_platform::tenant::TenantObject;
 use worker::Env;
 
 use super::shape::{self, ApplicationIn};
 use crate::api::access::OrganisationAccess;
 use crate::api::erasure::shape::Told;
-use crate::platform::random;
-use crate::platform::tenant::TenantObject;
 use crate::store::application::{self, Application, Key, State};
 use crate::store::{Directory, erasure, idempotency, revocation, uid};
 

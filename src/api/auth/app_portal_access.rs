@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_domain::access::{Capability, Grant, Portal};
 use postern_domain::problem::Problem;
+use postern_platform::config::Config;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::form::Form;
 use crate::api::reply::Answer;
-use crate::platform::config::Config;
 
 /// How long a token holds if nobody says: seven days.
 const TTL_SECONDS: u64 = 7 * 86_400;

@@ -3,6 +3,7 @@
 use postern_domain::access::{Grant, Scope};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
+use postern_platform::config::Config;
 use serde::Serialize;
 
 use crate::api::access::OrganisationAccess;
@@ -10,7 +11,6 @@ use crate::api::app::lifecycle;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::reply::Answer;
-use crate::platform::config::Config;
 use crate::store::application::Key;
 
 /// How long it holds if nobody says.

@@ -11,8 +11,7 @@ use postern_domain::access::{Grant, JwtKeys, Restricted};
 use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-
-use crate::platform::random;
+use postern_platform::random;
 
 /// A token for part of what a tenant's authority allows, with the id that it was given.
 fn issue(

@@ -2,13 +2,13 @@
 
 use postern_domain::access::{Authority, Grant};
 use postern_domain::problem::Problem;
+use postern_platform::config::Config;
 use serde::Serialize;
 
 use crate::api::access::refused;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::reply::Answer;
-use crate::platform::config::Config;
 use crate::store::{Directory, revocation};
 
 /// A portal's token and what it may do.

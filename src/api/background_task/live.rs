@@ -8,11 +8,11 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Caller;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
+use postern_platform::log;
+use postern_platform::tenant::TenantObject;
 use serde_json::{Value, json};
 use worker::Env;
 
-use crate::platform::log;
-use crate::platform::tenant::TenantObject;
 use crate::store::Directory;
 use crate::store::background_task::{self, BackgroundTask};
 

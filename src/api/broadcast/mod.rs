@@ -4,6 +4,7 @@ mod run;
 
 use postern_domain::id::TaskId;
 use postern_domain::problem::{Code, Problem};
+use postern_platform::{later, random};
 use serde::Serialize;
 
 use super::access::OrganisationAccess;
@@ -12,7 +13,6 @@ use super::ask::Ask;
 use super::form::Form;
 use super::reply::Answer;
 use super::{field, idempotency};
-use crate::platform::{later, random};
 use crate::store::broadcast::{self, Content, KIND, Task};
 
 pub(crate) use run::go_on;

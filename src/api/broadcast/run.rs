@@ -13,11 +13,11 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller};
 use postern_domain::wire::replay::TaskState;
+use postern_platform::tenant::TenantObject;
+use postern_platform::{clock, log};
 use serde::{Deserialize, Serialize};
 use worker::Env;
 
-use crate::platform::tenant::TenantObject;
-use crate::platform::{clock, log};
 use crate::store::Directory;
 use crate::store::broadcast::{self, Content, Task};
 

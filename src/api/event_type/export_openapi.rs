@@ -2,6 +2,7 @@
 
 use postern_domain::id::TaskId;
 use postern_domain::problem::{Code, Problem};
+use postern_platform::random;
 use serde::Serialize;
 use serde_json::json;
 
@@ -10,7 +11,6 @@ use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::platform::random;
 use crate::store::background_task::{self, BackgroundTask};
 use crate::store::event_type;
 

@@ -4,8 +4,7 @@
 use std::cell::Cell;
 
 use postern_domain::time::Millis;
-
-use crate::platform::clock;
+use postern_platform::clock;
 
 /// Requests to the other server, to objects and to the directory. A page of endpoints that was begun is finished, which
 /// is up to a hundred more: together below the platform's thousand.

@@ -4,13 +4,13 @@
 use postern_domain::address::Policy;
 use postern_domain::outcome::Cause;
 use postern_domain::problem::Problem;
+use postern_platform::fetch::{self, Outgoing, USER_AGENT};
 use serde::Deserialize;
 use serde_json::Value;
 use worker::Method;
 
 use super::asked::Server;
 use super::bounds::Bounds;
-use crate::platform::fetch::{self, Outgoing, USER_AGENT};
 
 /// For one answer.
 const DEADLINE_MS: u64 = 10_000;

@@ -4,6 +4,7 @@ use postern_domain::id::{TaskId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::wire::replay::TaskKind;
 use postern_domain::wire::route::RouteReplay;
+use postern_platform::random;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use crate::api::background_task;
 use crate::api::field;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::platform::random;
 use crate::store::route;
 
 /// What a replay would do.

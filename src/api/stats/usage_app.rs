@@ -7,6 +7,7 @@ use futures::stream;
 use postern_domain::id::TaskId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::reads::{Usage, Used};
+use postern_platform::random;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -14,7 +15,6 @@ use crate::api::access::OrganisationAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
 use crate::api::{field, idempotency};
-use crate::platform::random;
 use crate::store::application::{self, Application, Key};
 use crate::store::background_task::{self, BackgroundTask};
 

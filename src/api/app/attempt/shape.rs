@@ -4,9 +4,8 @@ use postern_domain::outcome::{self, Cause, WhoActs};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Page;
 use postern_domain::wire::{AttemptStatus, AttemptView, DeliveryStatus, Trigger};
+use postern_platform::fetch::USER_AGENT;
 use serde::Serialize;
-
-use crate::platform::fetch::USER_AGENT;
 
 /// Svix's fields, and why it failed.
 #[derive(Serialize)]

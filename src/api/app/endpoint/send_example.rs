@@ -2,6 +2,7 @@
 
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Accept, EndpointGet};
+use postern_platform::random;
 use serde_json::{Value, json};
 
 use super::super::msg::shape::MessageOut;
@@ -9,7 +10,6 @@ use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::reply::Answer;
-use crate::platform::random;
 use crate::store::event_type;
 
 /// An event type that every deployment of Svix knows without having it.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::Accept;
 use postern_domain::wire::replay::{AttemptAwait, TestAttempt};
+use postern_platform::random;
 
 use super::super::attempt::shape::MessageAttemptOut;
 use super::super::msg::published::Published;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::random;
 
 /// The object answers after 20 s at the latest.
 const DEADLINE_MS: u64 = 25_000;

@@ -7,6 +7,7 @@ use postern_domain::id::TaskId;
 use postern_domain::problem::Problem;
 use postern_domain::wire::entitlement::EntitlementBackfill;
 use postern_domain::wire::replay::TaskKind;
+use postern_platform::random;
 use serde_json::json;
 
 use crate::api::access::TenantAccess;
@@ -16,7 +17,6 @@ use crate::api::field;
 use crate::api::form::Form;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::platform::random;
 
 /// Characters of a cell.
 const MOST_CELL: usize = 256;

@@ -2,6 +2,7 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::publish::{AcceptBatch, MAX_BATCH};
+use postern_platform::random;
 use serde::Serialize;
 
 use super::published::Published;
@@ -10,7 +11,6 @@ use super::store;
 use crate::api::access::Caller;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::random;
 
 /// The messages, in the order in which they were published.
 #[derive(Serialize)]

@@ -2,12 +2,12 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::MessageGet;
+use postern_platform::bodies;
 
 use super::shape;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::bodies;
 
 /// 200 with the message's content type. A stranger chose both, so that no browser may run them.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {

@@ -4,6 +4,8 @@ use postern_domain::problem::Problem;
 use postern_domain::wire::MessageView;
 use postern_domain::wire::call::{Accept, Idempotency};
 use postern_domain::wire::publish::AcceptBatch;
+use postern_platform::random;
+use postern_platform::tenant::TenantObject;
 
 use super::published::Published;
 use super::shape::MessageOut;
@@ -11,8 +13,6 @@ use super::store;
 use crate::api::access::Caller;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
-use crate::platform::random;
-use crate::platform::tenant::TenantObject;
 
 /// 202 with the message; 409 for an `eventId` that is there already.
 pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> {

@@ -2,13 +2,13 @@
 
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::TenantCall;
+use postern_platform::deadline::within;
+use postern_platform::tenant::TenantObject;
 
 use super::super::lifecycle;
 use super::super::shape::ApplicationIn;
 use crate::api::access::{Caller, TenantAccess};
 use crate::api::ask::Ask;
-use crate::platform::deadline::within;
-use crate::platform::tenant::TenantObject;
 use crate::store::application::{Key, State};
 
 /// How long a publisher waits for the ledger before it is told to come again.

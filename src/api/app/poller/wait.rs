@@ -4,10 +4,10 @@ use postern_domain::problem::Problem;
 use postern_domain::wire::call::TenantCall;
 use postern_domain::wire::follow::{Wanted, Watch};
 use postern_domain::wire::poll::Polled;
+use postern_platform::clock;
+use postern_platform::deadline::within;
 
 use crate::api::access::PollerAccess;
-use crate::platform::clock;
-use crate::platform::deadline::within;
 
 /// Polls; when there is nothing, waits for what is wanted so many milliseconds at the most, and polls again.
 pub(super) async fn until_something<T>(

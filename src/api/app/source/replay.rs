@@ -5,6 +5,7 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::inbound::SourceReplay;
 use postern_domain::wire::replay::TaskKind;
+use postern_platform::random;
 use serde::Serialize;
 use serde_json::json;
 
@@ -14,7 +15,6 @@ use crate::api::ask::Ask;
 use crate::api::background_task;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::platform::random;
 
 /// What a replay would do.
 #[derive(Serialize)]

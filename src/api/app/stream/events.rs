@@ -3,12 +3,12 @@
 use futures::stream::{self, StreamExt as _};
 use postern_domain::problem::Problem;
 use postern_domain::wire::follow::LogPage;
+use postern_platform::{http, log};
 use worker::Response;
 
 use super::feed::{Feed, Step};
 use crate::api::app::poller::shape::PolledMessageOut;
 use crate::api::reply::Answer;
-use crate::platform::{http, log};
 
 /// A client comes again after so many milliseconds.
 const RETRY: &str = "retry: 1000\n\n";

@@ -5,11 +5,10 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::follow::{Follow, LogPage, Place, Wanted, Watch};
-
-use crate::platform::clock;
-use crate::platform::deadline::within;
-use crate::platform::tenant::TenantObject;
-use crate::platform::watch::News;
+use postern_platform::clock;
+use postern_platform::deadline::within;
+use postern_platform::tenant::TenantObject;
+use postern_platform::watch::News;
 
 /// Messages of one step at the most: a slow client holds no more of them in memory.
 const STEP: u16 = 50;

@@ -8,15 +8,15 @@ use std::pin::pin;
 
 use futures::future::{Either, select};
 use postern_domain::problem::Problem;
+use postern_platform::deadline::within;
+use postern_platform::watch::Ear;
+use postern_platform::{http, log};
 use wasm_bindgen_futures::spawn_local;
 use worker::{Response, WebSocketPair};
 
 use super::feed::{Feed, Step};
 use crate::api::app::poller::shape::PolledMessageOut;
 use crate::api::reply::Answer;
-use crate::platform::deadline::within;
-use crate::platform::watch::Ear;
-use crate::platform::{http, log};
 
 /// Bytes that are on their way at the most, without a word of the client; the last step may pass them.
 const MOST_UNHEARD: usize = 4 << 20;

@@ -1,0 +1,14 @@
+//! The runtime behind small doors: each thing that is not pure has one place here, for the edge and for the objects.
+
+pub mod bodies;
+pub mod clock;
+pub mod config;
+pub mod deadline;
+pub mod fetch;
+pub mod http;
+pub mod later;
+pub mod log;
+pub mod random;
+pub mod signature;
+pub mod tenant;
+pub mod watch;
