@@ -6,9 +6,17 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod id_token;
+pub mod identity;
+pub mod lifetime;
 pub mod link;
+pub mod outcome;
 pub mod provider;
+pub mod rotation;
+pub mod scopes;
 pub mod standing;
+pub mod strict_json;
+pub mod token_request;
 
 use std::fmt;
 
