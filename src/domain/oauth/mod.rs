@@ -9,6 +9,7 @@
 pub mod app;
 pub mod link;
 pub mod provider;
+pub mod return_url;
 pub mod standing;
 
 use std::fmt;
