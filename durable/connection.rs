@@ -60,7 +60,10 @@ impl DurableObject for Connection {
             .unwrap_or_default();
         let keys = MasterKeys::parse(&keys).ok();
         if keys.is_none() {
-            log::error("master_keys", json!({ "detail": "MASTER_KEYS is missing or wrong" }));
+            log::error(
+                "master_keys",
+                json!({ "detail": "MASTER_KEYS is missing or wrong" }),
+            );
         }
         let test_hooks = env.var("TEST_HOOKS").is_ok_and(|hooks| hooks.to_string() == "1");
         Self {

@@ -6,6 +6,7 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod app;
 pub mod authorize;
 pub mod catalogue;
 pub mod id_token;
@@ -14,6 +15,7 @@ pub mod lifetime;
 pub mod link;
 pub mod outcome;
 pub mod provider;
+pub mod return_url;
 pub mod rotation;
 pub mod scopes;
 pub mod standing;
