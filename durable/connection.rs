@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::{Either, select};
-use postern_connection::{Connection as Machine, Replied, Settings};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use postern_connection::{Connection as Machine, Errand, Replied, Settings};
 use postern_domain::seal::MasterKeys;
 use postern_domain::wire::OBJECT_HEADER;
 use postern_platform::clock::now;
@@ -115,21 +116,12 @@ impl DurableObject for Connection {
 }
 
 impl Connection {
-    /// Does the errands that wait, each on its own; what one ends in may give rise to the next.
+    /// Does the errands that wait, after the answer.
     fn run_later(&self) {
         let errands = self.inner.machine.borrow_mut().take_errands();
-        for errand in errands {
+        if !errands.is_empty() {
             let inner = self.inner.clone();
-            let state = State::from(self.state._inner());
-            self.state.wait_until(async move {
-                let done = errand::run(&inner.env, errand.task).await;
-                inner
-                    .machine
-                    .borrow_mut()
-                    .finish(errand.id, done, now(), &mut PlatformRandom);
-                inner.wake();
-                Self { inner, state }.run_later();
-            });
+            self.state.wait_until(async move { inner.run(errands).await });
         }
     }
 
@@ -161,6 +153,21 @@ impl Connection {
 }
 
 impl Inner {
+    /// Does errands beside each other, and those that their ends give rise to. Whoever waits is woken at each end.
+    async fn run(&self, errands: Vec<Errand>) {
+        let one = |errand: Errand| async move { (errand.id, errand::run(&self.env, errand.task).await) };
+        let mut under_way: FuturesUnordered<_> = errands.into_iter().map(one).collect();
+        while let Some((id, done)) = under_way.next().await {
+            let more = {
+                let mut machine = self.machine.borrow_mut();
+                machine.finish(id, done, now(), &mut PlatformRandom);
+                machine.take_errands()
+            };
+            self.wake();
+            under_way.extend(more.into_iter().map(one));
+        }
+    }
+
     fn call(&self, body: &[u8], since: Option<u64>) -> Replied {
         let replied = self
             .machine

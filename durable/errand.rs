@@ -55,7 +55,7 @@ async fn ask(env: &Env, request: &Request, deadline_ms: u64, cap: usize) -> Ende
         headers: &headers,
         body: &request.body,
         deadline_ms,
-        through: config.egress.as_ref(),
+        through: None, // the forwarder is for deliveries
     };
     let ended = fetch::send_keeping(outgoing, cap).await;
     Ended {
