@@ -9,6 +9,8 @@
 pub mod app;
 pub mod authorize;
 pub mod catalogue;
+pub mod discovery;
+pub mod doctor;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
@@ -22,6 +24,7 @@ pub mod standing;
 pub mod strict_json;
 pub mod template;
 pub mod token_request;
+pub mod validate;
 
 use std::fmt;
 
