@@ -219,7 +219,8 @@ pub fn read_revoke(provider: &Provider, ended: &Ended) -> RevokeResult {
         .any(|code| gone.contains(code) || code == "invalid_token" || code == "token_revoked");
     match answer.refused(oauth, ended) {
         _ if already => RevokeResult::AlreadyGone,
-        None if answer.is_success() => RevokeResult::Revoked,
+        // A page for people says nothing: a login form comes with 200 too.
+        None if answer.is_success() && answer.body != Err(Why::Page) => RevokeResult::Revoked,
         _ if gone.contains(&answer.status.to_string()) => RevokeResult::AlreadyGone,
         _ => RevokeResult::Failed,
     }
