@@ -105,7 +105,7 @@ pub fn revoke(
     let mut fields = Fields::of(&revoke.fields, &variables)?;
     match token {
         Some(token) if revoke.bearer => {
-            headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())))
+            headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
         }
         Some(token) => fields.set(revoke.token_field.as_deref().unwrap_or("token"), token.reveal()),
         None => {}
