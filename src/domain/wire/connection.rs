@@ -48,6 +48,17 @@ pub struct Envelope {
     pub call: Call,
 }
 
+/// An envelope of a later release: whatever it asks, this release does not know it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UnknownEnvelope {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// The object's name.
+    pub connection: ConnectionId,
+    /// What.
+    pub call: Value,
+}
+
 /// The answer to a call: its head.
 pub type Reply<T> = Result<T, Problem>;
 
