@@ -7,9 +7,12 @@
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
 pub mod app;
+pub mod authorize;
+pub mod catalogue;
 pub mod link;
 pub mod provider;
 pub mod standing;
+pub mod template;
 
 use std::fmt;
 
