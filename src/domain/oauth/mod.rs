@@ -9,10 +9,18 @@
 pub mod app;
 pub mod authorize;
 pub mod catalogue;
+pub mod id_token;
+pub mod identity;
+pub mod lifetime;
 pub mod link;
+pub mod outcome;
 pub mod provider;
+pub mod rotation;
+pub mod scopes;
 pub mod standing;
+pub mod strict_json;
 pub mod template;
+pub mod token_request;
 
 use std::fmt;
 
