@@ -60,6 +60,10 @@ pub struct Ended {
     pub body: Vec<u8>,
     /// The answer's headers, as many as are kept.
     pub headers: Vec<(String, String)>,
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// There was more of a body than the cap.
+    pub cut: bool,
     /// When the request was begun.
     pub started_at: Millis,
     /// From then to the end of the body.
@@ -86,6 +90,8 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
         retry_after_ms: None,
         body: Vec::new(),
         headers: Vec::new(),
+        content_type: String::new(),
+        cut: false,
         started_at,
         duration_ms: 0,
     };
@@ -116,13 +122,14 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
     let status = answer.status_code();
     ended.status = Some(status);
     ended.headers = kept_headers(received.entries());
+    ended.content_type = media_type(header("content-type").as_deref());
     let cap = if is_success(status) { kept } else { KEPT_OF_FAILURE };
     let mut broken = None;
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
     if length.is_some_and(|length| length <= cap) && header("content-encoding").is_none() {
         // By HTTP it ends there.
         match http::whole(&answer).await {
-            Ok(body) => _ = keep(&mut ended.body, &body, cap),
+            Ok(body) => ended.cut = keep(&mut ended.body, &body, cap),
             Err(error) => broken = Some(cause_of(&error, Phase::Body)),
         }
     } else if let Ok(mut chunks) = answer.stream() {
@@ -131,6 +138,7 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
             match chunk {
                 Ok(chunk) => {
                     if keep(&mut ended.body, &chunk, cap) {
+                        ended.cut = true;
                         break; // dropping the stream closes the connection
                     }
                 }
@@ -209,6 +217,11 @@ fn kept_headers(headers: impl Iterator<Item = (String, String)>) -> Vec<(String,
             fits
         })
         .collect()
+}
+
+fn media_type(header: Option<&str>) -> String {
+    let kind = header.and_then(|header| header.split(';').next());
+    kind.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// How far an exchange had come.

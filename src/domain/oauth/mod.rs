@@ -6,6 +6,9 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod app;
+pub mod authorize;
+pub mod catalogue;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
@@ -16,6 +19,7 @@ pub mod rotation;
 pub mod scopes;
 pub mod standing;
 pub mod strict_json;
+pub mod template;
 pub mod token_request;
 
 use std::fmt;

@@ -630,7 +630,7 @@ fn without_opaque(text: &str, most: usize) -> String {
             out.push(' ');
         }
         let mut run = String::new();
-        let mut flush = |run: &mut String, out: &mut String| {
+        let flush = |run: &mut String, out: &mut String| {
             if run.len() >= OPAQUE && run.bytes().any(|byte| byte.is_ascii_digit()) {
                 out.push('…');
             } else {

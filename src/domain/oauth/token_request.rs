@@ -131,7 +131,8 @@ pub fn revoke(
 pub struct Assertion<'a> {
     /// `iss`: the service account's e-mail.
     pub issuer: &'a str,
-    /// `sub`: the user in whose name it acts (domain-wide delegation); none: in its own.
+    /// `sub`: the user in whose name it acts (domain-wide delegation); none: in its own, and Google wants no `sub` then
+    /// (RFC 7523 wants one always: for another server give the issuer).
     pub subject: Option<&'a str>,
     /// `kid`: the id of its key.
     pub key_id: Option<&'a str>,
@@ -163,8 +164,9 @@ pub fn jwt_bearer_claims(
         "iat": now,
         "exp": now.saturating_add(ASSERTION_SECONDS),
     });
-    // Google takes its own address for no subject, other servers want one.
-    claims["sub"] = assertion.subject.unwrap_or(assertion.issuer).into();
+    if let Some(subject) = assertion.subject {
+        claims["sub"] = subject.into();
+    }
     if !assertion.scopes.is_empty() {
         claims["scope"] = assertion.scopes.join(" ").into();
     }
