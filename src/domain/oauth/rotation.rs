@@ -313,3 +313,7 @@ fn probe_at(trail: &Trail, earliest: Millis) -> Option<Millis> {
     }
     trail.access_ends.map(|end| end.minus(NEAR_END_MS).max(earliest))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;

@@ -319,3 +319,7 @@ fn fill_url(url: &str, variables: &BTreeMap<String, String>) -> Result<String, U
 fn fill_value(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Unmade> {
     fill_url(text, variables)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;
