@@ -7,6 +7,7 @@
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
 pub mod app;
+pub mod api_call;
 pub mod authorize;
 pub mod catalogue;
 pub mod id_token;
