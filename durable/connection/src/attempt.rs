@@ -3,7 +3,7 @@
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::not_known;
-use postern_domain::wire::connection::{Arrival, Callback, Departure, ResultPage, ResultShow, SessionGo};
+use postern_domain::wire::connection::{Arrival, Callback, Departure, ResultAgain, ResultPage, ResultShow, SessionGo};
 
 use crate::Connection;
 use crate::call::{Answer, Turn};
@@ -29,6 +29,15 @@ impl<S: Sql> Connection<S> {
     }
 
     pub(crate) fn result_show(&mut self, _call: &ResultShow, _now: Millis) -> Result<ResultPage, Problem> {
+        Err(not_known())
+    }
+
+    pub(crate) fn result_again(
+        &mut self,
+        _call: &ResultAgain,
+        _now: Millis,
+        _random: &mut dyn Random,
+    ) -> Result<Departure, Problem> {
         Err(not_known())
     }
 

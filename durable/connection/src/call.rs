@@ -108,19 +108,20 @@ impl<S: Sql> Connection<S> {
             Call::SessionGo(call) => head(self.session_go(&call, now, random)),
             Call::Callback(call) => late(self.callback(&call, turn, random)),
             Call::ResultShow(call) => head(self.result_show(&call, now)),
+            Call::ResultAgain(call) => head(self.result_again(&call, now, random)),
             Call::KeyPut(call) => late(self.key_put(call, maker()?, turn, random)),
             Call::Import(call) => late(self.import(call, maker()?, turn, random)),
             Call::ServiceAccountPut(call) => late(self.service_account_put(call, maker()?, turn, random)),
             Call::ConnectionGet(_) => head(self.view(now)),
             Call::ConnectionPatch(call) => head(self.patch(call, now)),
             Call::ConnectionTest(_) => late(self.test(turn, random)),
-            Call::Disconnect(_) => late(self.disconnect(turn, random)),
-            Call::Reset(_) => late(self.reset(turn, random)),
+            Call::Disconnect(_) => late(self.disconnect(turn)),
+            Call::Reset(_) => late(self.reset(turn)),
             Call::TokenLease(call) => late(self.token_lease(&call, turn, random)),
             Call::TokenRefused(call) => late(self.token_refused(call, turn, random)),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
-            Call::ConnectionErase(_) => late(self.erase(turn, random)),
+            Call::ConnectionErase(_) => late(self.erase(turn)),
         }
     }
 
@@ -133,6 +134,7 @@ impl<S: Sql> Connection<S> {
         let browsers = matches!(
             envelope.call,
             Call::SessionShow(_) | Call::SessionGo(_) | Call::Callback(_) | Call::ResultShow(_)
+                | Call::ResultAgain(_)
         );
         let makes = matches!(
             envelope.call,

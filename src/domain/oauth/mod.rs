@@ -11,6 +11,7 @@ pub mod authorize;
 pub mod catalogue;
 pub mod discovery;
 pub mod doctor;
+pub mod api_call;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
