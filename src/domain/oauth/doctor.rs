@@ -122,18 +122,14 @@ pub fn request(
 /// What the answer says about the app.
 #[must_use]
 pub fn judge(provider: &Provider, ended: &Ended) -> Finding {
-    let refusal = match outcome::read(provider, ended) {
+    let Err(refusal) = outcome::read(provider, ended) else {
         // Nobody gives tokens for it but who gives them to anybody; they are dropped here.
-        Ok(_) => {
-            return Finding {
-                verdict: Verdict::CannotTell,
-                sentence: "The provider gave tokens for a code that it never gave: do not trust it"
-                    .to_owned(),
-                error: None,
-                words: None,
-            };
-        }
-        Err(refusal) => refusal,
+        return Finding {
+            verdict: Verdict::CannotTell,
+            sentence: "The provider gave tokens for a code that it never gave: do not trust it".to_owned(),
+            error: None,
+            words: None,
+        };
     };
     let verdict = verdict(provider, &refusal);
     let mut sentence = verdict.sentence().to_owned();

@@ -436,6 +436,10 @@ pub enum TokenPlace {
 /// How fast an API may be asked, per connection. None: not limited by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "as they are said, and as they stand in JSON"
+)]
 pub struct Limits {
     /// Requests per second.
     #[serde(default)]

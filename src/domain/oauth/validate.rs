@@ -161,12 +161,11 @@ fn find_unknown(given: &Value, kept: &Value, path: &mut Vec<String>, at: &[&str]
         (Value::Object(given), Value::Object(kept)) => {
             for (name, value) in given.iter().filter(|(_, value)| !value.is_null()) {
                 path.push(name.clone());
-                match kept.get(name) {
-                    Some(kept) => find_unknown(value, kept, path, at, faults),
-                    None => {
-                        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                        faults.push(fault(at, &path, "There is no such setting"));
-                    }
+                if let Some(kept) = kept.get(name) {
+                    find_unknown(value, kept, path, at, faults);
+                } else {
+                    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                    faults.push(fault(at, &path, "There is no such setting"));
                 }
                 path.pop();
             }

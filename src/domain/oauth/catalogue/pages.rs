@@ -25,11 +25,7 @@ fn the_page_lists_every_entry() {
             oauth.map_or(String::new(), |oauth| rotation(oauth.rotation)),
             oauth.map_or(String::new(), |oauth| span(oauth.lifetime.idle)),
             oauth.map_or(String::new(), |oauth| span(oauth.lifetime.absolute)),
-            oauth.map_or("", |oauth| if oauth.revoke.is_some() {
-                "revokes"
-            } else {
-                "shreds alone"
-            }),
+            oauth.map_or("", |oauth| disconnect(oauth)),
         )
         .unwrap();
     }
@@ -122,6 +118,16 @@ fn facts(provider: &Provider) -> String {
     );
     row("Pages", provider.docs.join(" "));
     text
+}
+
+const fn disconnect(oauth: &OAuth) -> &'static str {
+    if oauth.revoke.is_some() {
+        "revokes"
+    } else if oauth.token_url.is_empty() {
+        "as configured"
+    } else {
+        "shreds alone"
+    }
 }
 
 const fn kind(kind: Kind) -> &'static str {

@@ -20,6 +20,7 @@ fn says(provider: &str, status: u16, body: &str) -> Verdict {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn each_proven_providers_words_are_understood() {
     use Verdict::{
         CannotTell, ExpiredSecret, Good, NoSuchApp, ProbablyGood, RedirectNotRegistered, WrongSecret,

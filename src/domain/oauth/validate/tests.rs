@@ -25,9 +25,9 @@ fn own() -> Value {
 }
 
 /// The places that are refused when `given` is laid over a provider of one's own.
-fn refused(given: Value) -> Vec<String> {
+fn refused(given: &Value) -> Vec<String> {
     let mut settings = own();
-    lay(&mut settings, &given);
+    lay(&mut settings, given);
     lay_over("oauth2", &settings).unwrap_err()
 }
 
@@ -112,12 +112,12 @@ fn what_is_the_catalogues_stays_so() {
 #[test]
 fn a_setting_that_is_not_known_is_refused() {
     assert_eq!(
-        refused(json!({"oauth": {"tokenURL": "https://crm.example.com/token"}, "colour": "red"})),
+        refused(&json!({"oauth": {"tokenURL": "https://crm.example.com/token"}, "colour": "red"})),
         ["body.settings.colour", "body.settings.oauth.tokenURL"]
     );
     assert_eq!(lay_over("oauth2", &json!([])).unwrap_err(), ["body.settings"]);
     assert_eq!(
-        refused(json!({"oauth": {"rotation": "sometimes"}})),
+        refused(&json!({"oauth": {"rotation": "sometimes"}})),
         ["body.settings"]
     );
 }
@@ -136,7 +136,7 @@ fn no_url_leads_to_where_nothing_may_be_called() {
         "ftp://crm.example.com",
         "x",
     ] {
-        let places = refused(json!({
+        let places = refused(&json!({
             "oauth": {
                 "authorizeUrl": bad, "tokenUrl": bad, "refreshUrl": bad, "issuer": bad, "jwksUrl": bad,
                 "revoke": {"url": bad, "token": "access"},
@@ -195,7 +195,7 @@ fn a_variable_stands_where_its_form_can() {
 #[test]
 fn what_the_protocol_sets_cannot_be_set() {
     assert_eq!(
-        refused(json!({"oauth": {
+        refused(&json!({"oauth": {
             "authorizeUrl": "https://crm.example.com/authorize?state=1",
             "authorizeParameters": {"redirect_uri": "https://evil.example.com"},
             "reconnectParameters": {"code_challenge_method": "plain"},
@@ -212,7 +212,7 @@ fn what_the_protocol_sets_cannot_be_set() {
         ]
     );
     assert_eq!(
-        refused(json!({"oauth": {"scopeParameter": "perms", "authorizeParameters": {"perms": "all"}}})),
+        refused(&json!({"oauth": {"scopeParameter": "perms", "authorizeParameters": {"perms": "all"}}})),
         ["body.settings.oauth.authorizeParameters.perms"]
     );
 }
@@ -220,7 +220,7 @@ fn what_the_protocol_sets_cannot_be_set() {
 #[test]
 fn a_header_cannot_carry_another() {
     assert_eq!(
-        refused(json!({"oauth": {"tokenHeaders": {"X-A": "b\r\nHost: evil.example.com"}}})),
+        refused(&json!({"oauth": {"tokenHeaders": {"X-A": "b\r\nHost: evil.example.com"}}})),
         ["body.settings.oauth.tokenHeaders.X-A"]
     );
 }
@@ -255,7 +255,7 @@ fn an_id_token_needs_an_issuer_and_its_keys() {
 #[test]
 fn numbers_are_bounded() {
     assert_eq!(
-        refused(json!({
+        refused(&json!({
             "oauth": {"lifetime": {"access": 0}, "rotation": {"grace": {"seconds": 0}}, "answer": {"success": [302]}},
             "api": {"base": "https://crm.example.com", "limits": {"perSecond": 0}},
         })),
@@ -266,7 +266,7 @@ fn numbers_are_bounded() {
             "body.settings.api.limits.perSecond",
         ]
     );
-    let long = refused(json!({"name": "a".repeat(70_000)}));
+    let long = refused(&json!({"name": "a".repeat(70_000)}));
     assert_eq!(long, ["body.settings"]);
 }
 
