@@ -6,7 +6,8 @@ use worker::{Headers, Response, ResponseBuilder};
 use super::page;
 
 /// Own styles, and nothing else: no script, no image, no frame, no form, no other base.
-pub(super) const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub(super) const POLICY: &str =
+    "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// What every answer carries.
 pub(super) const EVERY: &[(&str, &str)] = &[
@@ -57,7 +58,9 @@ impl Words {
     /// Where it is shown.
     pub(super) fn address(self) -> String {
         let mut all = Self::NAMED.iter();
-        let name = all.find(|(words, _)| *words == self).map_or("failed", |(_, name)| name);
+        let name = all
+            .find(|(words, _)| *words == self)
+            .map_or("failed", |(_, name)| name);
         format!("/connect/result/{name}")
     }
 }
@@ -136,7 +139,12 @@ mod tests {
     fn every_answer_forbids_all_that_is_not_ours() {
         assert!(POLICY.starts_with("default-src 'none';"));
         assert!(!POLICY.contains("unsafe") && !POLICY.contains("http"));
-        let says = |name: &str| EVERY.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let says = |name: &str| {
+            EVERY
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| *value)
+        };
         assert_eq!(says("cache-control"), Some("no-store"));
         assert_eq!(says("referrer-policy"), Some("no-referrer"));
         assert_eq!(says("x-content-type-options"), Some("nosniff"));

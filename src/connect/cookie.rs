@@ -101,7 +101,10 @@ impl Form {
 
 fn is_ours(name: &str) -> bool {
     name.strip_prefix(OURS).is_some_and(|digits| {
-        digits.len() == DIGITS && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        digits.len() == DIGITS
+            && digits
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
     })
 }
 

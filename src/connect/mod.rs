@@ -80,12 +80,22 @@ fn route(path: &str) -> Option<Route<'_>> {
     match parts {
         [Some("connect"), Some("style.css"), None, ..] => Some(Route::Style),
         [Some("connect"), Some("result"), Some(word), None, ..] => Words::named(word).map(Route::Said),
-        [Some("connect"), Some("result"), Some(connection), Some(id), None, ..] => {
-            Some(Route::Result(result(connection, id)?, id))
-        }
-        [Some("connect"), Some("result"), Some(connection), Some(id), Some("again"), None] => {
-            Some(Route::Again(result(connection, id)?, id))
-        }
+        [
+            Some("connect"),
+            Some("result"),
+            Some(connection),
+            Some(id),
+            None,
+            ..,
+        ] => Some(Route::Result(result(connection, id)?, id)),
+        [
+            Some("connect"),
+            Some("result"),
+            Some(connection),
+            Some(id),
+            Some("again"),
+            None,
+        ] => Some(Route::Again(result(connection, id)?, id)),
         [Some("connect"), Some(session), None, ..] => Some(Route::Session(session)),
         [Some("connect"), Some(session), Some("go"), None, ..] => Some(Route::Go(session)),
         [Some("oauth"), Some("callback"), Some(app), None, ..] => app.parse().ok().map(Route::Callback),

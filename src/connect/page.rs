@@ -402,8 +402,13 @@ mod tests {
             all.push(words(one).into_string());
         }
         for html in all {
-            for never in ["<script", " style=", "<style", "http:", "https:", "<form", "<img", "<iframe", " on"] {
-                let tags: String = html.split('<').map(|tag| tag.split('>').next().unwrap_or_default()).collect();
+            for never in [
+                "<script", " style=", "<style", "http:", "https:", "<form", "<img", "<iframe", " on",
+            ] {
+                let tags: String = html
+                    .split('<')
+                    .map(|tag| tag.split('>').next().unwrap_or_default())
+                    .collect();
                 let looked_at = if never == " on" { &tags } else { &html };
                 assert!(!looked_at.contains(never), "{never} in {html}");
             }

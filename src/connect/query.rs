@@ -157,18 +157,29 @@ mod tests {
             format!("code=a&state={state}&{}=x", "n".repeat(MAX_NAME + 1)),
             format!(
                 "code=a&state={state}&{}",
-                (0..MAX_PARAMETERS).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&")
+                (0..MAX_PARAMETERS)
+                    .map(|n| format!("p{n}=1"))
+                    .collect::<Vec<_>>()
+                    .join("&")
             ),
         ] {
             let shown: String = query.chars().take(60).collect();
             assert_eq!(refusal(&query), Some(Refused::Unreadable), "{shown}");
         }
-        assert_eq!(refusal(&format!("code={}&state={state}", "a".repeat(MAX_CODE))), None);
+        assert_eq!(
+            refusal(&format!("code={}&state={state}", "a".repeat(MAX_CODE))),
+            None
+        );
     }
 
     #[test]
     fn s9_a_state_that_is_none_says_the_same_as_one_that_is_over() {
-        for query in ["code=a", "code=a&state=", "code=a&state=abc", "error=access_denied"] {
+        for query in [
+            "code=a",
+            "code=a&state=",
+            "code=a&state=abc",
+            "error=access_denied",
+        ] {
             assert_eq!(refusal(query), Some(Refused::NoState), "{query}");
         }
     }

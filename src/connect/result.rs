@@ -14,7 +14,9 @@ const LOOK_AGAIN: &str = "2";
 
 /// Shows it.
 pub(super) async fn show(env: &Env, connection: ConnectionId, id: &str) -> Result<Response, Problem> {
-    let call = ResultShow { result: id.to_owned() };
+    let call = ResultShow {
+        result: id.to_owned(),
+    };
     let result = object(env, connection).call(call).await?;
     let back = result.return_url.as_deref();
     let back = back.and_then(|url| returned(url, connection, result.outcome));

@@ -108,6 +108,7 @@ impl<S: Sql> Connection<S> {
             Call::SessionGo(call) => head(self.session_go(&call, now, random)),
             Call::Callback(call) => late(self.callback(&call, turn, random)),
             Call::ResultShow(call) => head(self.result_show(&call, now)),
+            Call::ResultAgain(call) => head(self.result_again(&call, now, random)),
             Call::KeyPut(call) => late(self.key_put(call, maker()?, turn, random)),
             Call::Import(call) => late(self.import(call, maker()?, turn, random)),
             Call::ServiceAccountPut(call) => late(self.service_account_put(call, maker()?, turn, random)),
@@ -132,7 +133,11 @@ impl<S: Sql> Connection<S> {
         self.wake()?;
         let browsers = matches!(
             envelope.call,
-            Call::SessionShow(_) | Call::SessionGo(_) | Call::Callback(_) | Call::ResultShow(_)
+            Call::SessionShow(_)
+                | Call::SessionGo(_)
+                | Call::Callback(_)
+                | Call::ResultShow(_)
+                | Call::ResultAgain(_)
         );
         let makes = matches!(
             envelope.call,
