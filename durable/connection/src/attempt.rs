@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::air::Purpose;
 use crate::call::{Answer, Turn};
+use crate::exchange::Begun;
 use crate::sealing::{self, Column};
 use crate::session::{self, Session};
 use crate::sql::{Random, Row, Sql, Value, broken};
@@ -248,42 +249,62 @@ impl<S: Sql> Connection<S> {
             )?;
             return self.arrival_again(&attempt.hash, &session, now);
         }
-        let opener = self.opener(&self.standing()?.record.clone());
-        let client = session.client(&opener)?;
         let Some(code) = &call.code else {
             let (outcome, detail) = said_no(call);
             self.end_attempt(&attempt.hash, outcome, &detail, None, now)?;
             return self.arrival_again(&attempt.hash, &session, now);
         };
-        let mut said = call.others.clone();
-        said.insert("code".to_owned(), code.reveal().to_owned());
-        said.insert(
-            "state".to_owned(),
-            link_text(self.standing()?.record.id, &call.state)?,
-        );
-        let shop = session.terms.variables.get("shop").map(String::as_str);
-        if let Some(proof) = oauth.callback
-            && !callback_proof::holds(proof, client.secret.as_ref(), shop, &said)
-        {
-            return untouched(Outcome::ProviderError);
-        }
-        let provider = &session.terms.app.provider;
-        let from_callback = call
-            .others
-            .iter()
-            .filter(|(name, _)| {
-                let is_known = |known: &postern_domain::oauth::provider::Variable| {
-                    known.from == VariableFrom::Callback && known.name == **name
-                };
-                provider.variables.iter().any(is_known)
-            })
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        let policy = Policy::default().https_only(true);
-        let Ok(learned) = template::admit(provider, VariableFrom::Callback, &from_callback, &policy) else {
+        let Some((begun, verifier)) = self.begin(call, code, &attempt, &session)? else {
             return untouched(Outcome::ProviderError);
         };
-        let opener = self.opener(&self.standing()?.record.clone());
+        match begun.request(code, verifier.as_ref()) {
+            Ok(request) if self.claim(&attempt.hash, code, now)? => {
+                self.ask(request, Purpose::Exchange(Box::new(begun.first())));
+            }
+            Ok(_) => {} // another one was first
+            Err(error) => {
+                let detail = Detail {
+                    words: Some(error.to_string()),
+                    ..Detail::default()
+                };
+                let class = Some(Class::BrokenConfig);
+                self.end_attempt(&attempt.hash, Outcome::ExchangeFailed, &detail, class, now)?;
+            }
+        }
+        self.arrival_again(&attempt.hash, &session, now)
+    }
+
+    /// What an exchange needs, its secrets open; none: the callback does not prove what the provider's must.
+    fn begin(
+        &mut self,
+        call: &Callback,
+        code: &Secret,
+        attempt: &Attempt,
+        session: &Session,
+    ) -> Result<Option<(Begun, Option<Secret>)>, Problem> {
+        let record = self.standing()?.record.clone();
+        let opener = self.opener(&record);
+        let client = session.client(&opener)?;
+        let provider = &session.terms.app.provider;
+        if let Some(proof) = session.terms.oauth()?.callback {
+            let mut said = call.others.clone();
+            said.insert("code".to_owned(), code.reveal().to_owned());
+            said.insert("state".to_owned(), link_text(record.id, &call.state)?);
+            let shop = session.terms.variables.get("shop").map(String::as_str);
+            if !callback_proof::holds(proof, client.secret.as_ref(), shop, &said) {
+                return Ok(None);
+            }
+        }
+        let is_known = |name: &str| {
+            let mut variables = provider.variables.iter();
+            variables.any(|known| known.from == VariableFrom::Callback && known.name == name)
+        };
+        let told = call.others.iter().filter(|(name, _)| is_known(name));
+        let told = told.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let policy = Policy::default().https_only(true);
+        let Ok(told) = template::admit(provider, VariableFrom::Callback, &told, &policy) else {
+            return Ok(None);
+        };
         let open = |column, blob: &Option<Vec<u8>>| {
             let opened = blob
                 .as_deref()
@@ -293,8 +314,8 @@ impl<S: Sql> Connection<S> {
         let verifier = open(Column::Verifier, &attempt.verifier)?;
         let nonce = open(Column::Nonce, &attempt.nonce)?;
         let mut variables = session.terms.variables.clone();
-        variables.extend(learned);
-        let begun = crate::exchange::Begun {
+        variables.extend(told);
+        let begun = Begun {
             attempt: attempt.hash.clone(),
             session: session.hash.clone(),
             terms: session.terms.clone(),
@@ -302,28 +323,7 @@ impl<S: Sql> Connection<S> {
             nonce,
             variables,
         };
-        let request = match begun.request(code, verifier.as_ref()) {
-            Ok(request) => request,
-            Err(error) => {
-                let detail = Detail {
-                    words: Some(error.to_string()),
-                    ..Detail::default()
-                };
-                self.end_attempt(
-                    &attempt.hash,
-                    Outcome::ExchangeFailed,
-                    &detail,
-                    Some(Class::BrokenConfig),
-                    now,
-                )?;
-                return self.arrival_again(&attempt.hash, &session, now);
-            }
-        };
-        if !self.claim(&attempt.hash, code, now)? {
-            return self.arrival_again(&attempt.hash, &session, now);
-        }
-        self.ask(request, Purpose::Exchange(Box::new(begun.first())));
-        self.arrival_again(&attempt.hash, &session, now)
+        Ok(Some((begun, verifier)))
     }
 
     /// Spends the state: the one statement that of all who come at once lets one through.

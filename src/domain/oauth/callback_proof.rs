@@ -31,7 +31,10 @@ pub fn holds(
     let (Some(told), Some(from)) = (told, parameters.get("shop")) else {
         return false;
     };
-    if !from.strip_suffix(SHOPIFY).is_some_and(|name| name.eq_ignore_ascii_case(shop)) {
+    if !from
+        .strip_suffix(SHOPIFY)
+        .is_some_and(|name| name.eq_ignore_ascii_case(shop))
+    {
         return false;
     }
     let signed: Vec<String> = parameters
