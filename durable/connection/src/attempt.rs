@@ -3,7 +3,9 @@
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::not_known;
-use postern_domain::wire::connection::{Arrival, Callback, Departure, ResultAgain, ResultPage, ResultShow, SessionGo};
+use postern_domain::wire::connection::{
+    Arrival, Callback, Departure, ResultAgain, ResultPage, ResultShow, SessionGo,
+};
 
 use crate::Connection;
 use crate::call::{Answer, Turn};

@@ -133,7 +133,10 @@ impl<S: Sql> Connection<S> {
         self.wake()?;
         let browsers = matches!(
             envelope.call,
-            Call::SessionShow(_) | Call::SessionGo(_) | Call::Callback(_) | Call::ResultShow(_)
+            Call::SessionShow(_)
+                | Call::SessionGo(_)
+                | Call::Callback(_)
+                | Call::ResultShow(_)
                 | Call::ResultAgain(_)
         );
         let makes = matches!(

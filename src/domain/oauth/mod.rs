@@ -6,8 +6,8 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
-pub mod app;
 pub mod api_call;
+pub mod app;
 pub mod authorize;
 pub mod catalogue;
 pub mod id_token;

@@ -315,5 +315,4 @@ fn probe_at(trail: &Trail, earliest: Millis) -> Option<Millis> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests;

@@ -83,7 +83,10 @@ fn s19_a_redirect_of_the_token_endpoint_is_a_broken_configuration_and_never_a_su
 #[test]
 fn s20_an_address_that_is_not_called_is_our_configuration_and_nothing_was_spent() {
     let refusal = read_plain(&no_answer(Cause::AddressRefused)).unwrap_err();
-    assert_eq!((refusal.class, refusal.arrived), (Class::BrokenConfig, Arrived::No));
+    assert_eq!(
+        (refusal.class, refusal.arrived),
+        (Class::BrokenConfig, Arrived::No)
+    );
 }
 
 #[test]
@@ -225,8 +228,14 @@ fn s24_an_error_is_an_error_whatever_the_status_says() {
     // Slack, `oauth.v2.access`: `ok` tells.
     let slack = with(|oauth| oauth.answer.ok = Some("ok".to_owned()));
     for (body, class) in [
-        (json!({"ok": false, "error": "invalid_refresh_token"}), Class::DeadGrant),
-        (json!({"ok": false, "error": "bad_client_secret"}), Class::BrokenApp),
+        (
+            json!({"ok": false, "error": "invalid_refresh_token"}),
+            Class::DeadGrant,
+        ),
+        (
+            json!({"ok": false, "error": "bad_client_secret"}),
+            Class::BrokenApp,
+        ),
         (json!({"ok": false, "error": "ratelimited"}), Class::Throttled),
         (json!({"ok": false}), Class::BrokenConfig),
         (
@@ -302,11 +311,18 @@ fn s25_forms_and_json_are_told_apart_by_their_type_alone() {
 fn s25_a_page_for_people_is_an_outage() {
     for status in [200, 400, 403, 500, 502, 521] {
         let refusal = read_plain(&ended(status, "text/html", "<html>{}</html>")).unwrap_err();
-        assert_eq!((refusal.class, refusal.arrived), (Class::Outage, Arrived::Unknown), "{status}");
+        assert_eq!(
+            (refusal.class, refusal.arrived),
+            (Class::Outage, Arrived::Unknown),
+            "{status}"
+        );
     }
     // Unless the status says that nobody is there.
     let refusal = read_plain(&ended(404, "text/html", "<html></html>")).unwrap_err();
-    assert_eq!((refusal.class, refusal.arrived), (Class::BrokenConfig, Arrived::Refused));
+    assert_eq!(
+        (refusal.class, refusal.arrived),
+        (Class::BrokenConfig, Arrived::Refused)
+    );
 }
 
 #[test]
@@ -384,7 +400,11 @@ fn every_row_of_the_table_has_its_class_and_says_whether_the_token_may_be_spent(
         (405, json!({}), (BrokenConfig, Refused)),
         (429, json!({}), (Throttled, No)),
         (429, error("server_error"), (Throttled, No)),
-        (403, json!({"message": "You have exceeded a secondary rate limit"}), (Throttled, No)),
+        (
+            403,
+            json!({"message": "You have exceeded a secondary rate limit"}),
+            (Throttled, No),
+        ),
         (200, error("ratelimited"), (Throttled, Refused)),
         (400, error("RATELIMITED"), (Throttled, Refused)),
         (
@@ -466,7 +486,10 @@ fn a_users_token_inside_of_the_answer_is_found_where_the_entry_says() {
         oauth.answer.object = Some("/authed_user".to_owned());
         oauth.scope_separator = ",".to_owned();
         oauth.answer.token_type_optional = true;
-        oauth.answer.learn.insert("team".to_owned(), "/team/id".to_owned());
+        oauth
+            .answer
+            .learn
+            .insert("team".to_owned(), "/team/id".to_owned());
     });
     let body = json!({
         "ok": true,
@@ -541,16 +564,25 @@ fn a_call_tells_a_refused_token_from_a_limit_and_from_a_failure() {
     let call = |ok: Option<&str>, ended: &Ended| {
         read_call(ok, &["token_expired".to_owned()], ended).map_err(|refusal| refusal.class)
     };
-    assert_eq!(call(None, &json_answer(200, &json!({"id": 1}))), Ok(json!({"id": 1})));
+    assert_eq!(
+        call(None, &json_answer(200, &json!({"id": 1}))),
+        Ok(json!({"id": 1}))
+    );
     assert_eq!(call(None, &ended(204, "", "")), Ok(Value::Null));
     assert_eq!(call(None, &json_answer(401, &json!({}))), Err(Class::DeadGrant));
     let slack = json!({"ok": false, "error": "token_expired"});
     assert_eq!(call(Some("ok"), &json_answer(200, &slack)), Err(Class::DeadGrant));
     let slack = json!({"ok": false, "error": "ratelimited"});
     assert_eq!(call(Some("ok"), &json_answer(200, &slack)), Err(Class::Throttled));
-    assert_eq!(call(Some("ok"), &json_answer(200, &json!({}))), Err(Class::BrokenConfig));
+    assert_eq!(
+        call(Some("ok"), &json_answer(200, &json!({}))),
+        Err(Class::BrokenConfig)
+    );
     assert_eq!(call(None, &json_answer(429, &json!({}))), Err(Class::Throttled));
-    assert_eq!(call(None, &json_answer(403, &json!({}))), Err(Class::BrokenConfig));
+    assert_eq!(
+        call(None, &json_answer(403, &json!({}))),
+        Err(Class::BrokenConfig)
+    );
     assert_eq!(call(None, &json_answer(500, &json!({}))), Err(Class::Outage));
     assert_eq!(call(None, &ended(200, "text/html", "<html>")), Err(Class::Outage));
     assert_eq!(call(None, &no_answer(Cause::Timeout)), Err(Class::Lost));
@@ -603,8 +635,15 @@ fn any_ended() -> impl Strategy<Value = Ended> {
         "",
     ]);
     let status = prop::option::of(prop_oneof![Just(200_u16), Just(400), any::<u16>()]);
-    (status, causes, content_type, body, any::<bool>(), any::<Option<u64>>()).prop_map(
-        |(status, cause, content_type, body, cut, retry_after_ms)| Ended {
+    (
+        status,
+        causes,
+        content_type,
+        body,
+        any::<bool>(),
+        any::<Option<u64>>(),
+    )
+        .prop_map(|(status, cause, content_type, body, cut, retry_after_ms)| Ended {
             status,
             cause,
             content_type: content_type.to_owned(),
@@ -612,8 +651,7 @@ fn any_ended() -> impl Strategy<Value = Ended> {
             headers: Vec::new(),
             body,
             cut,
-        },
-    )
+        })
 }
 
 proptest! {

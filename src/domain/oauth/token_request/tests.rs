@@ -35,7 +35,10 @@ fn exchange_of(provider: &Provider, client: &Client) -> Request {
 }
 
 fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let mut all = request.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+    let mut all = request
+        .headers
+        .iter()
+        .filter(|(known, _)| known.eq_ignore_ascii_case(name));
     let found = all.next();
     assert!(all.next().is_none(), "{name} stands once");
     found.map(|(_, value)| value.as_str())
@@ -49,13 +52,19 @@ fn form(request: &Request) -> BTreeMap<String, String> {
 }
 
 fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-    pairs.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect()
+    pairs
+        .iter()
+        .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+        .collect()
 }
 
 #[test]
 fn a_code_is_exchanged_with_the_secret_in_the_body_where_the_entry_says_so() {
     let request = exchange_of(&with(|oauth| oauth.client_auth = ClientAuth::Post), &client());
-    assert_eq!((request.method, request.url.as_str()), ("POST", "https://as.example/token"));
+    assert_eq!(
+        (request.method, request.url.as_str()),
+        ("POST", "https://as.example/token")
+    );
     assert_eq!(header(&request, "accept"), Some("application/json"));
     assert_eq!(
         header(&request, "content-type"),
@@ -78,7 +87,10 @@ fn a_code_is_exchanged_with_the_secret_in_the_body_where_the_entry_says_so() {
 #[test]
 fn basic_form_encodes_id_and_secret_and_leaves_both_out_of_the_body() {
     let request = exchange_of(&with(|oauth| oauth.client_auth = ClientAuth::Basic), &client());
-    let value = header(&request, "authorization").unwrap().strip_prefix("Basic ").unwrap();
+    let value = header(&request, "authorization")
+        .unwrap()
+        .strip_prefix("Basic ")
+        .unwrap();
     let pair = String::from_utf8(BASE64_STANDARD.decode(value).unwrap()).unwrap();
     assert_eq!(pair, "the+client:s%3Ae%2Fc%2Br+e%26t");
     let fields = form(&request);
@@ -107,7 +119,10 @@ fn notion_gets_json_and_basic_with_its_header() {
     let notion = with(|oauth| {
         oauth.client_auth = ClientAuth::Basic;
         oauth.body = BodyForm::Json;
-        oauth.token_headers = texts(&[("Notion-Version", "2022-06-28"), ("accept", "application/vnd.x+json")]);
+        oauth.token_headers = texts(&[
+            ("Notion-Version", "2022-06-28"),
+            ("accept", "application/vnd.x+json"),
+        ]);
     });
     let request = exchange_of(&notion, &client());
     assert_eq!(header(&request, "content-type"), Some("application/json"));
@@ -142,7 +157,7 @@ fn a_refresh_goes_to_its_own_url_where_there_is_one_and_asks_for_what_was_grante
     assert!(!form(&request).contains_key("scope"));
     assert_eq!(
         refresh(&entry, &client(), &secret("rt"), &BTreeMap::new()),
-        Err(Unmade::Variable("shop".to_owned()))
+        Err(Unmade::Variable(Unfilled::Missing("shop".to_owned())))
     );
 }
 
@@ -167,12 +182,15 @@ fn a_grant_is_revoked_in_each_providers_way() {
     assert_eq!(form(&request), texts(&[("token", "rt")]));
     assert_eq!(header(&request, "authorization"), None);
     // Without a refresh token the access token ends the grant.
-    assert_eq!(form(&make(google.clone(), Some("at"), None).unwrap())["token"], "at");
+    assert_eq!(
+        form(&make(google.clone(), Some("at"), None).unwrap())["token"],
+        "at"
+    );
     assert_eq!(make(google, None, None), Err(Unmade::NoRevoke));
     // GitHub: DELETE with the client's id in the path, Basic, JSON.
     let github = json!({
         "method": "DELETE", "url": "https://api.example/applications/{client_id}/grant", "token": "access",
-        "client_auth": "basic", "clientAuth": "basic", "body": "json", "tokenField": "access_token",
+        "clientAuth": "basic", "body": "json", "tokenField": "access_token",
     });
     let request = make(github, Some("at"), None).unwrap();
     assert_eq!(request.method, "DELETE");
@@ -201,7 +219,14 @@ fn a_grant_is_revoked_in_each_providers_way() {
     assert_eq!(body["refresh_token"], "rt");
     assert_eq!(body["client_secret"], "s:e/c+r e&t");
     // None known.
-    let none = super::revoke(&test_provider(), &client(), None, Some(&secret("rt")), None, &BTreeMap::new());
+    let none = super::revoke(
+        &test_provider(),
+        &client(),
+        None,
+        Some(&secret("rt")),
+        None,
+        &BTreeMap::new(),
+    );
     assert_eq!(none, Err(Unmade::NoRevoke));
 }
 
