@@ -133,7 +133,14 @@ impl<S: Sql> Connection<S> {
         self.wake()?;
         let browsers = matches!(
             envelope.call,
+<<<<<<< HEAD
             Call::SessionShow(_) | Call::SessionGo(_) | Call::Callback(_) | Call::ResultShow(_)
+=======
+            Call::SessionShow(_)
+                | Call::SessionGo(_)
+                | Call::Callback(_)
+                | Call::ResultShow(_)
+>>>>>>> wt-connect
                 | Call::ResultAgain(_)
         );
         let makes = matches!(

@@ -6,12 +6,13 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod api_call;
 pub mod app;
 pub mod authorize;
+pub mod callback_proof;
 pub mod catalogue;
 pub mod discovery;
 pub mod doctor;
-pub mod api_call;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
