@@ -53,14 +53,16 @@ impl<S: Sql> Connection<S> {
         let ended = self.wake().and_then(|()| match purpose {
             Purpose::Row(version) => self.row_ended(version, &done, now),
             Purpose::Tell(number) => self.tell_ended(number, &done, now),
-            Purpose::RefreshApp => self.refresh_app_ended(done, now, random),
-            Purpose::Refresh(flight) => self.refresh_ended(*flight, &done, now, random),
-            Purpose::Probe(flight) => self.probe_ended(flight, &done, now, random),
+            Purpose::RefreshApp => self.refresh_app_ended(done, now),
+            Purpose::Refresh(flight) => self.refresh_ended(*flight, done, now, random),
+            Purpose::Probe(flight) => self.probe_ended(flight, done, now, random),
             Purpose::RevokeApp => self.revoke_app_ended(done, now),
-            Purpose::Revoke => self.revoke_ended(&done, now),
+            Purpose::Revoke => self.revoke_ended(done, now),
             Purpose::Exchange(step) => self.exchange_ended(*step, done, now, random),
             Purpose::ServiceAccount(step) => self.service_account_ended(*step, done, now, random),
         });
+        // An end waits for what was in the air.
+        let ended = ended.and_then(|()| self.go_on_ending(now));
         if let Err(problem) = ended {
             self.notice("errand_failed", &problem);
             self.forget();

@@ -41,7 +41,7 @@ impl<S: Sql> Connection<S> {
                 return Ok(()); // nothing stands, or not any more
             }
             self.tidy_attempts(now)?;
-            self.go_on_ending(now, random)?;
+            self.go_on_ending(now)?;
             self.refresh_by_alarm(now, random)?;
             self.forecast(now)?;
             self.probe_by_alarm(now, random)?;
@@ -95,8 +95,8 @@ impl<S: Sql> Connection<S> {
             return at;
         }
         if let Some(credential) = &change.credential {
-            at = earlier(at, crate::refresh::alarm_at(record, credential));
-            at = earlier(at, credential.next_check_at);
+            at = earlier(at, self.refresh_alarm_at(record, credential, now));
+            at = earlier(at, self.check_alarm_at(record, credential, now));
             at = earlier(at, self.forecast_at(record, credential));
         }
         at

@@ -115,13 +115,13 @@ impl<S: Sql> Connection<S> {
             Call::ConnectionGet(_) => head(self.view(now)),
             Call::ConnectionPatch(call) => head(self.patch(call, now)),
             Call::ConnectionTest(_) => late(self.test(turn, random)),
-            Call::Disconnect(_) => late(self.disconnect(turn, random)),
-            Call::Reset(_) => late(self.reset(turn, random)),
+            Call::Disconnect(_) => late(self.disconnect(turn)),
+            Call::Reset(_) => late(self.reset(turn)),
             Call::TokenLease(call) => late(self.token_lease(&call, turn, random)),
             Call::TokenRefused(call) => late(self.token_refused(call, turn, random)),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
-            Call::ConnectionErase(_) => late(self.erase(turn, random)),
+            Call::ConnectionErase(_) => late(self.erase(turn)),
         }
     }
 

@@ -49,6 +49,16 @@ impl Change {
         Ok(())
     }
 
+    /// The same for what fails: a connection that nobody has authorised yet stays pending, and says why.
+    pub(crate) fn fail(&mut self, state: State, reason: Reason, now: Millis) -> Result<(), Problem> {
+        let state = if self.record.state == State::Pending {
+            State::Pending
+        } else {
+            state
+        };
+        self.go(state, Some(reason), now)
+    }
+
     /// Tells the tenant something, `more` beside how the connection stands.
     pub(crate) fn tell(&mut self, event: Event, more: Json, now: Millis) {
         self.record.version += 1;

@@ -1,6 +1,8 @@
 //! The credential's row: what can be spent, sealed, and the refresh that is under way.
 
 use postern_domain::id::{ConnectionId, TenantId};
+use postern_domain::oauth::rotation::Next;
+use postern_domain::oauth::standing::Reason;
 use postern_domain::oauth::{Secret, TokenSet};
 use postern_domain::problem::Problem;
 use postern_domain::seal::MasterKeys;
@@ -70,21 +72,27 @@ pub(crate) struct Credential {
     /// Fresh tokens that the provider's API refused in a row.
     #[serde(default)]
     pub(crate) refused: u32,
-    /// When it is refreshed by itself.
+    /// The provider's API refused this access token.
+    #[serde(default)]
+    pub(crate) access_refused: bool,
+    /// When it is refreshed by itself, if nothing fails.
     #[serde(default)]
     pub(crate) next_refresh_at: Option<Millis>,
-    /// No refresh before this.
+    /// What is done after a refresh that failed; none: the last one went well.
     #[serde(default)]
-    pub(crate) not_before: Option<Millis>,
-    /// The refresh that is under way, or whose answer was lost.
+    pub(crate) next: Option<Next>,
+    /// Why the last one failed.
+    #[serde(default)]
+    pub(crate) failing: Option<Reason>,
+    /// Since when an answer may be lost that spent the refresh token.
+    #[serde(default)]
+    pub(crate) lost_at: Option<Millis>,
+    /// The refresh that is in the air.
     #[serde(default)]
     pub(crate) intent: Option<Intent>,
-    /// A dead grant is confirmed once before it is believed.
+    /// Notices of its end that were told.
     #[serde(default)]
-    pub(crate) confirming: bool,
-    /// The last notice of its end: so many days ahead.
-    #[serde(default)]
-    pub(crate) warned_days: Option<u16>,
+    pub(crate) warned: usize,
     /// The last check of its health.
     #[serde(default)]
     pub(crate) check: Option<CheckView>,
@@ -117,21 +125,30 @@ pub(crate) enum Kind {
 pub(crate) struct Intent {
     /// Of the credential that it spends.
     pub(crate) generation: u64,
-    /// Of the refresh token: the first 8 bytes of a SHA-256 over it and the connection's id, as a number.
-    pub(crate) fingerprint: u64,
-    /// When the refresh token was first shown.
+    /// Of the refresh token: the first bytes of a digest over it and the connection's id, hex. Two intents with one
+    /// fingerprint showed one token.
+    pub(crate) fingerprint: Fingerprint,
+    /// When it was about to leave.
     pub(crate) started_at: Millis,
-    /// When it was shown last.
-    pub(crate) sent_at: Millis,
-    /// How often it has been shown.
-    pub(crate) sent: u32,
-    /// Since when its answer is known to be lost.
-    #[serde(default)]
-    pub(crate) lost_at: Option<Millis>,
-    /// The one more try that a strict provider gets.
-    #[serde(default)]
-    pub(crate) probed_at: Option<Millis>,
+    /// As what.
+    pub(crate) try_: Try,
 }
+
+/// As what a refresh token is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Try {
+    /// As ever.
+    Ordinary,
+    /// Once more, and never again.
+    Probe,
+    /// For a second opinion.
+    Confirm,
+}
+
+/// 32 bits: enough to tell the few refresh tokens of one connection apart, too few to find one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fingerprint(pub(crate) u32);
 
 /// What is to be stored of an answer of the token endpoint, or of what was brought.
 pub(crate) struct NewTokens {
@@ -167,11 +184,13 @@ impl Credential {
             refreshed: 0,
             failures: 0,
             refused: 0,
+            access_refused: false,
             next_refresh_at: None,
-            not_before: None,
+            next: None,
+            failing: None,
+            lost_at: None,
             intent: None,
-            confirming: false,
-            warned_days: None,
+            warned: 0,
             check: None,
             check_failures: 0,
             next_check_at: None,
@@ -228,6 +247,8 @@ impl Opener<'_> {
 /// Puts new tokens in place of the old ones: all blobs of one generation, sealed anew. A refresh token that did not come
 /// stays (RFC 6749 section 6), under the new generation.
 ///
+/// Values that were learned with them are for whoever commits it: they must have been admitted first.
+///
 /// Part of a [`Change`]: nothing is stored before it is committed. When it is refreshed next is for whoever commits it
 /// ([`crate::refresh::plan`]).
 pub(crate) fn store_tokens(
@@ -270,12 +291,11 @@ pub(crate) fn store_tokens(
     }
     credential.failures = 0;
     credential.refused = 0;
-    credential.not_before = None;
+    credential.access_refused = false;
+    credential.next = None;
+    credential.failing = None;
+    credential.lost_at = None;
     credential.intent = None;
-    credential.confirming = false;
-    for (name, value) in new.tokens.learned {
-        change.record.variables.insert(name, value);
-    }
     change.credential = Some(credential);
     Ok(())
 }

@@ -115,10 +115,14 @@ pub struct Connection<S> {
     outbox_failures: u32,
     /// The turn in which the last refresh ended.
     refreshed_in: Option<u64>,
+    /// No refresh begins before this, for a reason of ours: the directory could not be asked, a master key is missing.
+    refresh_pause: Option<Millis>,
     /// Tokens that came and could not be stored.
     unsaved: Option<refresh::Unsaved>,
     /// The last check that somebody asked for.
     tested: Option<probe::Ended>,
+    /// The last key that was brought, and what the provider said of it.
+    brought: Option<key::Ended>,
     /// What the end of everything was, for those who wait for it.
     erased: Option<postern_domain::wire::connection::Disconnected>,
     /// What the exchange keeps in memory.
@@ -146,8 +150,10 @@ impl<S: Sql> Connection<S> {
             outbox_pause: None,
             outbox_failures: 0,
             refreshed_in: None,
+            refresh_pause: None,
             unsaved: None,
             tested: None,
+            brought: None,
             erased: None,
             exchange: exchange::Memory::default(),
             notices: Vec::new(),

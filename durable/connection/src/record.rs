@@ -80,9 +80,9 @@ pub(crate) struct Before {
 pub(crate) struct Ending {
     /// As what it ends.
     pub(crate) kind: EndKind,
-    /// When the provider was asked to revoke; none: it was not asked yet.
+    /// How often the provider was asked to revoke.
     #[serde(default)]
-    pub(crate) asked_at: Option<Millis>,
+    pub(crate) asked: u32,
 }
 
 /// As what a connection ends.
@@ -91,6 +91,8 @@ pub(crate) struct Ending {
 pub(crate) enum EndKind {
     /// Its owner disconnects it.
     Disconnect,
+    /// Its owner begins anew, under the same id.
+    Reset,
     /// Its tenant goes: nothing is kept.
     Erase,
 }
@@ -177,6 +179,8 @@ fn told_of(record: &Record, to: State) -> Result<Told, Problem> {
                 "The connection was disconnected for good; make a new one",
             ));
         }
+        // Nobody was told of it.
+        (Pending, Revoked) if !record.announced => None,
         (_, Revoked) => Some(Event::Revoked),
         // A reset by its owner.
         (_, Pending) => None,

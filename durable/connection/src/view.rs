@@ -30,7 +30,7 @@ pub(crate) fn of(
         State::Active if !record.enabled => Some(Reason::SwitchedOff),
         _ => record.reason,
     };
-    let forecast = credential.and_then(|credential| crate::refresh::forecast_of(record, credential));
+    let death = credential.and_then(|credential| crate::refresh::death_of(record, credential));
     ConnectionView {
         id: record.id,
         tenant: record.tenant,
@@ -49,9 +49,9 @@ pub(crate) fn of(
         expires_at: credential.and_then(|credential| credential.expires_at),
         refreshable: credential.is_some_and(Credential::refreshable),
         last_four: credential.and_then(|credential| credential.last_four.clone()),
-        dies_at: forecast.as_ref().map(|forecast| forecast.at),
-        dies_of: forecast.as_ref().map(|forecast| forecast.why.clone()),
-        dies_confidence: forecast.as_ref().map(|forecast| forecast.confidence.clone()),
+        dies_at: death.map(|death| death.at),
+        dies_of: death.map(|death| death.of.sentence().to_owned()),
+        dies_confidence: death.map(|death| death.confidence.as_str().to_owned()),
         last_used_at: credential
             .filter(|credential| !credential.usage.is_empty())
             .map(|credential| credential.used_at)
