@@ -9,6 +9,7 @@
 pub mod api_call;
 pub mod app;
 pub mod authorize;
+pub mod callback_proof;
 pub mod catalogue;
 pub mod discovery;
 pub mod doctor;
