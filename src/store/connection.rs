@@ -118,6 +118,7 @@ pub(crate) async fn remove(directory: &Directory, id: ConnectionId) -> Result<()
         .all(&[
             ("DELETE FROM connection WHERE id = ?1", id()),
             ("DELETE FROM token_read WHERE connection = ?1", id()),
+            ("DELETE FROM idempotency WHERE made = ?1", id()),
         ])
         .await
 }
@@ -220,7 +221,8 @@ pub(crate) async fn of_app(
     behind: &str,
     most: u64,
 ) -> Result<Vec<ConnectionId>, Problem> {
-    let sql = "SELECT id FROM connection WHERE app = ?1 AND id > ?2 AND state <> 'revoked' ORDER BY id LIMIT ?3";
+    let sql =
+        "SELECT id FROM connection WHERE app = ?1 AND id > ?2 AND state <> 'revoked' ORDER BY id LIMIT ?3";
     let values = [text(Some(app.to_string())), text(Some(behind)), number(most)];
     let rows: Vec<Named> = directory.rows(sql, &values).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())

@@ -23,7 +23,9 @@ pub(crate) struct Owner {
 impl Owner {
     /// As the indexes have it.
     fn application(&self) -> JsValue {
-        text(Some(self.application.map_or_else(String::new, |id| id.to_string())))
+        text(Some(
+            self.application.map_or_else(String::new, |id| id.to_string()),
+        ))
     }
 
     fn organisation(&self) -> JsValue {

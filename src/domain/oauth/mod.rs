@@ -9,6 +9,7 @@
 pub mod app;
 pub mod authorize;
 pub mod catalogue;
+pub mod configured;
 pub mod link;
 pub mod provider;
 pub mod return_url;
