@@ -35,13 +35,16 @@ pub(crate) async fn app_row(env: &Env, id: OAuthAppId) -> Result<AppRow, Problem
             .await?;
         result.results::<Row>()
     };
+    let config = Config::from_env(env)?;
+    if let Some(terms) = app::terms_of_catalogue(id, &config.base_url) {
+        return Ok(AppRow::Active(Box::new(terms)));
+    }
     let Some(row) = found.await.map_err(|error| broken(&error))?.into_iter().next() else {
         return Ok(AppRow::Gone);
     };
     if row.enabled != 1 {
         return Ok(AppRow::Disabled);
     }
-    let config = Config::from_env(env)?;
     let terms = row.terms(&config.master_keys, &config.base_url)?;
     Ok(AppRow::Active(Box::new(terms)))
 }

@@ -16,11 +16,13 @@ mod app;
 mod auth;
 mod background_task;
 mod broadcast;
+mod connection_provider;
 mod environment;
 mod erasure;
 mod event_type;
 mod health;
 mod import;
+mod oauth_app;
 mod operational;
 mod portal;
 mod source;
@@ -63,12 +65,15 @@ pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Res
 }
 
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
-/// drops what has expired, and writes down how background tasks ended.
+/// drops what has expired, writes down how background tasks ended, compares connections that may be half with their
+/// objects, and tells them of changed apps.
 pub(crate) async fn tidy(env: &Env) {
     let now = clock::now();
     for done in [
         app::lifecycle::tidy(env, now).await,
         background_task::live::tidy(env, now).await,
+        app::connection::lifecycle::tidy(env, now).await,
+        oauth_app::tell::tidy(env).await,
     ] {
         if let Err(problem) = done {
             let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });

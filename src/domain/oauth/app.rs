@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
-use super::provider::Provider;
+use super::provider::{Kind, Provider, VariableFrom};
 use super::{Client, Secret};
 use crate::app_level;
 use crate::id::{OAuthAppId, OrganisationId, TenantId, Uid};
@@ -167,6 +168,42 @@ impl Row {
     }
 }
 
+/// The id that stands for an entry of the catalogue where a connection needs no app of its own: API keys and service
+/// accounts have no client.
+#[must_use]
+pub fn of_catalogue(provider: &str) -> OAuthAppId {
+    let mut sha = Sha256::new();
+    sha.update(b"catalogue");
+    sha.update(provider.as_bytes());
+    let mut id = [0; 20];
+    for (to, from) in id.iter_mut().zip(sha.finalize()) {
+        *to = from;
+    }
+    OAuthAppId(id)
+}
+
+/// What a connection needs of an entry that it uses without an app; `None`: the id stands for no such entry.
+#[must_use]
+pub fn terms_of_catalogue(id: OAuthAppId, base_url: &str) -> Option<AppTerms> {
+    let provider = super::catalogue::IDS
+        .iter()
+        .find(|provider| of_catalogue(provider) == id)
+        .and_then(|provider| super::catalogue::find(provider))?;
+    let without_app = matches!(provider.kind, Kind::ApiKey | Kind::ServiceAccount)
+        && provider
+            .variables
+            .iter()
+            .all(|variable| variable.from != VariableFrom::App);
+    without_app.then(|| AppTerms {
+        id,
+        provider,
+        client: None,
+        generation: 0,
+        redirect_uri: redirect_uri(base_url, id),
+        all_scopes: false,
+    })
+}
+
 /// Where a provider sends browsers back to: canonical, one for each app.
 #[must_use]
 pub fn redirect_uri(base_url: &str, id: OAuthAppId) -> String {
@@ -179,4 +216,81 @@ fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
 
 fn broken(id: OAuthAppId) -> Problem {
     Problem::internal(format!("the sealed secret of {id} does not open"))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const OTHER_KEYS: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    fn row() -> Row {
+        Row {
+            id: OAuthAppId([7; 20]),
+            organisation: OrganisationId([1; 20]),
+            application: Some(TenantId([2; 20])),
+            uid: None,
+            name: "Google".to_owned(),
+            provider: "google".to_owned(),
+            entry: None,
+            variables: "{}".to_owned(),
+            scopes: "[\"email\"]".to_owned(),
+            all_scopes: 1,
+            return_urls: "[]".to_owned(),
+            client_id: Some("id".to_owned()),
+            secret: None,
+            generation: 3,
+            enabled: 1,
+            created_at: Millis(1),
+            updated_at: Millis(1),
+        }
+    }
+
+    #[test]
+    fn an_app_s_secret_opens_in_its_own_row_and_generation_alone() {
+        let keys = MasterKeys::parse(KEYS).unwrap();
+        let mut sealed = row();
+        sealed.seal(&keys, [9; 12], &Secret("s3cret".to_owned())).unwrap();
+        assert_eq!(sealed.sealed_with(), Some(1));
+        let terms = sealed.terms(&keys, "https://postern.example").unwrap();
+        assert_eq!(terms.client.unwrap().secret.unwrap().reveal(), "s3cret");
+        assert_eq!(
+            terms.redirect_uri,
+            format!("https://postern.example/oauth/callback/{}", sealed.id)
+        );
+        let elsewhere = [
+            Row {
+                id: OAuthAppId([8; 20]),
+                ..sealed.clone()
+            },
+            Row {
+                generation: 4,
+                ..sealed.clone()
+            },
+            Row {
+                application: None,
+                ..sealed.clone()
+            },
+            Row {
+                application: Some(TenantId([3; 20])),
+                ..sealed.clone()
+            },
+        ];
+        for other in elsewhere {
+            assert_eq!(other.open(&keys).unwrap_err().code, Code::Internal);
+        }
+        let others = MasterKeys::parse(OTHER_KEYS).unwrap();
+        assert_eq!(sealed.open(&others).unwrap_err().code, Code::SealingUnavailable);
+    }
+
+    #[test]
+    fn an_entry_without_a_client_needs_no_app() {
+        let id = of_catalogue("openai");
+        assert_eq!(terms_of_catalogue(id, "").unwrap().provider.id, "openai");
+        let with_client = of_catalogue("google");
+        assert!(terms_of_catalogue(with_client, "").is_none());
+        assert!(terms_of_catalogue(OAuthAppId([7; 20]), "").is_none());
+    }
 }

@@ -137,7 +137,7 @@ mod tests {
             "https://app.example.com/done/%2e%2e/admin",
             "https://app.example.com:8443/done",
             "https://app.example.com.evil.example/done",
-            "https://evil.example/https://app.example.com/done",
+            "https://evil.example/?to=https://app.example.com/done",
         ] {
             assert_eq!(admit(url, &entries, false), Err(Refused::NotAllowed), "{url}");
         }
