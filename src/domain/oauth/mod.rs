@@ -8,6 +8,7 @@
 
 pub mod link;
 pub mod provider;
+pub mod proxy;
 pub mod standing;
 
 use std::fmt;
