@@ -4,6 +4,7 @@
 #![expect(missing_docs, reason = "the object macro's own functions have none")]
 
 mod bodies;
+mod connection_directory;
 mod directory;
 mod random;
 mod storage;

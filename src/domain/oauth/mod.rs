@@ -6,6 +6,7 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod app;
 pub mod link;
 pub mod provider;
 pub mod proxy;

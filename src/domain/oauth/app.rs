@@ -1,0 +1,183 @@
+//! An `OAuth` app as the directory keeps it: one form for the edge, which writes it, and for connections' objects, which
+//! read it again before they refresh.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::provider::Provider;
+use super::{Client, Secret};
+use crate::app_level;
+use crate::id::{OAuthAppId, OrganisationId, TenantId, Uid};
+use crate::json;
+use crate::problem::{Code, Problem};
+use crate::seal::{self, MasterKeys, OpenError, Place};
+use crate::time::Millis;
+use crate::wire::connection::AppTerms;
+
+/// The directory's columns, in an order that nothing depends on.
+pub const COLUMNS: &str = "id, organisation, application, uid, name, provider, entry, variables, scopes, all_scopes, \
+     return_urls, client_id, secret, generation, enabled, created_at, updated_at";
+
+/// A row.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Row {
+    /// Which.
+    pub id: OAuthAppId,
+    /// Whose.
+    pub organisation: OrganisationId,
+    /// The tenant whose own it is; none: the operator's.
+    pub application: Option<TenantId>,
+    /// Its `uid`.
+    pub uid: Option<Uid>,
+    /// What its owner calls it.
+    pub name: String,
+    /// The provider's id.
+    pub provider: String,
+    /// A provider that its owner configured, JSON; none: the catalogue's.
+    pub entry: Option<String>,
+    /// Values of the provider's variables, a JSON object.
+    pub variables: String,
+    /// Scopes asked for unless a session says otherwise, a JSON list.
+    pub scopes: String,
+    /// 1: a grant without all of the scopes asked for is refused.
+    pub all_scopes: u8,
+    /// Where browsers may end up, a JSON list.
+    pub return_urls: String,
+    /// `client_id`; none: an app without a client (API keys, service accounts).
+    pub client_id: Option<String>,
+    /// Sealed, base64; none: a public client.
+    pub secret: Option<String>,
+    /// How often id or secret were changed.
+    pub generation: u64,
+    /// 1: it can be used.
+    pub enabled: u8,
+    /// When it was made.
+    pub created_at: Millis,
+    /// Last change.
+    pub updated_at: Millis,
+}
+
+impl Row {
+    /// Scopes asked for unless a session says otherwise.
+    pub fn scopes(&self) -> Result<Vec<String>, Problem> {
+        read(&self.scopes)
+    }
+
+    /// Where browsers may end up.
+    pub fn return_urls(&self) -> Result<Vec<String>, Problem> {
+        read(&self.return_urls)
+    }
+
+    /// Values of the provider's variables.
+    pub fn variables(&self) -> Result<BTreeMap<String, String>, Problem> {
+        read(&self.variables)
+    }
+
+    /// The provider's entry, as configured or as the catalogue has it now, without the app's variables.
+    pub fn entry(&self) -> Result<Provider, Problem> {
+        match &self.entry {
+            Some(entry) => read(entry),
+            None => Err(Problem::internal(format!(
+                "the catalogue has no {}",
+                self.provider
+            ))),
+        }
+    }
+
+    /// Everything that a connection needs of it, the secret open.
+    ///
+    /// # Errors
+    /// [`Code::SealingUnavailable`] when the secret's master key is not there; [`Code::Internal`] when the secret or
+    /// the row does not read.
+    pub fn terms(&self, keys: &MasterKeys, base_url: &str) -> Result<AppTerms, Problem> {
+        let provider = self.entry()?;
+        let client = match &self.client_id {
+            None => None,
+            Some(id) => Some(Client {
+                id: id.clone(),
+                secret: self.open(keys)?,
+            }),
+        };
+        Ok(AppTerms {
+            id: self.id,
+            provider,
+            client,
+            generation: self.generation,
+            redirect_uri: redirect_uri(base_url, self.id),
+            all_scopes: self.all_scopes == 1,
+        })
+    }
+
+    /// Seals a secret for this row as it stands: set the generation before.
+    ///
+    /// # Errors
+    /// [`Code::Internal`] for one that is too long by far.
+    pub fn seal(&mut self, keys: &MasterKeys, nonce: [u8; 12], secret: &Secret) -> Result<(), Problem> {
+        let sealed = keys.seal(&self.place(), nonce, secret.reveal().as_bytes());
+        self.secret = Some(seal::to_text(&sealed.map_err(Problem::internal)?));
+        Ok(())
+    }
+
+    /// The secret; none: there is none.
+    ///
+    /// # Errors
+    /// As [`Self::terms`].
+    pub fn open(&self, keys: &MasterKeys) -> Result<Option<Secret>, Problem> {
+        let Some(secret) = &self.secret else {
+            return Ok(None);
+        };
+        let blob = seal::from_text(secret).ok_or_else(|| broken(self.id))?;
+        let plain = keys.open(&self.place(), &blob).map_err(|error| match error {
+            OpenError::UnknownKey => {
+                let mut problem = Problem::new(
+                    Code::SealingUnavailable,
+                    "A secret cannot be read for now: this deployment misses a key",
+                );
+                problem.cause = Some(format!("{}: {error}", self.id));
+                problem
+            }
+            OpenError::Broken => broken(self.id),
+        })?;
+        String::from_utf8(plain)
+            .map(|text| Some(Secret(text)))
+            .map_err(|_| broken(self.id))
+    }
+
+    /// The version of the master key that its secret is sealed with.
+    #[must_use]
+    pub fn sealed_with(&self) -> Option<u8> {
+        let blob = seal::from_text(self.secret.as_deref()?)?;
+        seal::version_of(&blob)
+    }
+
+    /// Under its tenant's key, or under its organisation's, which is that of the organisation's ledger.
+    fn place(&self) -> Place<'static> {
+        let mut number = [0; 8];
+        number.copy_from_slice(&self.id.0[..8]);
+        Place {
+            tenant: self
+                .application
+                .unwrap_or_else(|| app_level::ledger_of(self.organisation)),
+            table: "oauth_app",
+            column: "secret",
+            row: u64::from_be_bytes(number),
+            generation: self.generation,
+        }
+    }
+}
+
+/// Where a provider sends browsers back to: canonical, one for each app.
+#[must_use]
+pub fn redirect_uri(base_url: &str, id: OAuthAppId) -> String {
+    format!("{base_url}/oauth/callback/{id}")
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    json::read(text).map_err(Problem::internal)
+}
+
+fn broken(id: OAuthAppId) -> Problem {
+    Problem::internal(format!("the sealed secret of {id} does not open"))
+}
