@@ -79,10 +79,8 @@ impl Row {
     pub fn entry(&self) -> Result<Provider, Problem> {
         match &self.entry {
             Some(entry) => read(entry),
-            None => Err(Problem::internal(format!(
-                "the catalogue has no {}",
-                self.provider
-            ))),
+            None => super::catalogue::find(&self.provider)
+                .ok_or_else(|| Problem::internal(format!("the catalogue has no {}", self.provider))),
         }
     }
 
@@ -92,7 +90,8 @@ impl Row {
     /// [`Code::SealingUnavailable`] when the secret's master key is not there; [`Code::Internal`] when the secret or
     /// the row does not read.
     pub fn terms(&self, keys: &MasterKeys, base_url: &str) -> Result<AppTerms, Problem> {
-        let provider = self.entry()?;
+        let provider =
+            super::template::with_app(&self.entry()?, &self.variables()?).map_err(Problem::internal)?;
         let client = match &self.client_id {
             None => None,
             Some(id) => Some(Client {

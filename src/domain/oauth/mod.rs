@@ -6,11 +6,27 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod api_call;
 pub mod app;
+pub mod authorize;
+pub mod catalogue;
+pub mod discovery;
+pub mod doctor;
+pub mod id_token;
+pub mod identity;
+pub mod lifetime;
 pub mod link;
+pub mod outcome;
 pub mod provider;
 pub mod proxy;
+pub mod return_url;
+pub mod rotation;
+pub mod scopes;
 pub mod standing;
+pub mod strict_json;
+pub mod template;
+pub mod token_request;
+pub mod validate;
 
 use std::fmt;
 
@@ -152,4 +168,23 @@ pub struct TokenSet {
     /// Other values of the answer that the provider's entry names: an instance's URL, a team's id.
     #[serde(default)]
     pub learned: std::collections::BTreeMap<String, String>,
+}
+
+/// A provider with nothing special.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+pub(crate) fn test_provider() -> provider::Provider {
+    let entry = serde_json::json!({
+        "id": "plain",
+        "name": "Plain",
+        "kind": "oauth2",
+        "oauth": {
+            "authorizeUrl": "https://as.example/authorize",
+            "tokenUrl": "https://as.example/token",
+            "pkce": "s256",
+            "clientAuth": "post",
+            "rotation": "strict",
+        },
+    });
+    serde_json::from_value(entry).unwrap()
 }

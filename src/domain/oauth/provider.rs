@@ -141,7 +141,7 @@ pub struct OAuth {
     /// How the token endpoint's body is written.
     #[serde(default)]
     pub body: BodyForm,
-    /// Between scopes in requests.
+    /// Between scopes in requests; empty: the provider takes none (Notion), the app alone says what is granted.
     #[serde(default = "space")]
     pub scope_separator: String,
     /// Scopes that every connection needs, beside those asked for.
@@ -153,6 +153,10 @@ pub struct OAuth {
     /// Scopes in words: what the page says is asked.
     #[serde(default)]
     pub scope_words: BTreeMap<String, String>,
+    /// Scopes that answers spell in another way than requests: a scope counts as granted if one of these is. An empty list:
+    /// answers need not name it (Microsoft's `profile`).
+    #[serde(default)]
+    pub scope_answers: BTreeMap<String, Vec<String>>,
     /// More parameters of the authorization request.
     #[serde(default)]
     pub authorize_parameters: BTreeMap<String, String>,
@@ -450,7 +454,8 @@ pub struct Limits {
 pub struct Identity {
     /// Where it is told.
     pub from: IdentityFrom,
-    /// JSON pointers whose values together are the account's key (`/tid`, `/oid`). Numbers count as their text.
+    /// JSON pointers whose values together are the account's key (`/tid`, `/oid`). Numbers count as their text. One in braces
+    /// is a variable's value (`{realmId}`).
     pub key: Vec<String>,
     /// JSON pointers of a label for people; the first that is there.
     #[serde(default)]
@@ -478,7 +483,7 @@ pub struct Check {
     pub method: String,
     /// The whole URL; variables may stand in it.
     pub url: String,
-    /// A body, for `POST`.
+    /// A body, for `POST`, sent as it stands: no variables, GraphQL has braces of its own.
     #[serde(default)]
     pub body: Option<String>,
     /// Its type; `application/json` if there is a body and nobody says.
@@ -487,6 +492,9 @@ pub struct Check {
     /// A member that must be `true` (Slack's `ok`).
     #[serde(default)]
     pub ok: Option<String>,
+    /// A JSON pointer to something that must be there: GraphQL says 200 to what it refuses.
+    #[serde(default)]
+    pub holds: Option<String>,
 }
 
 fn get() -> String {

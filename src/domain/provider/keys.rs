@@ -73,7 +73,7 @@ impl KeySet {
 
     /// The keys that may have signed a token with this key id. Without an id every key may have; with one, only the key
     /// of that name, or one that has none.
-    pub(super) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
+    pub(crate) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
         self.0
             .iter()
             .filter(move |key| match (id, key.id.as_deref()) {
