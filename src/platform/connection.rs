@@ -5,7 +5,7 @@ use std::future::Future;
 use futures::future::{FutureExt, LocalBoxFuture};
 use postern_domain::id::ConnectionId;
 use postern_domain::json;
-use postern_domain::problem::{Code, Problem};
+use postern_domain::problem::Problem;
 use postern_domain::wire::connection::{Call, Caller, ConnectionCall, Envelope, Reply};
 use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
 use serde::de::DeserializeOwned;
