@@ -66,6 +66,20 @@ describe("large bodies", () => {
     const [message] = await messages(app);
     assert.equal(message.payload.bytes, body.length);
     assert.ok(body.equals(await raw(app, message)), "read back as it came");
+    const text = await api.ok("GET", `/api/v1/app/${app.id}/msg/${message.id}/raw`);
+    assert.deepEqual([text.encoding, text.contentType], ["base64", "application/octet-stream"]);
+    assert.ok(body.equals(Buffer.from(text.payload, "base64")), "as a text");
+    const whole = await postern.fetch(`/api/v1/app/${app.id}/msg/${message.id}/request`, { headers: api.headers });
+    assert.ok(body.equals(Buffer.from(await whole.arrayBuffer())), "its request is itself");
+    const sink = await api.ok("POST", `/api/v1/app/${app.id}/endpoint`, { type: "polling" });
+    const [polled] = (await api.ok("GET", `/api/v1/app/${app.id}/poller/${sink.id}`)).data;
+    const lines = (await (await postern.fetch(`/api/v1/app/${app.id}/export`, { headers: api.headers })).text()).trim().split("\n");
+    const exported = lines.map((line) => JSON.parse(line)).find(({ kind }) => kind === "message").message;
+    assert.equal("body" in exported, false);
+    for (const { path, bytes, sha256 } of [message.payload, ...(polled ? [polled.payload] : []), exported.bodyAt]) {
+      assert.deepEqual([path, bytes], [`msg/${message.id}/body`, body.length], "says where it is");
+      assert.equal(sha256, createHash("sha256").update(body).digest("hex"));
+    }
     const delivered = await path.request(1);
     assert.ok(body.equals(delivered.body), "delivered as it came");
     assert.equal((await post(from, body, headers)).status, 200);

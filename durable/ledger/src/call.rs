@@ -141,6 +141,7 @@ impl<S: Sql> Ledger<S> {
             }
             Call::SourceReplay(call) => head(self.source_replay(&call, now)),
             Call::MessageGet(call) => with_bodies(self.message_get(&call)),
+            Call::MessageRequest(call) => with_bodies(self.message_request(&call)),
             Call::MessageList(call) => with_bodies(self.message_list(&call)),
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
             Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),
