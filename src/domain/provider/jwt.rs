@@ -145,6 +145,14 @@ impl Preset for Jwt {
         self.keys.url()
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        let trust = match &self.body_hash_claim {
+            Some(_) => Trust::Signed,
+            None => Trust::Unsigned,
+        };
+        Some((&self.naming, trust))
+    }
+
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let token = Token::read(request.headers, &self.header)?;
@@ -226,6 +234,10 @@ impl Preset for Rs256 {
 
     fn credential_header(&self) -> Option<&str> {
         Some(&self.header)
+    }
+
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
     }
 
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {

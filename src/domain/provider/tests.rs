@@ -659,7 +659,7 @@ pub(super) fn vectors() -> Vec<Value> {
 }
 
 /// What presets ask for.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 27] = [
     "header",
     "template",
     "prefix",
@@ -686,6 +686,7 @@ const SETTINGS: [&str; 26] = [
     "resourceIds",
     "hook",
     "iUnderstand",
+    "keep",
 ];
 
 type Pairs = Vec<(&'static str, String)>;

@@ -85,6 +85,9 @@ pub struct SourceOptions {
     /// Since when it is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Millis>,
+    /// From then on it takes nothing, whatever its intake says: what its owner has not confirmed. None: it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Millis>,
     /// The first message that may be held; none: nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_from: Option<u64>,
@@ -138,6 +141,25 @@ impl SourceOptions {
             base.to_owned()
         } else {
             format!("{base}?{query}")
+        }
+    }
+
+    /// Whether it is over: see [`Self::ends_at`].
+    #[must_use]
+    pub fn is_over(&self, now: Millis) -> bool {
+        self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    /// As the edge is to see it: one that is over is closed since its end.
+    #[must_use]
+    pub fn at(self, now: Millis) -> Self {
+        if !self.is_over(now) || self.intake == Intake::Closed {
+            return self;
+        }
+        Self {
+            intake: Intake::Closed,
+            closed_at: self.ends_at,
+            ..self
         }
     }
 
