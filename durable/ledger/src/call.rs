@@ -137,7 +137,7 @@ impl<S: Sql> Ledger<S> {
             Call::SourceStats(call) => head(self.source_stats(&call, now)),
             Call::SourceDiagnose(call) => {
                 let body = bodies.pop().unwrap_or_default();
-                head(self.source_diagnose(&call, body, now))
+                with_bodies(self.source_diagnose(&call, body, now))
             }
             Call::SourceReplay(call) => head(self.source_replay(&call, now)),
             Call::MessageGet(call) => with_bodies(self.message_get(&call)),

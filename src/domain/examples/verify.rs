@@ -15,8 +15,8 @@ mod vector;
 use std::process::ExitCode;
 
 use postern_domain::provider::{
-    Answer, Channel, Check, Event, Finding, Headers, PublicKey, Request, Secret, SourceConfig, Standing,
-    State, Verdict, conclude, diagnose, verify,
+    Answer, Channel, Check, Event, Finding, Headers, Outside, PublicKey, Request, Secret, SourceConfig,
+    Standing, State, Verdict, conclude, diagnose, verify,
 };
 use postern_domain::time::Millis;
 use serde_json::Value;

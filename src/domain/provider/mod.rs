@@ -93,7 +93,7 @@ pub use catalogue::{catalogue, descriptor};
 pub use check::{Check, PublicKey};
 pub use config::SourceConfig;
 pub use descriptor::{Checked, Descriptor, Level, Proof, Reply, SecretOrigin};
-pub use doctor::{Finding, Other, Step, diagnose};
+pub use doctor::{Finding, Other, Outside, Step, diagnose};
 pub use event::Renamed;
 pub use headers::Headers;
 pub use keys::KeySet;

@@ -13,8 +13,8 @@ use rsa::pkcs1v15;
 use rsa::sha2::Sha256;
 
 use super::{
-    Answer, Channel, Check, Event, Finding, Headers, Millis, PublicKey, Request, Secret, SourceConfig,
-    Standing, State, Verdict, conclude, diagnose, verify,
+    Answer, Channel, Check, Event, Finding, Headers, Millis, Outside, PublicKey, Request, Secret,
+    SourceConfig, Standing, State, Verdict, conclude, diagnose, verify,
 };
 
 /// The form of a vector. Fields that are not named here are notes.
@@ -77,18 +77,19 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
 /// What the doctor says of a vector's request.
 pub(super) fn examine(vector: &Value) -> Result<Vec<Finding>, String> {
     let source = Source::read(vector)?;
-    let (_, held) = source.verdict();
     let (config, secrets) = (&source.config, &source.given.secrets);
     let (standing, request) = (source.standing(), source.request());
-    Ok(diagnose(
-        config,
-        secrets,
-        &[],
-        &standing,
-        &request,
-        source.now,
-        held.as_deref(),
-    ))
+    let mut outside = Outside::default();
+    loop {
+        let findings = diagnose(config, secrets, &[], &standing, &request, source.now, &outside);
+        let wanted = outside.wanted();
+        if wanted.is_empty() {
+            return Ok(findings);
+        }
+        for check in wanted {
+            outside.learn(&check, holds(&check));
+        }
+    }
 }
 
 /// A vector, read.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::call::{Accept, Page, PageOf};
 use super::source::SourceView;
@@ -363,13 +364,33 @@ pub struct SourceDiagnose {
     pub request: RefusedRequest,
     /// Where the deployment is reached.
     pub base_url: String,
+    /// The key set of the source's settings, as the edge fetched it: the object fetches nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<Value>,
+    /// What came of the signatures that an answer before wanted checked, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<(String, bool)>,
 }
 
-/// The answer to [`SourceDiagnose`].
+/// The answer to [`SourceDiagnose`]. What each of the checks is over stands beside it, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// In the order of the examination.
     pub findings: Vec<FindingView>,
+    /// Signatures that only the edge can check: asked once more with their results, the examination goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
+}
+
+/// See [`crate::provider::Check`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// What it is known by.
+    pub name: String,
+    /// The public key, as a JWK.
+    pub key: Value,
+    /// Base64.
+    pub signature: String,
 }
 
 /// See [`crate::provider::Finding`].

@@ -858,6 +858,8 @@ fn the_doctor_finds_the_secret_of_another_source_and_shows_none() {
             ..RefusedRequest::default()
         },
         base_url: "https://hooks.example.com".to_owned(),
+        key_set: None,
+        known: Vec::new(),
     };
     let found = tenant.call(call).unwrap().findings;
     assert!(

@@ -6,11 +6,11 @@ use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
 use postern_domain::problem::Problem;
 use postern_domain::wire::inbound::BodyAt;
+use postern_platform::bodies;
 use serde_json::json;
 
 use crate::api::ask::Ask;
 use crate::api::reply::{Answer, Chunks};
-use crate::platform::bodies;
 
 /// The bytes as they came, with the type that a stranger gave them: no browser may run them.
 pub(super) async fn whole(
