@@ -659,7 +659,7 @@ pub(super) fn vectors() -> Vec<Value> {
 }
 
 /// What presets ask for.
-const SETTINGS: [&str; 27] = [
+const SETTINGS: [&str; 28] = [
     "header",
     "template",
     "prefix",
@@ -687,6 +687,7 @@ const SETTINGS: [&str; 27] = [
     "hook",
     "iUnderstand",
     "keep",
+    "appIds",
 ];
 
 type Pairs = Vec<(&'static str, String)>;
