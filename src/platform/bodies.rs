@@ -52,7 +52,7 @@ pub async fn get(env: &Env, at: &BodyAt) -> Result<Option<Vec<u8>>, String> {
 ///
 /// # Errors
 /// What the bucket says, for the log.
-pub(crate) async fn stream(
+pub async fn stream(
     env: &Env,
     at: &BodyAt,
 ) -> Result<Option<LocalBoxStream<'static, worker::Result<Vec<u8>>>>, String> {

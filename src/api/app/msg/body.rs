@@ -2,7 +2,6 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::MessageGet;
-use postern_platform::bodies;
 
 use super::{content, shape};
 use crate::api::access::TenantAccess;
