@@ -254,6 +254,7 @@ operations! {
 
     GET "/test/app/{app_id}/inspect" tenant(testing::inspect);
     POST "/test/panic" open(testing::panic);
+    POST "/test/verify" open(testing::verify);
 }
 
 /// What a request means.

@@ -20,12 +20,12 @@ use super::{
 /// The form of a vector. Fields that are not named here are notes.
 #[derive(Deserialize, Clone)]
 pub(super) struct Vector {
-    provider: String,
+    pub(super) provider: String,
     config: Map<String, Value>,
     #[serde(default = "post")]
-    method: String,
+    pub(super) method: String,
     #[serde(default)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, OneOrMore>,
     #[serde(default)]
@@ -35,7 +35,7 @@ pub(super) struct Vector {
     /// Seconds since 1970; vectors whose scheme signs no time have none.
     #[serde(default)]
     now: u64,
-    valid: bool,
+    pub(super) valid: bool,
     #[serde(default)]
     expect: BTreeMap<String, Value>,
 }
@@ -200,9 +200,9 @@ fn post() -> String {
 /// What a vector's one object holds, taken apart as the API and the edge have it.
 #[derive(Clone)]
 pub(super) struct Given {
-    settings: Value,
+    pub(super) settings: Value,
     pub(super) secrets: Vec<Secret>,
-    channels: Vec<Channel>,
+    pub(super) channels: Vec<Channel>,
     state: State,
 }
 
