@@ -90,11 +90,11 @@ pub(super) fn of(
     let credentials = source.config.credential_headers();
     let all = source.options.headers == ForwardHeaders::All;
     // What the settings name an event by is kept, so that a replay can name it again.
-    let names = source.config.naming_headers();
+    let of_event = source.config.naming_headers();
     let named = |name: &str| {
         (KEPT.contains(&name)
             || descriptor.kept_headers.contains(&name)
-            || names.iter().any(|naming| naming == name))
+            || of_event.iter().any(|own| own == name))
             && !descriptor.signature_headers.contains(&name)
     };
     let wanted = |name: &str| {

@@ -36,8 +36,8 @@ pub(super) async fn as_text(ask: &Ask, content_type: &str, at: &BodyAt) -> Resul
         "\",\"contentType\":{},\"encoding\":\"base64\"}}",
         json!(content_type)
     );
-    let begun = (Some(chunks), Base64::default());
-    let encoded = stream::unfold(begun, move |(chunks, mut base64)| {
+    let state = (Some(chunks), Base64::default());
+    let encoded = stream::unfold(state, move |(chunks, mut base64)| {
         let end = end.clone();
         async move {
             let mut chunks = chunks?;
