@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use postern_domain::provider::{
-    Headers, Proof, Request, Secret, SourceConfig, Standing, Verdict, catalogue, conclude, diagnose, verify,
+    Headers, Outside, Proof, Request, Secret, SourceConfig, Standing, Verdict, catalogue, conclude, diagnose, verify,
 };
 use postern_domain::time::Millis;
 use serde_json::json;
@@ -75,5 +75,5 @@ fuzz_target!(|input: (u8, u8, Vec<(u8, String)>, String, Vec<u8>, u32)| {
         "{}: {verdict:?}",
         config.provider()
     );
-    let _ = diagnose(config, &secrets, &[], &standing, &request, now, None);
+    let _ = diagnose(config, &secrets, &[], &standing, &request, now, &Outside::default());
 });

@@ -113,6 +113,7 @@ operations! {
     GET "/api/v1/app/{app_id}/stream" tenant(stream::get::handle) needs ViewBase;
 
     GET "/api/v1/app/{app_id}/msg/{msg_id}/raw" tenant(msg::raw::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/msg/{msg_id}/request" tenant(msg::request::handle) needs ViewBase;
     DELETE "/api/v1/app/{app_id}/msg/{msg_id}/content" tenant(msg::content_delete::handle);
     POST "/api/v1/app/{app_id}/msg/bulk-expunge" tenant(msg::bulk_expunge::handle);
     POST "/api/v1/app/{app_id}/msg/search" tenant(msg::search::handle) needs ViewBase;
@@ -175,6 +176,12 @@ operations! {
     DELETE "/api/v1/source/{source_id}" app_level(app_source::delete::handle);
     POST "/api/v1/source/{source_id}/secret/rotate" app_level(source::secret_rotate::handle);
     POST "/api/v1/source/{source_id}/token/rotate" app_level(source::token_rotate::handle);
+    DELETE "/api/v1/source/{source_id}/secret/{secret_id}" app_level(source::secret_delete::handle);
+    GET "/api/v1/source/{source_id}/captured-secret" app_level(source::captured_secret::handle);
+    GET "/api/v1/source/{source_id}/rejected" app_level(source::rejected::list);
+    GET "/api/v1/source/{source_id}/rejected/{rejected_id}" app_level(source::rejected::get);
+    POST "/api/v1/source/{source_id}/diagnose" app_level(source::diagnose::handle);
+    GET "/api/v1/source/{source_id}/stats" app_level(source::stats::handle);
     GET "/api/v1/source/{source_id}/routing" app_level(app_source::routing::get);
     PUT "/api/v1/source/{source_id}/routing" app_level(app_source::routing::put);
     GET "/api/v1/source/{source_id}/route" app_level(app_source::route::list);
@@ -279,6 +286,7 @@ operations! {
 
     GET "/test/app/{app_id}/inspect" tenant(testing::inspect);
     POST "/test/panic" open(testing::panic);
+    POST "/test/verify" open(testing::verify);
 }
 
 /// What a request means.

@@ -85,6 +85,12 @@ impl Answer {
             .with("content-disposition", "attachment")
     }
 
+    /// With a body that comes part by part in place of its own.
+    pub(crate) fn streaming(mut self, chunks: Chunks) -> Self {
+        self.stream = Some(chunks);
+        self
+    }
+
     /// An error.
     pub(crate) fn problem(problem: &Problem) -> Self {
         let rendered = http::render(problem);

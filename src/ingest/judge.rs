@@ -5,10 +5,10 @@ use std::rc::Rc;
 use postern_domain::problem::Problem;
 use postern_domain::provider::{self, KeySet, Reason, Request, Standing, Verdict};
 use postern_platform::config::Config;
-use postern_platform::{clock, signature};
+use postern_platform::{clock, key_set, signature};
 
 use super::source::{Opened, Source};
-use super::{Incoming, key_set, unavailable};
+use super::{Incoming, unavailable};
 
 /// What was said of a request, and by which secrets.
 pub(super) struct Judged {

@@ -89,8 +89,12 @@ pub(super) fn of(
     let descriptor = source.config.descriptor();
     let credentials = source.config.credential_headers();
     let all = source.options.headers == ForwardHeaders::All;
+    // What the settings name an event by is kept, so that a replay can name it again.
+    let of_event = source.config.naming_headers();
     let named = |name: &str| {
-        (KEPT.contains(&name) || descriptor.kept_headers.contains(&name))
+        (KEPT.contains(&name)
+            || descriptor.kept_headers.contains(&name)
+            || of_event.iter().any(|own| own == name))
             && !descriptor.signature_headers.contains(&name)
     };
     let wanted = |name: &str| {

@@ -11,7 +11,6 @@
 mod answer;
 mod judge;
 mod kept;
-mod key_set;
 mod rejection;
 mod route;
 mod source;

@@ -2,6 +2,8 @@
 //!
 //! Nothing is listed here and nothing is public: a body is found by its key, which the ledger keeps.
 
+use futures::StreamExt as _;
+use futures::stream::LocalBoxStream;
 use postern_domain::digest;
 use postern_domain::id::TenantId;
 use postern_domain::time::Millis;
@@ -42,6 +44,28 @@ pub async fn get(env: &Env, at: &BodyAt) -> Result<Option<Vec<u8>>, String> {
             .await
             .map(Some)
             .map_err(|error| http::message(&error)),
+        None => Ok(None),
+    }
+}
+
+/// Reads one back part by part; `None`: it is gone.
+///
+/// # Errors
+/// What the bucket says, for the log.
+pub async fn stream(
+    env: &Env,
+    at: &BodyAt,
+) -> Result<Option<LocalBoxStream<'static, worker::Result<Vec<u8>>>>, String> {
+    let bucket = env.bucket(BINDING).map_err(|error| http::message(&error))?;
+    let found = bucket.get(at.key.clone()).execute().await;
+    let Some(object) = found.map_err(|error| http::message(&error))? else {
+        return Ok(None);
+    };
+    match object.body() {
+        Some(body) => {
+            let parts = body.stream().map_err(|error| http::message(&error))?;
+            Ok(Some(parts.boxed_local()))
+        }
         None => Ok(None),
     }
 }

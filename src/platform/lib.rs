@@ -7,6 +7,7 @@ pub mod connection;
 pub mod deadline;
 pub mod fetch;
 pub mod http;
+pub mod key_set;
 pub mod later;
 pub mod log;
 pub mod random;

@@ -296,6 +296,26 @@ describe("whose it is", () => {
     assert.equal((await slack(rotated, "T", { secret })).status, 200);
     assert.equal((await api.ok("GET", path)).state, "active");
   });
+
+  test("what it refused is seen, counted and explained as a tenant's is, and single secrets go", async () => {
+    const source = await slackSource();
+    const path = `${SOURCES}/${source.id}`;
+    assert.equal((await slack(source, "T1", { secret: "2".repeat(32) })).status, 401);
+    const { data } = await eventually(() => api.ok("GET", `${path}/rejected`), ({ data }) => data.length === 1, "it is on record");
+    assert.equal(data[0].reason, "mismatch");
+    const one = await api.ok("GET", `${path}/rejected/${data[0].id}`);
+    assert.match(one.body.text, /"team_id":"T1"/);
+    const { findings } = await api.ok("POST", `${path}/diagnose`, { rejectedId: data[0].id });
+    assert.equal(findings[0].code, "mismatch");
+    assert.equal((await slack(source, "T1")).status, 200);
+    const stats = await api.ok("GET", `${path}/stats`);
+    assert.deepEqual([stats.state, stats.lastFailureReason, stats.secretInUse], ["active", "mismatch", source.secrets[0].id]);
+    assert.equal((await api("GET", `${path}/captured-secret`)).status, 404);
+    const rotated = await api.ok("POST", `${path}/secret/rotate`, { secret: "3".repeat(32), overlapSeconds: 600 });
+    assert.equal(rotated.secrets.length, 2);
+    await api("DELETE", `${path}/secret/${rotated.secrets[1].id}`);
+    assert.deepEqual((await api.ok("GET", path)).secrets.map(({ id }) => id), [rotated.secrets[0].id]);
+  });
 });
 
 /** The id of the organisation's ledger, as the design derives it: SHA-256 of a word and the organisation's id, cut. */

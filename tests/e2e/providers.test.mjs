@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { createHmac, createSign, generateKeyPairSync, randomUUID, sign as signWith } from "node:crypto";
+import { createServer } from "node:http";
 import { after, before, describe, test } from "node:test";
 import { sign as signGitHub } from "@octokit/webhooks-methods";
 import { Webhook } from "svix";
@@ -11,27 +12,27 @@ import { caller, eventually } from "./api.mjs";
 import { start } from "./harness.mjs";
 
 let postern, api;
-/** The key sets that stand at https://keys.example/…, and how often each was fetched. */
+/** The key sets that stand on a server of this machine, and how often each was fetched. */
 const keySets = new Map();
 const fetched = new Map();
+let keyServer;
 
 before(async () => {
-  postern = await start({
-    vars: { TEST_HOOKS: "1" },
-    // What leaves for that name ends here, on this machine.
-    beside: (worker) => [{ ...worker, outboundService: keyServer }],
+  keyServer = createServer((request, answer) => {
+    fetched.set(request.url, (fetched.get(request.url) ?? 0) + 1);
+    const keys = keySets.get(request.url)?.();
+    answer.writeHead(keys ? 200 : 500, { "content-type": "application/json" });
+    answer.end(JSON.stringify({ keys }));
   });
+  await new Promise((done) => keyServer.listen(0, "127.0.0.1", done));
+  postern = await start({ vars: { TEST_HOOKS: "1" } });
   api = caller(postern);
 });
-after(() => postern?.stop());
-
-async function keyServer(request) {
-  const { hostname, pathname } = new URL(request.url);
-  assert.equal(hostname, "keys.example");
-  fetched.set(pathname, (fetched.get(pathname) ?? 0) + 1);
-  const keys = keySets.get(pathname);
-  return keys ? Response.json({ keys: await keys() }) : new Response("gone", { status: 500 });
-}
+after(async () => {
+  await postern?.stop();
+  keyServer?.closeAllConnections();
+  await new Promise((done) => keyServer.close(done));
+});
 
 async function source(provider, settings = {}) {
   const app = await api.ok("POST", "/api/v1/app", { name: provider });
@@ -269,10 +270,32 @@ describe("SendGrid", { concurrency: true }, () => {
     const taken = await messages(app);
     assert.deepEqual(taken.map(({ eventType, eventId }) => [eventType, eventId ?? null]), [["open", "a"], ["click", "b"], ["unknown", null]]);
     assert.deepEqual(taken[0].payload, { event: "open", sg_event_id: "a" });
+    assert.deepEqual(taken.map(({ partOfRequest }) => partOfRequest), [true, true, true]);
+    const authorization = `Bearer ${postern.token()}`;
+    const request = await postern.fetch(`/api/v1/app/${app.id}/msg/${taken[1].id}/request`, { headers: { authorization } });
+    assert.deepEqual([request.status, request.headers.get("postern-messages"), await request.text()], [200, "3", body], "as it came");
+    assert.equal(request.headers.get("content-type"), "application/json");
+    assert.match(request.headers.get("content-security-policy"), /^sandbox/);
     assert.equal((await post(from, `${body} `, headers(body))).status, 401);
     const overlapping = '[{"event":"click","sg_event_id":"b"},{"event":"bounce","sg_event_id":"c"}]';
     assert.equal((await post(from, overlapping, headers(overlapping))).status, 200);
     assert.deepEqual((await messages(app)).map(({ eventId }) => eventId ?? null), ["a", "b", null, "c"]);
+  });
+
+  test("is examined with its key, and so are the mistakes of whoever stands in between", async () => {
+    const { path } = await source("sendgrid", settings);
+    const findings = async (signed, body) => {
+      const told = await api.ok("POST", `${path}/diagnose`, { headers: headers(signed), body });
+      return told.findings;
+    };
+    const body = '[{"event":"open","sg_event_id":"a"}]\r\n';
+    assert.deepEqual((await findings(body, body)).map(({ code }) => code), ["accepted"]);
+    const cut = await findings(body, body.trim());
+    assert.equal(cut[0].code, "mismatch");
+    assert.ok(cut.some(({ step, code }) => step === "match" && code === "body_end"), JSON.stringify(cut));
+    const other = await findings("something else", body);
+    assert.ok(!other.some(({ step }) => step === "match"), JSON.stringify(other));
+    assert.ok(other.some(({ code }) => code === "nothing_matched"), JSON.stringify(other));
   });
 
   test("stays whole where the owner wants it so, and is deduped as a whole", async () => {
@@ -309,7 +332,7 @@ describe("tokens with a key set", { concurrency: true }, () => {
   const withKeys = async (keys) => {
     const path = `/${randomUUID()}`;
     keySets.set(path, keys);
-    const config = { jwksUrl: `https://keys.example${path}`, issuer: "https://issuer.example", audience: "us" };
+    const config = { jwksUrl: `http://127.0.0.1:${keyServer.address().port}${path}`, issuer: "https://issuer.example", audience: "us" };
     return { ...(await source("jwt", { config })), at: path };
   };
 
@@ -339,14 +362,32 @@ describe("tokens with a key set", { concurrency: true }, () => {
   test("whose keys cannot be had are asked to come again, and are believed when they can", async () => {
     const pair = rsa();
     let there = false;
-    const { from } = await withKeys(() => {
-      assert.ok(there, "planted: the key server fails");
-      return [jwk(pair, "k1")];
-    });
+    const { from } = await withKeys(() => (there ? [jwk(pair, "k1")] : undefined));
     const answer = await post(from, "{}", token(pair, "k1"));
     assert.equal(answer.status, 503);
     there = true;
     await eventually(() => post(from, "{}", token(pair, "k1")), ({ status }) => status === 200, "the keys are there", 15_000);
+  });
+
+  test("are examined with their key set: another key, another audience, and what holds", async () => {
+    const pair = rsa();
+    const { from, path } = await withKeys(() => [jwk(pair, "k1")]);
+    const codes = async (headers) => {
+      const { findings } = await api.ok("POST", `${path}/diagnose`, { headers, body: "{}" });
+      return findings.map(({ code }) => code);
+    };
+    assert.deepEqual(await codes(token(pair, "k1")), ["accepted"]);
+    assert.equal((await codes(token(rsa(), "k1")))[0], "mismatch");
+    assert.equal((await codes(token(pair, "k1", { aud: "them" })))[0], "wrong_audience");
+    assert.ok((await codes(token(pair, "k2"))).includes("stale_keys"));
+    assert.equal((await post(from, "{}", token(pair, "k1"))).status, 200);
+  });
+
+  test("may stand at an address without TLS on this machine alone", async () => {
+    const app = await api.ok("POST", "/api/v1/app", { name: "jwt" });
+    const config = { jwksUrl: "http://keys.example/set", issuer: "https://issuer.example", audience: "us" };
+    const answer = await api("POST", `/api/v1/app/${app.id}/source`, { name: "Source", provider: "jwt", config });
+    assert.deepEqual([answer.status, answer.body.detail[0].loc], [422, ["body", "config", "jwksUrl"]]);
   });
 
   test("are never fetched from a private address", async () => {

@@ -1,7 +1,7 @@
 // Receiving, as a source's owner shapes it: bodies of any size, states, answers, forwarding, what was refused, replays.
 
 import assert from "node:assert/strict";
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
@@ -43,10 +43,10 @@ async function post(from, body, headers = {}, init = {}) {
   return { status: answer.status, headers: answer.headers, text: await answer.text() };
 }
 
+const bearer = () => ({ authorization: `Bearer ${postern.token()}` });
 const messages = async (app) => (await api.ok("GET", `/api/v1/app/${app.id}/msg`)).data;
 const raw = async (app, { id }) => {
-  const authorization = `Bearer ${postern.token()}`;
-  const answer = await postern.fetch(`/api/v1/app/${app.id}/msg/${id}/body`, { headers: { authorization } });
+  const answer = await postern.fetch(`/api/v1/app/${app.id}/msg/${id}/body`, { headers: bearer() });
   assert.equal(answer.status, 200);
   return Buffer.from(await answer.arrayBuffer());
 };
@@ -60,12 +60,26 @@ describe("large bodies", () => {
   test("above 1 MiB stand in the bucket, and are read and delivered byte for byte", async () => {
     const path = inbox();
     const { app, from } = await source({ ...KEYED, maxBodyBytes: 25 * MIB }, { endpoint: path.url });
+    const sink = await api.ok("POST", `/api/v1/app/${app.id}/endpoint`, { type: "polling" });
     const body = bytes(3 * MIB + 17);
     const headers = { ...KEY, "x-id": "large", "content-type": "application/octet-stream" };
     assert.equal((await post(from, body, headers)).status, 200);
     const [message] = await messages(app);
     assert.equal(message.payload.bytes, body.length);
     assert.ok(body.equals(await raw(app, message)), "read back as it came");
+    const text = await api.ok("GET", `/api/v1/app/${app.id}/msg/${message.id}/raw`);
+    assert.deepEqual([text.encoding, text.contentType], ["base64", "application/octet-stream"]);
+    assert.ok(body.equals(Buffer.from(text.payload, "base64")), "as a text");
+    const whole = await postern.fetch(`/api/v1/app/${app.id}/msg/${message.id}/request`, { headers: bearer() });
+    assert.ok(body.equals(Buffer.from(await whole.arrayBuffer())), "its request is itself");
+    const [polled] = (await api.ok("GET", `/api/v1/app/${app.id}/poller/${sink.id}`)).data;
+    const lines = (await (await postern.fetch(`/api/v1/app/${app.id}/export`, { headers: bearer() })).text()).trim().split("\n");
+    const exported = lines.map((line) => JSON.parse(line)).find(({ kind }) => kind === "message").message;
+    assert.equal("body" in exported, false);
+    for (const { path, bytes, sha256 } of [message.payload, polled.payload, exported.bodyAt]) {
+      assert.deepEqual([path, bytes], [`msg/${message.id}/body`, body.length], "says where it is");
+      assert.equal(sha256, createHash("sha256").update(body).digest("hex"));
+    }
     const delivered = await path.request(1);
     assert.ok(body.equals(delivered.body), "delivered as it came");
     assert.equal((await post(from, body, headers)).status, 200);
@@ -410,6 +424,25 @@ describe("replays", { concurrency: true }, () => {
     new Webhook(key).verify(delivered.body.toString(), delivered.headers);
     await eventually(() => api.ok("GET", `/api/v1/background-task/${task.id}`), ({ status }) => status === "finished", "it ends");
     assert.equal((await messages(app))[0].replayOf, message.id);
+  });
+
+  test("are named by the settings of today", async () => {
+    const config = { header: "x-key", eventType: "header:x-topic" };
+    const { app, from, path } = await source({ ...KEYED, config });
+    const headers = { ...KEY, "x-topic": "a.topic", "x-other": "1" };
+    assert.equal((await post(from, '{"kind":"a.kind"}', headers)).status, 200);
+    const [original] = await messages(app);
+    assert.equal(original.eventType, "a.topic");
+    const replayed = async (eventType, count) => {
+      await api.ok("PATCH", path, { config: { ...config, eventType } });
+      await api.ok("POST", `${path}/replay`, { ids: [original.id] });
+      const [again] = await eventually(() => messages(app), ({ length }) => length === count, "it came again");
+      assert.equal(again.replayOf, original.id);
+      return again.eventType;
+    };
+    assert.equal(await replayed("/kind", 2), "a.kind");
+    assert.equal(await replayed("header:x-topic", 3), "a.topic", "a header that named it was kept");
+    assert.equal(await replayed("header:x-other", 4), "a.topic", "one that did not was not: the name stays");
   });
 
   test("must say of what, and only of their own source", async () => {

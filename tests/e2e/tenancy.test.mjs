@@ -128,6 +128,7 @@ const BODIES = {
   "PATCH /api/v1/source/{source_id}": { name: "x" },
   "POST /api/v1/source/{source_id}/secret/rotate": { secret: "another key, long enough" },
   "POST /api/v1/source/{source_id}/token/rotate": {},
+  "POST /api/v1/source/{source_id}/diagnose": { headers: {} },
   "PUT /api/v1/source/{source_id}/routing": { trustUnsignedRoute: true },
   "PUT /api/v1/source/{source_id}/route/{key}": ({ app_id }) => ({ appId: app_id }),
   "POST /api/v1/source/{source_id}/route/{key}/replay": {},

@@ -580,6 +580,37 @@ const json = (headers = {}) => ({ "Content-Type": "application/json", ...headers
       ["another issuer", { ...source, headers: bearer(rs({ ...google, iss: "https://accounts.google.com.evil.example" })) }],
     ],
   });
+  // Rich notifications of Microsoft Graph: a token for each app and tenant beside the items.
+  const publisher = "0bf30f3b-4a52-48df-9a82-234910c4a086";
+  const app = "8e460676-ae3f-4b1e-8790-ee0fb5d6148f";
+  const state = "client-state-of-a-subscription";
+  const graph = (tid, more = {}) => ({ aud: app, iss: `https://sts.windows.net/${tid}/`, appid: publisher, tid, iat: NOW, nbf: NOW, exp: NOW + 3600, ...more });
+  const second = (tid) => ({ ...graph(tid, { appid: undefined, azp: publisher }), iss: `https://login.microsoftonline.com/${tid}/v2.0` });
+  const rich = (tid, more = {}) => ({ subscriptionId: "s1", clientState: state, changeType: "created", tenantId: tid, encryptedContent: { data: "AA==" }, ...more });
+  const notify = (tokens, ...items) => ({
+    config: { secrets: [state], app_ids: [app], jwks }, url: "https://hooks.example.com/in/abc", headers: json(),
+    body: JSON.stringify({ value: items, validationTokens: tokens }),
+  });
+  provider("microsoft-graph", "Microsoft: Set up change notifications that include resource data", {
+    good: [
+      ["rich, a token of version 1", notify([rs(graph("t1"))], rich("t1")), { event_types: ["created"], tenant_keys: ["t1"] }],
+      ["rich, two tenants and both versions", notify([rs(graph("t1")), rs(second("t2"))], rich("t1"), rich("t2")), { tenant_keys: ["t1", "t2"] }],
+      ["content of a tenant without a token is dropped", notify([rs(graph("t1"))], rich("t1"), rich("t2")), { tenant_keys: ["t1"] }],
+      ["without content no token is needed", notify(undefined, rich("t1", { encryptedContent: undefined })), { event_types: ["created"] }],
+    ],
+    bad: [
+      ["content without a token", notify(undefined, rich("t1"))],
+      ["token of another tenant", notify([rs(graph("t2"))], rich("t1"))],
+      ["token for another app", notify([rs(graph("t1", { aud: "8e460676-ae3f-4b1e-8790-000000000000" }))], rich("t1"))],
+      ["token by another publisher", notify([rs(graph("t1", { appid: app }))], rich("t1"))],
+      ["token by another issuer", notify([rs(graph("t1", { iss: "https://sts.windows.net/t2/" }))], rich("t1"))],
+      ["token by a stranger's key", notify([rs(graph("t1"), {}, stranger.privateKey)], rich("t1"))],
+      ["one good token and one forged", notify([rs(graph("t1")), rs(graph("t2"), {}, stranger.privateKey)], rich("t1"))],
+      ["token that has ended", notify([rs(graph("t1", { exp: NOW - 301 }))], rich("t1"))],
+      ["token with the state of nobody", notify([rs(graph("t1"))], rich("t1", { clientState: "x" }))],
+      ["no token at all", notify(["no token"], rich("t1"))],
+    ],
+  });
 }
 
 // --- Google channels

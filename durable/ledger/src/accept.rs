@@ -619,6 +619,7 @@ impl Memory {
             body_at: decided.body_at.clone(),
             replay_of: decided.replay_of,
             same_as: decided.used,
+            in_batch: decided.batch.is_some(),
             duplicates: 0,
         }
     }

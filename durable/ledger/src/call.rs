@@ -137,10 +137,11 @@ impl<S: Sql> Ledger<S> {
             Call::SourceStats(call) => head(self.source_stats(&call, now)),
             Call::SourceDiagnose(call) => {
                 let body = bodies.pop().unwrap_or_default();
-                head(self.source_diagnose(&call, body, now))
+                with_bodies(self.source_diagnose(&call, body, now))
             }
             Call::SourceReplay(call) => head(self.source_replay(&call, now)),
             Call::MessageGet(call) => with_bodies(self.message_get(&call)),
+            Call::MessageRequest(call) => with_bodies(self.message_request(&call)),
             Call::MessageList(call) => with_bodies(self.message_list(&call)),
             Call::AttemptsOfMessage(call) => with_bodies(self.attempts_of_message(&call)),
             Call::AttemptsOfEndpoint(call) => with_bodies(self.attempts_of_endpoint(&call)),

@@ -1,15 +1,19 @@
 //! The signature doctor over a source: why a request is not believed, and which common mistake would have made it pass.
 //!
 //! It is asked here and not at the edge, so that no secret leaves the object: neither the source's own nor those of the
-//! tenant's other sources, one of which may be the one that was used. Signatures with RSA and P-256 are not checked here,
-//! and the findings say so.
+//! tenant's other sources, one of which may be the one that was used. Signatures with RSA and P-256 have no secret, and are
+//! checked at the edge: the answer says which, and the examination is asked for again with what came of them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use postern_domain::problem::Problem;
-use postern_domain::provider::{self, Headers, Other, Request, Secret, SourceConfig, Standing, State, Step};
+use postern_domain::provider::{
+    self, Headers, KeySet, Other, Outside, Request, Secret, SourceConfig, Standing, State, Step,
+};
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::SourceState;
-use postern_domain::wire::inbound::{Diagnosis, FindingView, RefusedGet, SourceDiagnose};
+use postern_domain::wire::inbound::{CheckView, Diagnosis, FindingView, RefusedGet, SourceDiagnose};
 
 use crate::Ledger;
 use crate::source::Source;
@@ -28,7 +32,7 @@ impl<S: Sql> Ledger<S> {
         call: &SourceDiagnose,
         body: Vec<u8>,
         now: Millis,
-    ) -> Result<Diagnosis, Problem> {
+    ) -> Result<(Diagnosis, Vec<Vec<u8>>), Problem> {
         let number = self.source_number(&call.source)?;
         let source = self.source(number)?;
         let (request, body, at) = match call.refused {
@@ -77,7 +81,10 @@ impl<S: Sql> Ledger<S> {
             .options
             .address(&call.base_url, &format!("/in/{token}{query}"));
         let headers = Headers::new(request.headers.iter().cloned());
+        // Fetched by the edge from the settings' address: one that cannot be read is none.
+        let key_set = call.key_set.as_ref().and_then(|set| KeySet::from_value(set).ok());
         let standing = Standing {
+            key_set: key_set.as_ref(),
             state: match source.state {
                 SourceState::Pending => State::Pending,
                 SourceState::Active => State::Active,
@@ -90,13 +97,22 @@ impl<S: Sql> Ledger<S> {
             headers: &headers,
             body: &body,
         };
-        let seen = provider::diagnose(&config, &secrets, &others, &standing, &asked, at, None);
+        let mut outside = Outside::knowing(call.known.iter().cloned());
+        let seen = provider::diagnose(&config, &secrets, &others, &standing, &asked, at, &outside);
         let seen = seen
             .iter()
             .map(|finding| told(finding.step, finding.code, &finding.sentence));
-        Ok(Diagnosis {
-            findings: seen.chain(findings).collect(),
-        })
+        let findings = seen.chain(findings).collect();
+        let (mut checks, mut signed) = (Vec::new(), Vec::new());
+        for check in outside.wanted() {
+            checks.push(CheckView {
+                name: check.name(),
+                key: check.key.to_jwk(),
+                signature: STANDARD.encode(&check.signature),
+            });
+            signed.push(check.signed);
+        }
+        Ok((Diagnosis { findings, checks }, signed))
     }
 
     /// All of a source's secrets, those that are over too.

@@ -257,7 +257,15 @@ impl<S: Sql> Ledger<S> {
             let headers = row.maybe(9, Row::text)?;
             line.raw("headers", headers.as_deref().unwrap_or("{}"));
             line.number("hop", Some(row.number(10)?));
-            line.bytes("body", &row.maybe(11, Row::blob)?.unwrap_or_default());
+            match &view.body_at {
+                None => line.bytes("body", &row.maybe(11, Row::blob)?.unwrap_or_default()),
+                // In the bucket: a line says where it is read, below the application's path, and how to know it again.
+                Some(at) => {
+                    let path = format!("msg/{}/body", view.id);
+                    let told = serde_json::json!({ "path": path, "bytes": at.size, "sha256": at.digest });
+                    line.raw("bodyAt", &told.to_string());
+                }
+            }
             let next = ExportFrom::Delivery {
                 sequence: row.number(0)?,
                 endpoint: 0,

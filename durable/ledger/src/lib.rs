@@ -68,6 +68,7 @@ mod receive;
 mod reentry;
 mod refused;
 mod report;
+mod request;
 mod routed;
 mod routing;
 mod schema;

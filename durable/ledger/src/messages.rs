@@ -335,6 +335,7 @@ pub(crate) fn read_view(memory: &Memory, row: &Row) -> Result<MessageView, Probl
         body_at: decided.body_at.filter(|_| !expunged),
         replay_of: decided.replay_of,
         same_as: decided.used,
+        in_batch: decided.batch.is_some(),
         duplicates: 0,
     })
 }

@@ -91,7 +91,7 @@ impl<S: Sql> Ledger<S> {
     ) -> Result<Vec<Accepted>, Problem> {
         let first = events.first().map(|(call, _)| call.clone());
         let first = first.ok_or_else(|| Problem::internal("a request without an event"))?;
-        let intake = self.intake_of(source)?;
+        let intake = self.intake_of(source, now)?;
         if let Some(message) = self.stood(first.nonce, first.sent_at, first.repeat, now)? {
             let message = self.known_view(message, &first)?;
             return Ok(vec![Accepted {
@@ -190,11 +190,12 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Whether the source takes anything.
-    fn intake_of(&mut self, source: u16) -> Result<Intake, Problem> {
+    fn intake_of(&mut self, source: u16, now: Millis) -> Result<Intake, Problem> {
         let known = self.memory()?.sources.get(&source);
         let source = known.filter(|source| source.deleted_at.is_none());
-        let intake = source.ok_or_else(Problem::not_found)?.options.intake;
-        if intake == Intake::Closed {
+        let options = &source.ok_or_else(Problem::not_found)?.options;
+        let intake = options.intake;
+        if intake == Intake::Closed || options.is_over(now) {
             // The edge knew it as it was before.
             return Err(Problem::new(Code::Forbidden, "This source is disabled"));
         }

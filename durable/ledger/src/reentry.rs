@@ -1,16 +1,19 @@
 //! Stored webhooks once more, by today's rules: a replay that somebody asked for, and what a paused source held.
 //!
-//! Each becomes a message of its own, with the whole plan of tries, that names the one that it repeats. It goes to the
-//! endpoints that want it today, or to those of them that were chosen. Freshness is not asked again, and the provider's id
-//! is no key of it: it was deduped when it came. A key made of the job and the stored message keeps a slice that ran twice
+//! Each becomes a message of its own, with the whole plan of tries, that names the one that it repeats. It is named by the
+//! source's settings of today (a name that they do not find in what was kept stays as it was), and goes to the endpoints
+//! that want it today, or to those of them that were chosen. It was verified when it came: what proved it is not kept, so
+//! neither signature nor freshness is asked again, and the provider's id is no key of it: it was deduped then. A key made of the job and the stored message keeps a slice that ran twice
 //! from making two.
 
 use std::collections::BTreeMap;
 
+use postern_domain::app_level::{ROUTE, UNSIGNED_ROUTE, is_key};
 use postern_domain::digest;
 use postern_domain::id::{MessageId, TaskId};
 use postern_domain::json;
 use postern_domain::problem::Problem;
+use postern_domain::provider::{Headers, SourceConfig, Trust};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Idempotency};
 use postern_domain::wire::inbound::{Received, SourceReplay};
@@ -165,13 +168,14 @@ impl<S: Sql> Ledger<S> {
         let most = usize::try_from(rate).unwrap_or(SLICE).min(SLICE);
         let from = progress.place.sequence.max(reentry.low);
         let (chosen, mut next) = self.reentered(reentry, from, LOOKED, most)?;
+        let rules = self.rules(reentry.source)?;
         let (mut made, mut size) = (0, 0);
         for sequence in chosen {
             if size >= SLICE_BYTES {
                 next = Some(sequence);
                 break;
             }
-            match self.enter_again(job.id(), reentry, sequence, now)? {
+            match self.enter_again(job.id(), reentry, rules.as_ref(), sequence, now)? {
                 Some(bytes) => {
                     made += 1;
                     size += bytes;
@@ -191,11 +195,23 @@ impl<S: Sql> Ledger<S> {
         self.moved(job, &progress, state, &[], (at, now))
     }
 
+    /// The settings by which a source names events today; none: it is gone, and so are they.
+    fn rules(&mut self, source: u16) -> Result<Option<SourceConfig>, Problem> {
+        let known = self.memory()?.sources.get(&source);
+        let Some(source) = known.filter(|source| source.deleted_at.is_none()) else {
+            return Ok(None);
+        };
+        SourceConfig::parse(&source.provider, &source.config)
+            .map(Some)
+            .map_err(|_| Problem::internal("the stored settings of a source cannot be read"))
+    }
+
     /// Takes one stored message again; its bytes. `None`: it is gone, or its content is.
     fn enter_again(
         &mut self,
         task: &str,
         reentry: &Reentry,
+        rules: Option<&SourceConfig>,
         sequence: u64,
         now: Millis,
     ) -> Result<Option<usize>, Problem> {
@@ -214,20 +230,29 @@ impl<S: Sql> Ledger<S> {
             row.maybe(6, Row::text)?.map(|text| json::read(&text));
         let decided = Decided::read(row.maybe(7, Row::text)?);
         let body = row.blob(8)?;
+        let stood = Names {
+            event_type: row.text(2)?,
+            event_id: row.maybe(4, Row::text)?,
+            headers: headers
+                .transpose()
+                .map_err(Problem::internal)?
+                .unwrap_or_default(),
+        };
+        let names = match rules {
+            Some(rules) => stood.again(rules, &body, self.memory()?.routing.is_on()),
+            None => stood,
+        };
         let key = digest::of_parts(&[b"replay", task.as_bytes(), sequence.to_string().as_bytes()]);
         let accept = Accept {
             nonce: 0,
             sent_at: now,
             repeat: false,
             source: Some(reentry.source),
-            event_type: row.text(2)?,
-            event_id: row.maybe(4, Row::text)?,
+            event_type: names.event_type,
+            event_id: names.event_id,
             channels: None,
             content_type: row.text(5)?,
-            headers: headers
-                .transpose()
-                .map_err(Problem::internal)?
-                .unwrap_or_default(),
+            headers: names.headers,
             hop: row.small(3)?,
             idempotency: None,
             payload_hours: None,
@@ -324,6 +349,39 @@ impl Reentry {
         // A replay repeats what came, and no other replay, unless that is named.
         let original = self.messages.is_some() || decided.replay_of.is_none();
         Ok(named && typed && original && (!self.held || decided.held))
+    }
+}
+
+/// What an event is called, and what was kept to call it so.
+struct Names {
+    event_type: String,
+    event_id: Option<String>,
+    headers: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// The same by the rules of today; the routing key too where events are routed by one.
+    fn again(mut self, rules: &SourceConfig, body: &[u8], routes: bool) -> Self {
+        let kept = Headers::new(
+            self.headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        let found = rules.rename(&kept, body);
+        if let Some((key, trust)) = found.tenant_key.filter(|(key, _)| routes && is_key(key)) {
+            let name = match trust {
+                Trust::Signed => ROUTE,
+                Trust::Unsigned => UNSIGNED_ROUTE,
+            };
+            self.headers
+                .retain(|name, _| ![ROUTE, UNSIGNED_ROUTE].contains(&name.as_str()));
+            self.headers.insert(name.to_owned(), key);
+        }
+        Self {
+            event_type: found.event_type.unwrap_or(self.event_type),
+            event_id: found.id.or(self.event_id),
+            headers: self.headers,
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use postern_domain::digest;
 use postern_domain::id::{IngestToken, SourceId, Uid};
 use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
+use postern_domain::provider::SourceConfig;
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{
@@ -152,11 +153,13 @@ impl<S: Sql> Ledger<S> {
             options: SourceOptions {
                 closed_at: (call.options.intake == Intake::Closed).then_some(now),
                 held_from: None,
+                ends_at: None,
                 ..call.options
             },
             seen: Seen::default(),
             seen_written_at: Millis(0),
         };
+        source.options.ends_at = ends_at(&source, now);
         if source.options.intake == Intake::Held {
             source.options.held_from = Some(self.memory()?.last_sequence + 1);
         }
@@ -224,6 +227,7 @@ impl<S: Sql> Ledger<S> {
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);
         source.config = call.config.unwrap_or(source.config);
+        source.options.ends_at = ends_at(&source, now);
         source.updated_at = now;
         let release = call.options.and_then(|options| {
             let last = self.memory.as_ref().map_or(0, |memory| memory.last_sequence);
@@ -409,7 +413,7 @@ impl<S: Sql> Ledger<S> {
             config: source.config.clone(),
             secrets: source.secrets.clone(),
             state: source.state,
-            options: source.options.clone(),
+            options: source.options.clone().at(now),
             token_not_after: token.not_after,
             app_level: self.memory.as_ref().is_some_and(|memory| memory.routing.is_on()),
         })
@@ -466,6 +470,7 @@ impl<S: Sql> Ledger<S> {
         });
         Ok(SourceView {
             matched: matched.collect(),
+            over: source.options.is_over(self.clock),
             options: source.options,
             id,
             name: source.name,
@@ -600,6 +605,13 @@ fn write_row<S: Sql>(sql: &S, source: &Source) -> Result<(), Problem> {
     Ok(())
 }
 
+/// When a source is over, by its settings: one that has an end keeps it, and one that had none begins its time now.
+fn ends_at(source: &Source, now: Millis) -> Option<Millis> {
+    let config = SourceConfig::parse(&source.provider, &source.config).ok()?;
+    let ends_after = config.ends_after()?;
+    Some(source.options.ends_at.unwrap_or_else(|| now.plus(ends_after)))
+}
+
 /// Takes over what its owner chose. Answers from which message on what was held goes out, if it does now.
 fn change_options(source: &mut Source, options: SourceOptions, last: u64, now: Millis) -> Option<u64> {
     let before = std::mem::replace(&mut source.options, options);
@@ -609,6 +621,7 @@ fn change_options(source: &mut Source, options: SourceOptions, last: u64, now: M
         Intake::Open | Intake::Held => None,
     };
     options.held_from = before.held_from;
+    options.ends_at = before.ends_at;
     match options.intake {
         Intake::Held => {
             options.held_from = before.held_from.or(Some(last + 1));

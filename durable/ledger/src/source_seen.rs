@@ -213,7 +213,9 @@ fn silent_at(source: &Source) -> Option<Millis> {
     if source.seen.silence_told == Some(last) {
         return None;
     }
-    Some(last.plus(usual_gap(&source.seen)?.saturating_mul(factor)))
+    let at = last.plus(usual_gap(&source.seen)?.saturating_mul(factor));
+    // One that is over by then is not silent.
+    (!source.options.is_over(at)).then_some(at)
 }
 
 #[cfg(test)]

@@ -21,8 +21,34 @@ export async function accept() {
       return rate(() => ({ url: source.url, headers: { "x-sig": signature, "content-type": "application/json" } }));
     }),
   );
+  // The same body through a source that verifies nothing, and through one of Stripe's.
+  const unverified = await repeated(() => through("unverified", { iUnderstand: WORDS }, undefined, () => ({})));
+  const stripe = await repeated(() =>
+    through("stripe", {}, [STRIPE], () => {
+      const time = Math.floor(Date.now() / 1000);
+      const signature = createHmac("sha256", STRIPE).update(`${time}.${BODY}`).digest("hex");
+      return { "stripe-signature": `t=${time},v1=${signature}` };
+    }),
+  );
   const ofBare = median(bare);
   figure("accepted, bare Worker in Rust (one INSERT)", bare, "messages/s", RUNNER);
   figure("accepted through the API", api, "messages/s", RUNNER, { ofBare });
   figure("accepted through /in/ (HMAC verified)", inbound, "messages/s", RUNNER, { ofBare });
+  figure("accepted through /in/ (nothing verified)", unverified, "messages/s", RUNNER, { ofBare });
+  figure("accepted through /in/ (Stripe verified)", stripe, "messages/s", RUNNER, { ofBare });
+}
+
+const STRIPE = "whsec_the_secret_of_the_bench_long_enough";
+const WORDS = "anybody who knows the address can post";
+
+/** What a source of this preset takes a second. Signing costs the load as much as it must: once a second. */
+function through(provider, config, secrets, headersNow) {
+  return withTenant(async ({ api }) => {
+    const source = await api("/source", { name: "B", provider, config, ...(secrets && { secrets }) });
+    let signed = { at: 0, headers: {} };
+    return rate(() => {
+      if (Date.now() - signed.at > 1000) signed = { at: Date.now(), headers: headersNow() };
+      return { url: source.url, headers: { ...signed.headers, "content-type": "application/json" } };
+    });
+  });
 }

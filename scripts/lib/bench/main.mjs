@@ -9,13 +9,15 @@ import { fairness } from "./fairness.mjs";
 import { fanout } from "./fanout.mjs";
 import { print } from "./figures.mjs";
 import { flat } from "./flat.mjs";
+import { flood } from "./flood.mjs";
 import { latency } from "./latency.mjs";
 import { options } from "./options.mjs";
 import { profile } from "./profile.mjs";
 import { size } from "./size.mjs";
 import { startup } from "./startup.mjs";
+import { verify } from "./verify.mjs";
 
-const parts = { size, startup, accept, latency, deliver, fanout, fairness, flat, cpu, cost };
+const parts = { size, startup, accept, verify, flood, latency, deliver, fanout, fairness, flat, cpu, cost };
 /** Only when they are asked for: they measure nothing that could be quoted. */
 const others = { profile };
 

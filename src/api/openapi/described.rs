@@ -357,6 +357,12 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             None,
             ok::<msg::raw::MessageRawPayloadOut>(s),
         ),
+        ("GET", "/app/{app_id}/msg/{msg_id}/request") => make(
+            "The bytes of the request that a message came in, with its other events",
+            &[],
+            None,
+            vec![(200, None)],
+        ),
         ("DELETE", "/app/{app_id}/msg/{msg_id}/content") => make(
             "Takes a message's body away; what is not delivered yet is cancelled",
             &[],

@@ -73,6 +73,10 @@ impl Preset for ApiKey {
         Some(&self.header)
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
+    }
+
     fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let given = request.headers.single(&self.header)?;

@@ -84,6 +84,10 @@ impl Preset for Basic {
         Some(HEADER)
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
+    }
+
     fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let credentials = credentials(request.headers.single(HEADER)?)?;

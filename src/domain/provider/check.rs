@@ -10,7 +10,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::keys::KeySet;
 use super::verdict::{Reason, Rejection, Verdict};
+use crate::digest;
 
 /// One signature to be checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -21,6 +23,15 @@ pub struct Check {
     pub signed: Vec<u8>,
     /// RSA: as long as the modulus. P-256: `r` and `s`, 32 bytes each, as `WebCrypto` wants it.
     pub signature: Vec<u8>,
+}
+
+impl Check {
+    /// What it is known by where its result comes later: no two checks have the same.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let key = self.key.to_jwk().to_string();
+        digest::of_parts(&[key.as_bytes(), &self.signed, &self.signature])
+    }
 }
 
 /// Bytes of requests do not belong into logs.
@@ -60,6 +71,12 @@ impl PublicKey {
             Self::Rsa { .. } => "RS256",
             Self::P256 { .. } => "ES256",
         }
+    }
+
+    /// Reads what [`Self::to_jwk`] wrote.
+    #[must_use]
+    pub fn of_jwk(jwk: &Value) -> Option<Self> {
+        KeySet::of_one(jwk).ok()?.candidates(None).next().cloned()
     }
 
     /// The key as `importKey("jwk", …)` takes it (RFC 7517).

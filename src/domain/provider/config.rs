@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::catalogue::PRESETS;
 use super::descriptor::Descriptor;
+use super::event::Naming;
 use super::secret::{self, Key, MAX_SECRETS};
 use super::settings::fault;
-use super::verdict::{Rejection, Verdict};
-use super::{Asked, Held, Request, Secret, Standing};
+use super::verdict::{Rejection, Trust, Verdict};
+use super::{Asked, Headers, Held, Renamed, Request, Secret, Standing};
 use crate::problem::Fault;
 use crate::time::Millis;
 
@@ -71,6 +72,12 @@ impl SourceConfig {
     #[must_use]
     pub fn works_without_secret(&self) -> bool {
         self.preset.works_without_secret()
+    }
+
+    /// How long a source with these settings takes anything, in milliseconds from when it was made; none: for good.
+    #[must_use]
+    pub fn ends_after(&self) -> Option<u64> {
+        self.preset.ends_after()
     }
 
     /// Checks a whole list of secrets before it is sealed. Verification does not repeat this: a secret that was stored
@@ -135,6 +142,25 @@ impl SourceConfig {
             }
         }
         names
+    }
+
+    /// The headers, in lower case, that the settings name an event by: kept with it, so that they name it again.
+    #[must_use]
+    pub fn naming_headers(&self) -> Vec<String> {
+        self.preset
+            .naming()
+            .map(|(naming, _)| naming.headers())
+            .unwrap_or_default()
+    }
+
+    /// What an event that is stored is called by today's settings: by what was kept of its headers, and its body. The
+    /// names of a preset that has no settings for them are facts, and stay.
+    #[must_use]
+    pub fn rename(&self, headers: &Headers, body: &[u8]) -> Renamed {
+        let naming = self.preset.naming();
+        naming
+            .map(|(naming, trust)| naming.again(headers, body, trust))
+            .unwrap_or_default()
     }
 
     /// The verdict over a request, with what is known of signatures that are checked outside.
@@ -231,6 +257,17 @@ pub(super) trait Preset: Send + Sync {
 
     /// Where the key set is, if the scheme has one that is fetched.
     fn key_set_url(&self) -> Option<&str> {
+        None
+    }
+
+    /// How long it may be used without its owner's word that it shall stay, in milliseconds.
+    fn ends_after(&self) -> Option<u64> {
+        None
+    }
+
+    /// Where the settings find what an event is called, and how far its body is believed; none: the preset's own facts say
+    /// it.
+    fn naming(&self) -> Option<(&Naming, Trust)> {
         None
     }
 

@@ -8,10 +8,13 @@
 mod body;
 mod header;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::catalogue::catalogue;
-use super::check::Held;
+use super::check::Check;
 use super::config::SourceConfig;
 use super::mac::{from_hex, from_pasted_base64};
 use super::secret::Key;
@@ -52,8 +55,64 @@ pub struct Other {
     pub secret: String,
 }
 
-/// Examines a request. `secrets` are all of the source's, those that are no longer valid too; `held` is what came of the
-/// signatures that are checked outside, if there were any. A request that is believed has one finding, that it is.
+/// Checks of one examination that are asked for at the most, and bytes that they are over: of a large body only the first
+/// few variations are tried.
+const MOST_CHECKS: usize = 64;
+const MOST_SIGNED: usize = 4 << 20;
+
+/// Signatures with RSA and P-256, which are checked outside. An examination says which it [wants](Self::wanted); it is made
+/// again once their results are known, and is at its end when it wants none. The request's own come first, and those of its
+/// variations when they did not hold.
+#[derive(Debug, Default)]
+pub struct Outside {
+    known: BTreeMap<String, bool>,
+    wanted: RefCell<Vec<Check>>,
+}
+
+impl Outside {
+    /// With results by [`Check::name`].
+    #[must_use]
+    pub fn knowing(results: impl IntoIterator<Item = (String, bool)>) -> Self {
+        Self {
+            known: results.into_iter().collect(),
+            wanted: RefCell::default(),
+        }
+    }
+
+    /// One more result.
+    pub fn learn(&mut self, check: &Check, held: bool) {
+        self.known.insert(check.name(), held);
+    }
+
+    /// What the examination could not know.
+    pub fn wanted(&mut self) -> Vec<Check> {
+        self.wanted.take()
+    }
+
+    /// What is known of all of them; what is not is wanted from now on.
+    fn held(&self, checks: Vec<Check>) -> Option<Vec<bool>> {
+        let known = |check: &Check| self.known.get(&check.name()).copied();
+        let held: Option<Vec<bool>> = checks.iter().map(known).collect();
+        if held.is_none() {
+            let mut wanted = self.wanted.borrow_mut();
+            let mut bytes: usize = wanted.iter().map(|check| check.signed.len()).sum();
+            for check in checks {
+                bytes = bytes.saturating_add(check.signed.len());
+                if known(&check).is_some() || wanted.contains(&check) {
+                    continue;
+                }
+                if !wanted.is_empty() && (wanted.len() >= MOST_CHECKS || bytes > MOST_SIGNED) {
+                    break;
+                }
+                wanted.push(check);
+            }
+        }
+        held
+    }
+}
+
+/// Examines a request. `secrets` are all of the source's, those that are no longer valid too; `outside` knows what came of
+/// the signatures that are checked elsewhere, if there were any. A request that is believed has one finding, that it is.
 #[must_use]
 pub fn diagnose(
     config: &SourceConfig,
@@ -62,7 +121,7 @@ pub fn diagnose(
     standing: &Standing<'_>,
     request: &Request<'_>,
     now: Millis,
-    held: Option<&[bool]>,
+    outside: &Outside,
 ) -> Vec<Finding> {
     let patient = Patient {
         config,
@@ -71,7 +130,7 @@ pub fn diagnose(
         standing,
         request,
         now,
-        held,
+        outside,
         findings: Vec::new(),
     };
     patient.examine()
@@ -84,15 +143,13 @@ struct Patient<'a> {
     standing: &'a Standing<'a>,
     request: &'a Request<'a>,
     now: Millis,
-    held: Held<'a>,
+    outside: &'a Outside,
     findings: Vec<Finding>,
 }
 
 impl Patient<'_> {
     fn examine(mut self) -> Vec<Finding> {
-        let verdict = self
-            .config
-            .judge(self.secrets, self.standing, self.request, self.now, self.held);
+        let verdict = self.judged(self.config, self.request);
         let reason = match verdict {
             Verdict::Accept(_) => {
                 self.say(
@@ -415,6 +472,19 @@ impl Patient<'_> {
         names.any(|name| self.request.headers.get(name).is_some())
     }
 
+    /// The verdict over a request with the source's own secrets, as far as it can be known.
+    fn judged(&self, config: &SourceConfig, request: &Request<'_>) -> Verdict {
+        let judge =
+            |held: Option<&[bool]>| config.judge(self.secrets, self.standing, request, self.now, held);
+        match judge(None) {
+            Verdict::NeedsSignature(checks) => match self.outside.held(checks.clone()) {
+                Some(held) => judge(Some(&held)),
+                None => Verdict::NeedsSignature(checks),
+            },
+            verdict => verdict,
+        }
+    }
+
     /// Whether a key, alone, made the signature.
     fn holds_with(&self, key: Option<Vec<u8>>) -> bool {
         let Some(bytes) = key.filter(|key| !key.is_empty()) else {
@@ -429,7 +499,7 @@ impl Patient<'_> {
 
     /// Whether the source's own secrets made the signature of a changed request.
     fn holds(&self, config: &SourceConfig, request: &Request<'_>) -> bool {
-        is_genuine(&config.judge(self.secrets, self.standing, request, self.now, None))
+        is_genuine(&self.judged(config, request))
     }
 }
 

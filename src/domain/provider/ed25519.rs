@@ -82,6 +82,10 @@ impl Preset for Ed25519 {
         true
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Signed))
+    }
+
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let signatures = signatures(request.headers, &self.header)?;

@@ -68,6 +68,41 @@ impl Naming {
         }
     }
 
+    /// The headers that it looks at, in lower case.
+    pub(super) fn headers(&self) -> Vec<String> {
+        let lookups = [
+            &self.event_type,
+            &self.event_id,
+            &self.event_time,
+            &self.tenant_key,
+        ];
+        let names = lookups
+            .into_iter()
+            .flatten()
+            .filter_map(|lookup| match &lookup.place {
+                Place::Header(name) => Some(name.to_ascii_lowercase()),
+                Place::Pointer(_) => None,
+            });
+        names.collect()
+    }
+
+    /// What a stored event is called by these settings.
+    pub(super) fn again(&self, headers: &Headers, body: &[u8], body_trust: Trust) -> Renamed {
+        let request = Request {
+            method: "POST",
+            url: None,
+            headers,
+            body,
+        };
+        let event = self.event(&request, None, body_trust);
+        let found = event.event_type != UNNAMED || self.event_type.is_none();
+        Renamed {
+            event_type: found.then_some(event.event_type),
+            id: event.id,
+            tenant_key: event.tenant_key.map(|key| (key, event.tenant_key_trust)),
+        }
+    }
+
     /// The event's name; `signed_id` is its id where `eventId` is not set, and `body_trust` how far the body is believed.
     pub(super) fn event(&self, request: &Request<'_>, signed_id: Option<&str>, body_trust: Trust) -> Event {
         let lookups = [
@@ -100,6 +135,18 @@ impl Naming {
             ..Event::of_type(usable_type(find(&self.event_type).as_deref()))
         }
     }
+}
+
+/// Names that today's settings find in a stored event. `None`: they do not look for one, or look at what was not kept; it
+/// stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Renamed {
+    /// The type; the default one where the settings name no place for it.
+    pub event_type: Option<String>,
+    /// The provider's id.
+    pub id: Option<String>,
+    /// Whose it is, and how far that is believed.
+    pub tenant_key: Option<(String, Trust)>,
 }
 
 /// An id to deduplicate by: never empty, which would make one event of all that lack an id.

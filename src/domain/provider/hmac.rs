@@ -220,6 +220,10 @@ impl Preset for Hmac {
         self.template.parts().contains(&Part::Url)
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Signed))
+    }
+
     fn verify(&self, keys: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let signatures = self.signatures(request.headers)?;

@@ -94,6 +94,10 @@ impl Preset for IpAllow {
         true
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
+    }
+
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let text = asked.request.headers.single(HEADER)?;
         let address: IpAddr = text

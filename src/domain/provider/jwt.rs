@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Host, Url};
 
 use super::Asked;
 use super::config::Preset;
@@ -145,6 +145,14 @@ impl Preset for Jwt {
         self.keys.url()
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        let trust = match &self.body_hash_claim {
+            Some(_) => Trust::Signed,
+            None => Trust::Unsigned,
+        };
+        Some((&self.naming, trust))
+    }
+
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let request = asked.request;
         let token = Token::read(request.headers, &self.header)?;
@@ -228,6 +236,10 @@ impl Preset for Rs256 {
         Some(&self.header)
     }
 
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
+    }
+
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {
         let token = Token::read(asked.request.headers, &self.header)?;
         let claims = match token.claims(Some(&self.keys), &["RS256"], asked) {
@@ -264,8 +276,7 @@ impl Keys {
                 }
             },
             (None, Some(url)) => {
-                let is_web =
-                    Url::parse(url).is_ok_and(|url| url.scheme() == "https" && url.username().is_empty());
+                let is_web = Url::parse(url).is_ok_and(|url| is_secure(&url) && url.username().is_empty());
                 if !is_web || url.len() > 2048 {
                     settings.fault(AT, "must be an https address without a user's name");
                     return None;
@@ -303,6 +314,18 @@ impl Keys {
             Self::Here(_, keys) => Some(keys),
             Self::At(_) => asked.standing.key_set,
         }
+    }
+}
+
+/// Keys must not be changed on their way. What never leaves the machine needs no TLS for that; whether such an address may
+/// be asked at all, the deployment's rule for outgoing addresses says.
+fn is_secure(url: &Url) -> bool {
+    match (url.scheme(), url.host()) {
+        ("https", _) => true,
+        ("http", Some(Host::Ipv4(ip))) => ip.is_loopback(),
+        ("http", Some(Host::Ipv6(ip))) => ip.is_loopback(),
+        ("http", Some(Host::Domain(name))) => name == "localhost",
+        _ => false,
     }
 }
 

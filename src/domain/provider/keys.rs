@@ -71,6 +71,13 @@ impl KeySet {
             .ok_or_else(|| "is no RSA key of 2048 to 4096 bits and no P-256 key (a JWK, RFC 7517)".to_owned())
     }
 
+    /// The set as a document again, for whoever cannot fetch it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let keys: Vec<Value> = self.0.iter().map(NamedKey::to_value).collect();
+        serde_json::json!({ "keys": keys })
+    }
+
     /// The keys that may have signed a token with this key id. Without an id every key may have; with one, only the key
     /// of that name, or one that has none.
     pub(crate) fn candidates(&self, id: Option<&str>) -> impl Iterator<Item = &PublicKey> {
@@ -85,6 +92,14 @@ impl KeySet {
 }
 
 impl NamedKey {
+    fn to_value(&self) -> Value {
+        let mut jwk = self.key.to_jwk();
+        if let (Some(map), Some(id)) = (jwk.as_object_mut(), &self.id) {
+            map.insert("kid".to_owned(), id.clone().into());
+        }
+        jwk
+    }
+
     fn parse(jwk: &Value) -> Option<Self> {
         #[derive(Deserialize)]
         struct Jwk {

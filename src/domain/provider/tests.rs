@@ -659,7 +659,7 @@ pub(super) fn vectors() -> Vec<Value> {
 }
 
 /// What presets ask for.
-const SETTINGS: [&str; 26] = [
+const SETTINGS: [&str; 28] = [
     "header",
     "template",
     "prefix",
@@ -686,6 +686,8 @@ const SETTINGS: [&str; 26] = [
     "resourceIds",
     "hook",
     "iUnderstand",
+    "keep",
+    "appIds",
 ];
 
 type Pairs = Vec<(&'static str, String)>;

@@ -70,6 +70,11 @@ impl<'a> Token<'a> {
         })
     }
 
+    /// A token that stands by itself, in a body.
+    pub(super) fn of_text(text: &'a str) -> Result<Self, Rejection> {
+        Self::parse(text).ok_or_else(|| Rejection::malformed("A token in the body is no JSON Web Token"))
+    }
+
     /// The claims, once a key of the set has been found to have signed them.
     pub(super) fn claims(
         &self,
@@ -77,16 +82,53 @@ impl<'a> Token<'a> {
         algorithms: &[&str],
         asked: &Asked<'_>,
     ) -> Result<Claims, NotProven> {
-        let fail = |reason, detail: &str| Err(NotProven::Reject(Rejection::new(reason, detail)));
+        any_held(self.checks(keys, algorithms)?, asked.held)?;
+        Ok(self.read_claims()?)
+    }
+
+    /// The claims of several tokens, once each of them has been found to be signed by a key of the set.
+    pub(super) fn claims_of_all(
+        tokens: &[Self],
+        keys: Option<&KeySet>,
+        algorithms: &[&str],
+        asked: &Asked<'_>,
+    ) -> Result<Vec<Claims>, NotProven> {
+        let mut of_each = Vec::with_capacity(tokens.len());
+        for token in tokens {
+            of_each.push(token.checks(keys, algorithms)?);
+        }
+        let Some(mut held) = asked.held else {
+            return Err(NotProven::Ask(of_each.concat()));
+        };
+        let mut claims = Vec::with_capacity(tokens.len());
+        for (token, checks) in tokens.iter().zip(of_each) {
+            // Fewer results than checks are no result: what is left is then none of this token's.
+            let (own, rest) = held.split_at(checks.len().min(held.len()));
+            any_held(checks, Some(own))?;
+            held = rest;
+            claims.push(token.read_claims()?);
+        }
+        if held.is_empty() {
+            Ok(claims)
+        } else {
+            Err(Rejection::mismatch().into()) // results of other checks than these
+        }
+    }
+
+    /// What is to be checked: the signature with each key that may have made it.
+    fn checks(&self, keys: Option<&KeySet>, algorithms: &[&str]) -> Result<Vec<Check>, Rejection> {
         if !algorithms.contains(&self.header.alg.as_str()) {
             let detail = format!(
                 "The token is signed in a way that is not {}",
                 algorithms.join(" or ")
             );
-            return fail(Reason::UnknownScheme, &detail);
+            return Err(Rejection::new(Reason::UnknownScheme, detail));
         }
         let Some(keys) = keys else {
-            return fail(Reason::StaleKeys, "The key set has not been fetched");
+            return Err(Rejection::new(
+                Reason::StaleKeys,
+                "The key set has not been fetched",
+            ));
         };
         let checks: Vec<Check> = keys
             .candidates(self.header.kid.as_deref())
@@ -99,20 +141,18 @@ impl<'a> Token<'a> {
             })
             .collect();
         if checks.is_empty() {
-            return fail(Reason::StaleKeys, "The key set has no key of the id in the token");
+            let detail = "The key set has no key of the id in the token";
+            return Err(Rejection::new(Reason::StaleKeys, detail));
         }
-        any_held(checks, asked.held)?;
-        let claims = BASE64_URL_SAFE_NO_PAD
-            .decode(self.payload)
-            .ok()
-            .and_then(|payload| serde_json::from_slice(&payload).ok());
-        match claims {
-            Some(claims) => Ok(Claims(claims)),
-            None => fail(
-                Reason::MalformedSignature,
-                "The token's claims are no JSON object",
-            ),
-        }
+        Ok(checks)
+    }
+
+    fn read_claims(&self) -> Result<Claims, Rejection> {
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(self.payload).ok();
+        let claims = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+        claims
+            .map(Claims)
+            .ok_or_else(|| Rejection::malformed("The token's claims are no JSON object"))
     }
 }
 

@@ -1,4 +1,5 @@
-//! Anybody who knows the address may post. Chosen in words, so that nobody gets it by mistake.
+//! Anybody who knows the address may post. Chosen in words, so that nobody gets it by mistake, and over after a week, so
+//! that nobody forgets it: `keep` says that it shall stay.
 
 use serde_json::{Map, Value};
 
@@ -10,8 +11,14 @@ use super::secret::Key;
 use super::settings::Settings;
 use super::verdict::{Accepted, Rejection, Trust, Verdict};
 use crate::problem::Fault;
+use crate::time::Millis;
 
 const KEY: &str = "iUnderstand";
+
+/// That it has no end.
+const KEEP: &str = "keep";
+
+const WEEK_MS: u64 = 7 * Millis::DAY;
 
 /// What the owner writes.
 const WORDS: &str = "anybody who knows the address can post";
@@ -29,6 +36,7 @@ pub(super) static DESCRIPTOR: Descriptor = Descriptor {
 
 /// The preset's settings.
 pub(super) struct Unverified {
+    keep: bool,
     naming: Naming,
 }
 
@@ -39,8 +47,9 @@ impl Unverified {
         if words.is_some_and(|words| words != WORDS) {
             settings.fault(KEY, format!("must be these words: {WORDS}"));
         }
+        let keep = settings.flag(KEEP, false);
         let naming = Naming::read(&mut settings, None);
-        settings.finish(Self { naming })
+        settings.finish(Self { keep, naming })
     }
 }
 
@@ -48,6 +57,7 @@ impl Preset for Unverified {
     fn to_value(&self) -> Value {
         let mut settings = Map::new();
         settings.insert(KEY.to_owned(), WORDS.into());
+        settings.insert(KEEP.to_owned(), self.keep.into());
         self.naming.write(&mut settings);
         settings.into()
     }
@@ -62,6 +72,14 @@ impl Preset for Unverified {
 
     fn works_without_secret(&self) -> bool {
         true
+    }
+
+    fn ends_after(&self) -> Option<u64> {
+        (!self.keep).then_some(WEEK_MS)
+    }
+
+    fn naming(&self) -> Option<(&Naming, Trust)> {
+        Some((&self.naming, Trust::Unsigned))
     }
 
     fn verify(&self, _: &[Key], asked: &Asked<'_>) -> Result<Verdict, Rejection> {

@@ -13,19 +13,19 @@ use rsa::pkcs1v15;
 use rsa::sha2::Sha256;
 
 use super::{
-    Answer, Channel, Check, Event, Finding, Headers, Millis, PublicKey, Request, Secret, SourceConfig,
-    Standing, State, Verdict, conclude, diagnose, verify,
+    Answer, Channel, Check, Event, Finding, Headers, Millis, Outside, PublicKey, Request, Secret,
+    SourceConfig, Standing, State, Verdict, conclude, diagnose, verify,
 };
 
 /// The form of a vector. Fields that are not named here are notes.
 #[derive(Deserialize, Clone)]
 pub(super) struct Vector {
-    provider: String,
+    pub(super) provider: String,
     config: Map<String, Value>,
     #[serde(default = "post")]
-    method: String,
+    pub(super) method: String,
     #[serde(default)]
-    url: Option<String>,
+    pub(super) url: Option<String>,
     #[serde(default)]
     headers: BTreeMap<String, OneOrMore>,
     #[serde(default)]
@@ -35,7 +35,7 @@ pub(super) struct Vector {
     /// Seconds since 1970; vectors whose scheme signs no time have none.
     #[serde(default)]
     now: u64,
-    valid: bool,
+    pub(super) valid: bool,
     #[serde(default)]
     expect: BTreeMap<String, Value>,
 }
@@ -77,18 +77,19 @@ pub(super) fn judge(vector: &Value) -> Result<(), String> {
 /// What the doctor says of a vector's request.
 pub(super) fn examine(vector: &Value) -> Result<Vec<Finding>, String> {
     let source = Source::read(vector)?;
-    let (_, held) = source.verdict();
     let (config, secrets) = (&source.config, &source.given.secrets);
     let (standing, request) = (source.standing(), source.request());
-    Ok(diagnose(
-        config,
-        secrets,
-        &[],
-        &standing,
-        &request,
-        source.now,
-        held.as_deref(),
-    ))
+    let mut outside = Outside::default();
+    loop {
+        let findings = diagnose(config, secrets, &[], &standing, &request, source.now, &outside);
+        let wanted = outside.wanted();
+        if wanted.is_empty() {
+            return Ok(findings);
+        }
+        for check in wanted {
+            outside.learn(&check, holds(&check));
+        }
+    }
 }
 
 /// A vector, read.
@@ -199,9 +200,9 @@ fn post() -> String {
 /// What a vector's one object holds, taken apart as the API and the edge have it.
 #[derive(Clone)]
 pub(super) struct Given {
-    settings: Value,
+    pub(super) settings: Value,
     pub(super) secrets: Vec<Secret>,
-    channels: Vec<Channel>,
+    pub(super) channels: Vec<Channel>,
     state: State,
 }
 

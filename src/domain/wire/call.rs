@@ -45,6 +45,7 @@ use super::replay::{
     TaskGet, TaskStart, TaskView, TestAttempt, Tested,
 };
 use super::report::{LaneReport, Stalled};
+use super::request::{MessageRequest, RequestView};
 use super::route::{
     RouteChanged, RouteIn, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
     UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
@@ -213,6 +214,8 @@ calls! {
     SourceRejected -> ();
     /// One message, by id or event id; its body beside it.
     MessageGet -> MessageView;
+    /// The request that a message came in; its body beside it.
+    MessageRequest -> RequestView;
     /// A page of messages, newest first; their bodies beside it if asked for.
     MessageList -> Page<MessageView>;
     /// Attempts of one message, newest first; responses' bodies beside it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::call::{Accept, Page, PageOf};
 use super::source::SourceView;
@@ -85,6 +86,9 @@ pub struct SourceOptions {
     /// Since when it is closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<Millis>,
+    /// From then on it takes nothing, whatever its intake says: what its owner has not confirmed. None: it has no end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Millis>,
     /// The first message that may be held; none: nothing is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held_from: Option<u64>,
@@ -138,6 +142,25 @@ impl SourceOptions {
             base.to_owned()
         } else {
             format!("{base}?{query}")
+        }
+    }
+
+    /// Whether it is over: see [`Self::ends_at`].
+    #[must_use]
+    pub fn is_over(&self, now: Millis) -> bool {
+        self.ends_at.is_some_and(|end| end <= now)
+    }
+
+    /// As the edge is to see it: one that is over is closed since its end.
+    #[must_use]
+    pub fn at(self, now: Millis) -> Self {
+        if !self.is_over(now) || self.intake == Intake::Closed {
+            return self;
+        }
+        Self {
+            intake: Intake::Closed,
+            closed_at: self.ends_at,
+            ..self
         }
     }
 
@@ -341,13 +364,33 @@ pub struct SourceDiagnose {
     pub request: RefusedRequest,
     /// Where the deployment is reached.
     pub base_url: String,
+    /// The key set of the source's settings, as the edge fetched it: the object fetches nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_set: Option<Value>,
+    /// What came of the signatures that an answer before wanted checked, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<(String, bool)>,
 }
 
-/// The answer to [`SourceDiagnose`].
+/// The answer to [`SourceDiagnose`]. What each of the checks is over stands beside it, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// In the order of the examination.
     pub findings: Vec<FindingView>,
+    /// Signatures that only the edge can check: asked once more with their results, the examination goes on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<CheckView>,
+}
+
+/// See [`crate::provider::Check`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// What it is known by.
+    pub name: String,
+    /// The public key, as a JWK.
+    pub key: Value,
+    /// Base64.
+    pub signature: String,
 }
 
 /// See [`crate::provider::Finding`].

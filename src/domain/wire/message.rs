@@ -62,6 +62,9 @@ pub struct MessageView {
     /// The message with which it shares a signature under another id: somebody may have sent that again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_as: Option<MessageId>,
+    /// It is one of several events of a request, which [`super::request::MessageRequest`] has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_batch: bool,
     /// How often its provider sent it again; not in lists.
     #[serde(default)]
     pub duplicates: u32,

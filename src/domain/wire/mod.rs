@@ -18,6 +18,7 @@ pub mod publish;
 pub mod reads;
 pub mod replay;
 pub mod report;
+pub mod request;
 pub mod route;
 pub mod signing;
 

@@ -70,6 +70,9 @@ pub struct SourceView {
     /// What its owner chose beside the preset's settings.
     #[serde(default)]
     pub options: SourceOptions,
+    /// It takes nothing any more, as nobody confirmed that it shall: see [`SourceOptions::ends_at`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over: bool,
     /// Of each of the secrets in their order: its generation, and when it matched last.
     #[serde(default)]
     pub matched: Vec<(u64, Option<Millis>)>,

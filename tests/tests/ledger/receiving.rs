@@ -16,6 +16,7 @@ use postern_domain::wire::inbound::{
 };
 use postern_domain::wire::reads::MessageExpunge;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
+use postern_domain::wire::request::MessageRequest;
 use postern_domain::wire::{MessageView, SourceState, SourceView};
 use postern_ledger::Garbage;
 use postern_tests::tenant::{Answer, Tenant, code};
@@ -857,6 +858,8 @@ fn the_doctor_finds_the_secret_of_another_source_and_shows_none() {
             ..RefusedRequest::default()
         },
         base_url: "https://hooks.example.com".to_owned(),
+        key_set: None,
+        known: Vec::new(),
     };
     let found = tenant.call(call).unwrap().findings;
     assert!(
@@ -866,4 +869,155 @@ fn the_doctor_finds_the_secret_of_another_source_and_shows_none() {
         "{found:#?}"
     );
     assert!(!format!("{found:?}").contains("the-key-of"));
+}
+
+/// A source of this preset.
+fn made(tenant: &mut Tenant, provider: &str, config: serde_json::Value) -> SourceView {
+    let call = SourceCreate {
+        name: "S".to_owned(),
+        provider: provider.to_owned(),
+        uid: None,
+        config,
+        secrets: Vec::new(),
+        terms: Vec::new(),
+        options: SourceOptions::default(),
+        idempotency: None,
+    };
+    tenant.call(call).unwrap()
+}
+
+/// Gives it other settings.
+fn configured(tenant: &mut Tenant, config: serde_json::Value) -> SourceView {
+    let call = SourceUpdate {
+        source: id(tenant),
+        name: None,
+        uid: None,
+        config: Some(config),
+        provider: None,
+        options: None,
+    };
+    tenant.call(call).unwrap()
+}
+
+const WORDS: &str = "anybody who knows the address can post";
+
+#[test]
+fn a_replay_names_events_by_the_settings_of_today_and_keeps_what_they_do_not_find() {
+    let mut tenant = Tenant::wide();
+    made(
+        &mut tenant,
+        "unverified",
+        json!({"iUnderstand": WORDS, "keep": true}),
+    );
+    let mut call = webhook(&mut tenant, None);
+    call.event_type = "webhook.received".to_owned();
+    call.headers
+        .insert("x-kind".to_owned(), "order.shipped".to_owned());
+    take(&mut tenant, call, br#"{"type":"order.paid","id":"o-1"}"#).unwrap();
+    let wanted = tenant.endpoint_with(json!({"eventTypes": ["order.paid", "order.shipped"]}));
+
+    let mut names = |config: serde_json::Value, job: u8| {
+        configured(&mut tenant, config);
+        let before = messages(&mut tenant);
+        replay(&mut tenant, |call| {
+            call.id = TaskId([job; 20]);
+            call.since = Some(Millis(0));
+        });
+        let out = tenant.pass_until_out(10_000);
+        let after = messages(&mut tenant);
+        assert_eq!(after.len(), before.len() + 1, "of the original alone");
+        let (again, body) = after.into_iter().last().unwrap();
+        assert_eq!(again.replay_of, Some(before[0].0.id));
+        assert_eq!(body, before[0].1);
+        assert_eq!(out.iter().map(|out| out.endpoint).collect::<Vec<_>>(), [wanted]);
+        (again.event_type, again.event_id)
+    };
+    let by = |place: &str, id: &str| json!({"iUnderstand": WORDS, "keep": true, "eventType": place, "eventId": id});
+    assert_eq!(
+        names(by("/type", "/id"), 1),
+        ("order.paid".to_owned(), Some("o-1".to_owned()))
+    );
+    assert_eq!(
+        names(by("header:X-Kind", "/nothing"), 2),
+        ("order.shipped".to_owned(), None)
+    );
+
+    // What stands in no header that was kept stays as it was: here, what no endpoint wants.
+    configured(&mut tenant, by("header:X-Lost", "/id"));
+    replay(&mut tenant, |call| {
+        call.id = TaskId([3; 20]);
+        call.since = Some(Millis(0));
+    });
+    tenant.pass(10_000);
+    let last = messages(&mut tenant).pop().unwrap().0;
+    assert_eq!(
+        (last.event_type.as_str(), last.event_id.as_deref()),
+        ("webhook.received", Some("o-1"))
+    );
+}
+
+#[test]
+fn a_source_that_verifies_nothing_is_over_after_a_week_unless_its_owner_keeps_it() {
+    let mut tenant = Tenant::wide();
+    let source = made(&mut tenant, "unverified", json!({"iUnderstand": WORDS}));
+    let end = source.created_at.plus(7 * Millis::DAY);
+    assert_eq!((source.options.ends_at, source.over), (Some(end), false));
+    tenant.now = Millis(end.0 - 1);
+    taken(&mut tenant, None, b"1");
+    tenant.now = end;
+    let call = webhook(&mut tenant, None);
+    assert_eq!(code(take(&mut tenant, call, b"2")), Code::Forbidden);
+    assert!(view(&mut tenant).over);
+    // Neither another name nor other choices prolong it.
+    choose(
+        &mut tenant,
+        SourceOptions {
+            silence_factor: Some(0),
+            ..SourceOptions::default()
+        },
+    );
+    configured(&mut tenant, json!({"iUnderstand": WORDS, "eventType": "/type"}));
+    tenant.evict();
+    assert_eq!(view(&mut tenant).options.ends_at, Some(end));
+    let kept = configured(&mut tenant, json!({"iUnderstand": WORDS, "keep": true}));
+    assert_eq!((kept.options.ends_at, kept.over), (None, false));
+    taken(&mut tenant, None, b"3");
+    let again = configured(&mut tenant, json!({"iUnderstand": WORDS}));
+    assert_eq!(again.options.ends_at, Some(tenant.now.plus(7 * Millis::DAY)));
+    let verifying = made(&mut tenant, "basic", json!({"username": "u"}));
+    assert_eq!(verifying.options.ends_at, None);
+}
+
+#[test]
+fn the_request_that_a_message_came_in_is_read_whole_until_one_of_its_parts_is_taken_away() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    let alone = taken(&mut tenant, Some("evt_1"), b"the only one").message.id;
+    batch(&mut tenant, &[(Some("a"), "1"), (Some("b"), "2")]).unwrap();
+    let request = |tenant: &mut Tenant, id: MessageId| {
+        let caller = Caller::Organisation(tenant.organisation);
+        let call = MessageRequest {
+            message: id.to_string(),
+        };
+        tenant.call_as(caller, call, &[])
+    };
+    let (view, bodies) = request(&mut tenant, alone).unwrap();
+    assert_eq!((view.messages, bodies), (1, vec![b"the only one".to_vec()]));
+    let all = messages(&mut tenant);
+    assert_eq!(
+        all.iter().map(|(view, _)| view.in_batch).collect::<Vec<_>>(),
+        [false, true, true]
+    );
+    for (part, _) in &all[1..] {
+        let (view, bodies) = request(&mut tenant, part.id).unwrap();
+        assert_eq!((view.messages, bodies), (2, vec![b"[the whole]".to_vec()]));
+    }
+    let call = MessageExpunge {
+        messages: vec![all[1].0.id.to_string()],
+    };
+    tenant.call(call).unwrap();
+    for (part, _) in &all[1..] {
+        let answer = request(&mut tenant, part.id).map(|_| ());
+        assert_eq!(code(answer), Code::NotFound);
+    }
 }

@@ -2,9 +2,8 @@
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::MessageGet;
-use postern_platform::bodies;
 
-use super::shape;
+use super::{content, shape};
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
@@ -14,12 +13,5 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let message = ask.param(1).to_owned();
     let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
     shape::has_content(&message)?;
-    let body = match &message.body_at {
-        None => bodies.into_iter().next().unwrap_or_default(),
-        Some(at) => bodies::get(ask.env(), at)
-            .await
-            .map_err(Problem::internal)?
-            .ok_or_else(Problem::not_found)?,
-    };
-    Ok(Answer::stranger(&message.content_type, body))
+    content::whole(&ask, &message.content_type, message.body_at.as_ref(), bodies).await
 }

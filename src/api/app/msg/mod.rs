@@ -4,6 +4,7 @@ pub(crate) mod attempt;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod bulk_expunge;
+mod content;
 pub(crate) mod content_delete;
 pub(crate) mod create;
 pub(crate) mod endpoints;
@@ -11,6 +12,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod precheck;
 pub(crate) mod raw;
+pub(crate) mod request;
 pub(crate) mod resend;
 pub(crate) mod search;
 

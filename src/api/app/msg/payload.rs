@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use postern_domain::id::MessageId;
 use postern_domain::problem::Problem;
 use postern_domain::wire::inbound::BodyAt;
 use serde_json::json;
@@ -28,9 +29,10 @@ pub(super) fn shown(content_type: &str, body: Vec<u8>) -> Result<Box<RawValue>, 
     raw(&json!({ "contentType": content_type, "text": text }))
 }
 
-/// Too large for an answer: its type and its size. The bytes are at `…/body`.
-pub(super) fn elsewhere(content_type: &str, at: &BodyAt) -> Result<Box<RawValue>, Problem> {
-    raw(&json!({ "contentType": content_type, "bytes": at.size, "sha256": at.digest }))
+/// Too large for an answer: its type, its size, and where its bytes are, below `/api/v1/app/{app_id}/`.
+pub(super) fn elsewhere(id: MessageId, content_type: &str, at: &BodyAt) -> Result<Box<RawValue>, Problem> {
+    let path = format!("msg/{id}/body");
+    raw(&json!({ "contentType": content_type, "bytes": at.size, "sha256": at.digest, "path": path }))
 }
 
 /// Not asked for: `{}`, as Svix does.

@@ -6,7 +6,7 @@ use postern_domain::problem::Problem;
 use postern_domain::wire::call::MessageGet;
 use serde::Serialize;
 
-use super::shape;
+use super::{content, shape};
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::reply::Answer;
@@ -18,7 +18,7 @@ use crate::api::reply::Answer;
 pub(crate) struct MessageRawPayloadOut {
     payload: String,
     content_type: String,
-    /// `utf8`, or `base64` for a body that is no UTF-8.
+    /// `utf8`, or `base64` for a body that is no UTF-8, or stands in the bucket.
     encoding: &'static str,
 }
 
@@ -27,6 +27,9 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let message = ask.param(1).to_owned();
     let (message, bodies) = access.object().call(MessageGet { message }, &[]).await?;
     shape::has_content(&message)?;
+    if let Some(at) = &message.body_at {
+        return content::as_text(&ask, &message.content_type, at).await;
+    }
     let body = bodies.into_iter().next().unwrap_or_default();
     let (payload, encoding) = match String::from_utf8(body) {
         Ok(text) => (text, "utf8"),

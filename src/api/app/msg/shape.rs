@@ -61,6 +61,9 @@ pub(crate) struct MessageOut {
     /// The message that had the same signature under another id: somebody may have sent that again.
     #[serde(skip_serializing_if = "Option::is_none")]
     same_as: Option<String>,
+    /// It is one of several events of a request, whose bytes are at `…/msg/{id}/request`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    part_of_request: bool,
     /// How often its provider sent it again, where one message is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     duplicates: Option<u32>,
@@ -107,7 +110,7 @@ impl MessageOut {
             payload: match body {
                 Some(_) if message.expunged => payload::expired()?,
                 Some(body) => match &message.body_at {
-                    Some(at) => payload::elsewhere(&message.content_type, at)?,
+                    Some(at) => payload::elsewhere(message.id, &message.content_type, at)?,
                     None => payload::shown(&message.content_type, body)?,
                 },
                 None => payload::hidden()?,
@@ -120,6 +123,7 @@ impl MessageOut {
             expunged: message.expunged,
             replay_of: message.replay_of.map(|id| id.to_string()),
             same_as: message.same_as.map(|id| id.to_string()),
+            part_of_request: message.in_batch,
             duplicates: Some(message.duplicates).filter(|count| *count > 0),
             skipped: None,
             skipped_more: None,

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_domain::problem::Problem;
-use postern_domain::wire::inbound::{RefusedRequest, SourceDiagnose};
+use postern_domain::provider::{Check, PublicKey, SourceConfig};
+use postern_domain::wire::SourceView;
+use postern_domain::wire::inbound::{CheckView, RefusedRequest, SourceDiagnose};
+use postern_platform::config::Config;
+use postern_platform::{key_set, signature};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -14,6 +18,9 @@ use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
 use crate::api::reply::Answer;
+
+/// How often an examination goes on with what came of signatures.
+const ROUNDS: usize = 2;
 
 /// What the doctor found.
 #[derive(Serialize)]
@@ -38,7 +45,7 @@ struct FindingOut {
 /// 200. Nothing of the request is stored.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     // Whose source it is goes before what is wrong with the question.
-    access.object().call(shape::named(ask.param(1)), &[]).await?;
+    let (source, _) = access.object().call(shape::named(ask.param(1)), &[]).await?;
     let mut form = ask.form()?;
     let refused = form.optional("rejectedId", number);
     let method = form.optional("method", field::text);
@@ -52,7 +59,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     }
     form.finish(Some(()))?;
     let body = bytes.unwrap_or_else(|| text.unwrap_or_default().into_bytes());
-    let call = SourceDiagnose {
+    let mut call = SourceDiagnose {
         source: ask.param(1).to_owned(),
         refused,
         request: RefusedRequest {
@@ -62,8 +69,20 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
             size: u32::try_from(body.len()).unwrap_or(u32::MAX),
         },
         base_url: ask.base_url()?,
+        key_set: key_set(&ask, &source).await?,
+        known: Vec::new(),
     };
-    let (diagnosis, _) = access.object().call(call, &[body]).await?;
+    let object = access.object();
+    let bodies = [body];
+    let (mut diagnosis, mut signed) = object.call(call.clone(), &bodies).await?;
+    // The request's own signature first, then those of its variations.
+    for _ in 0..ROUNDS {
+        if diagnosis.checks.is_empty() {
+            break;
+        }
+        call.known.extend(held(&diagnosis.checks, signed).await);
+        (diagnosis, signed) = object.call(call.clone(), &bodies).await?;
+    }
     let findings = diagnosis.findings.into_iter().map(|finding| FindingOut {
         step: finding.step,
         code: finding.code,
@@ -72,6 +91,40 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     Answer::ok(&DiagnosisOut {
         findings: findings.collect(),
     })
+}
+
+/// The key set that the source's settings name, as it is known here. None: they name none, or it cannot be had, and the
+/// findings say that.
+async fn key_set(ask: &Ask, source: &SourceView) -> Result<Option<Value>, Problem> {
+    let config = SourceConfig::parse(&source.provider, &source.config)
+        .map_err(|_| Problem::internal("the stored settings of a source cannot be read"))?;
+    let Some(url) = config.key_set_url() else {
+        return Ok(None);
+    };
+    let known = key_set::get(&*Config::from_env(ask.env())?, url).await;
+    Ok(known.map(|set| set.to_value()))
+}
+
+/// What came of the signatures that only the edge can check. One that cannot be read does not hold.
+async fn held(checks: &[CheckView], signed: Vec<Vec<u8>>) -> Vec<(String, bool)> {
+    let mut known = Vec::with_capacity(checks.len());
+    for (view, signed) in checks.iter().zip(signed) {
+        let key = PublicKey::of_jwk(&view.key);
+        let signature = STANDARD.decode(&view.signature).ok();
+        let held = match key.zip(signature) {
+            Some((key, signature)) => {
+                let check = Check {
+                    key,
+                    signed,
+                    signature,
+                };
+                signature::hold(&[check]).await == [true]
+            }
+            None => false,
+        };
+        known.push((view.name.clone(), held));
+    }
+    known
 }
 
 fn number(value: &Value) -> Result<u64, Vec<Wrong>> {

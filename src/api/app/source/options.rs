@@ -1,10 +1,10 @@
 //! What a source's owner may choose beside the preset's settings, as it is read and shown.
 
 use postern_domain::provider::SourceConfig;
-use postern_domain::wire::SourceState;
 use postern_domain::wire::inbound::{
     AnswerKind, ForwardHeaders, ForwardMode, Intake, MAX_BODY, OwnAnswer, SourceOptions,
 };
+use postern_domain::wire::{SourceState, SourceView};
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
@@ -76,8 +76,9 @@ fn check(form: &mut Form<'_>, options: &SourceOptions, config: &SourceConfig) {
 }
 
 /// The state of a source in one word.
-pub(super) fn state_of(state: SourceState, options: &SourceOptions) -> &'static str {
-    match (options.intake, state) {
+pub(super) fn state_of(source: &SourceView) -> &'static str {
+    match (source.options.intake, source.state) {
+        _ if source.over => "disabled",
         (Intake::Closed, _) => "disabled",
         (Intake::Held, _) => "paused",
         (Intake::Open, SourceState::Pending) => "pending",

@@ -114,6 +114,9 @@ pub(crate) struct SourceOut {
     secrets: Vec<SecretOut>,
     /// `pending` until a request was verified, then `active`; `paused` and `disabled` by its owner.
     state: &'static str,
+    /// An unverified source takes nothing from then on, unless its settings say that it shall stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<String>,
     #[serde(flatten)]
     options: OptionsOut,
     created_at: String,
@@ -140,6 +143,7 @@ impl SourceOut {
     /// Of what the object says, with addresses under `base_url`.
     pub(super) fn new(source: SourceView, base_url: &str) -> Self {
         // An object of the release before says nothing of them.
+        let state = options::state_of(&source);
         let matched = source
             .matched
             .into_iter()
@@ -156,7 +160,8 @@ impl SourceOut {
             secrets: secrets
                 .map(|(secret, matched)| SecretOut::new(secret, matched))
                 .collect(),
-            state: options::state_of(source.state, &source.options),
+            state,
+            ends_at: source.options.ends_at.map(Millis::to_rfc3339),
             options: OptionsOut::new(source.options),
             created_at: source.created_at.to_rfc3339(),
             updated_at: source.updated_at.to_rfc3339(),

@@ -65,7 +65,7 @@ impl SourceStatsOut {
             count: refused.count,
         });
         Self {
-            state: state_of(view.source.state, &view.source.options),
+            state: state_of(&view.source),
             last_success_at: seen.last_success.map(Millis::to_rfc3339),
             last_failure_at: seen.last_failure.map(Millis::to_rfc3339),
             last_failure_reason: seen.last_failure_reason,

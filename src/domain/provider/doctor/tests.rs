@@ -128,7 +128,7 @@ fn an_address_that_is_written_in_another_way_is_found() {
             &Standing::default(),
             &request,
             NOW,
-            None,
+            &Outside::default(),
         );
         assert!(codes(&found).contains(&code), "{signed}: {found:?}");
     }
@@ -247,7 +247,7 @@ fn examine(
         &Standing::default(),
         &request,
         NOW,
-        None,
+        &Outside::default(),
     )
 }
 

@@ -9,10 +9,11 @@ use std::rc::Rc;
 
 use postern_domain::provider::KeySet;
 use postern_domain::time::Millis;
-use postern_platform::config::Config;
-use postern_platform::fetch::{self, Outgoing, USER_AGENT};
-use postern_platform::{clock, log};
 use worker::Method;
+
+use crate::config::Config;
+use crate::fetch::{self, Outgoing, USER_AGENT};
+use crate::{clock, log};
 
 /// For how long a set is believed.
 const GOOD_MS: u64 = 3_600_000;
@@ -47,7 +48,7 @@ struct Entry {
 }
 
 /// The set of an address, fetched if it is not known or too old.
-pub(super) async fn get(config: &Config, url: &str) -> Option<Rc<KeySet>> {
+pub async fn get(config: &Config, url: &str) -> Option<Rc<KeySet>> {
     let now = clock::now();
     let (known, wait) = CACHE.with_borrow(|cache| cache.look(url, now));
     if wait {
@@ -57,7 +58,7 @@ pub(super) async fn get(config: &Config, url: &str) -> Option<Rc<KeySet>> {
 }
 
 /// The set as it is now, for a key that the known one has not. None: it was fetched within the last minute, or cannot be.
-pub(super) async fn get_again(config: &Config, url: &str) -> Option<Rc<KeySet>> {
+pub async fn get_again(config: &Config, url: &str) -> Option<Rc<KeySet>> {
     let now = clock::now();
     if !CACHE.with_borrow_mut(|cache| cache.may_ask_again(url, now)) {
         return None;
