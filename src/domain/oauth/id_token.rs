@@ -296,3 +296,7 @@ fn object(part: &str) -> Option<Map<String, Value>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;

@@ -87,3 +87,112 @@ fn account(identity: &Identity, find: impl Fn(&str) -> Option<String>) -> Result
         label: label.map(|label| label.chars().take(MAX_LABEL).collect()),
     })
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::oauth::provider::IdentityFrom;
+    use crate::oauth::{Ended, outcome, test_provider};
+
+    fn identity(key: &[&str], label: &[&str]) -> Identity {
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        Identity {
+            from: IdentityFrom::Answer,
+            key: texts(key),
+            label: texts(label),
+        }
+    }
+
+    fn claims(value: &Value) -> Claims {
+        Claims(value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn an_account_is_what_the_entry_names_and_a_number_counts_as_its_text() {
+        // GitHub: the id, a number, never the login.
+        let github = identity(&["/id"], &["/login"]);
+        let account = from_json(&github, &json!({"id": 583_231, "login": "octocat"})).unwrap();
+        assert_eq!(account.key, "583231");
+        assert_eq!(account.label.as_deref(), Some("octocat"));
+        // Slack: team and user.
+        let slack = identity(&["/team_id", "/user_id"], &["/team", "/user"]);
+        let account = from_json(&slack, &json!({"team_id": "T1", "user_id": "U1", "user": "ann"})).unwrap();
+        assert_eq!(account.key, "T1:U1");
+        assert_eq!(account.label.as_deref(), Some("ann"));
+        // Microsoft: never the e-mail.
+        let microsoft = identity(&["/tid", "/oid"], &["/preferred_username"]);
+        let told = claims(&json!({"tid": "t", "oid": "o", "sub": "s"}));
+        assert_eq!(from_claims(&microsoft, &told).unwrap().key, "t:o");
+    }
+
+    #[test]
+    fn an_account_of_which_a_part_is_not_told_is_none() {
+        let slack = identity(&["/team_id", "/user_id"], &[]);
+        for answer in [
+            json!({"team_id": "T1"}),
+            json!({"team_id": "T1", "user_id": ""}),
+            json!({"team_id": "T1", "user_id": null}),
+            json!({"team_id": "T1", "user_id": {"id": "U1"}}),
+            json!({"team_id": "T1", "user_id": "U1\n"}),
+            json!({"team_id": "T1", "user_id": "u".repeat(600)}),
+            json!([]),
+        ] {
+            assert_eq!(from_json(&slack, &answer), Err(Untold), "{answer}");
+        }
+        assert_eq!(from_json(&identity(&[], &[]), &json!({"id": 1})), Err(Untold));
+    }
+
+    #[test]
+    fn what_the_token_endpoint_tells_is_kept_with_the_tokens() {
+        let mut notion = test_provider();
+        let told = identity(&["/workspace_id", "/bot_id"], &["/workspace_name"]);
+        notion.identity = Some(told.clone());
+        let body = json!({
+            "access_token": "a", "token_type": "bearer",
+            "workspace_id": "w", "bot_id": "b", "workspace_name": "Ann's",
+        });
+        let ended = Ended {
+            status: Some(200),
+            cause: None,
+            content_type: "application/json".to_owned(),
+            retry_after_ms: None,
+            headers: Vec::new(),
+            body: body.to_string().into_bytes(),
+            cut: false,
+        };
+        let account = from_answer(&told, &outcome::read(&notion, &ended).unwrap()).unwrap();
+        assert_eq!(account.key, "w:b");
+        assert_eq!(account.label.as_deref(), Some("Ann's"));
+    }
+
+    #[test]
+    fn s29_a_reconnect_is_for_the_account_that_is_stored_and_userinfo_for_the_tokens_subject() {
+        let account = Account {
+            key: "T1:U1".to_owned(),
+            label: None,
+        };
+        assert!(continues(None, &account));
+        assert!(continues(Some("T1:U1"), &account));
+        assert!(!continues(Some("T1:U2"), &account));
+        assert!(!continues(Some("t1:u1"), &account));
+        let told = claims(&json!({"sub": "1"}));
+        assert!(is_of_subject(&json!({"sub": "1"}), &told));
+        for other in [json!({"sub": "2"}), json!({"sub": 1}), json!({}), json!(null)] {
+            assert!(!is_of_subject(&other, &told), "{other}");
+        }
+        assert!(!is_of_subject(&json!({"sub": ""}), &claims(&json!({}))));
+    }
+
+    proptest! {
+        #[test]
+        fn s29_two_accounts_never_have_one_key(one in "[ab:%3A]{1,4}", two in "[ab:%3A]{1,4}", three in "[ab:%3A]{1,4}", four in "[ab:%3A]{1,4}") {
+            let identity = identity(&["/a", "/b"], &[]);
+            let key = |a: &str, b: &str| from_json(&identity, &json!({"a": a, "b": b})).unwrap().key;
+            prop_assert_eq!(key(&one, &two) == key(&three, &four), (one, two) == (three, four));
+        }
+    }
+}

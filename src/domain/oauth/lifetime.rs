@@ -220,3 +220,7 @@ pub fn notices_due(death: &Death, now: Millis) -> usize {
 pub fn next_notice_at(death: &Death, told: usize) -> Option<Millis> {
     NOTICES_MS.get(told).map(|ahead| death.at.minus(*ahead))
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;

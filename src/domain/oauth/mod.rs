@@ -165,3 +165,22 @@ pub struct TokenSet {
     #[serde(default)]
     pub learned: std::collections::BTreeMap<String, String>,
 }
+
+/// A provider with nothing special.
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+pub(crate) fn test_provider() -> provider::Provider {
+    let entry = serde_json::json!({
+        "id": "plain",
+        "name": "Plain",
+        "kind": "oauth2",
+        "oauth": {
+            "authorizeUrl": "https://as.example/authorize",
+            "tokenUrl": "https://as.example/token",
+            "pkce": "s256",
+            "clientAuth": "post",
+            "rotation": "strict",
+        },
+    });
+    serde_json::from_value(entry).unwrap()
+}

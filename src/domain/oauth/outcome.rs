@@ -219,7 +219,8 @@ pub fn read_revoke(provider: &Provider, ended: &Ended) -> RevokeResult {
         .any(|code| gone.contains(code) || code == "invalid_token" || code == "token_revoked");
     match answer.refused(oauth, ended) {
         _ if already => RevokeResult::AlreadyGone,
-        None if answer.is_success() => RevokeResult::Revoked,
+        // A page for people says nothing: a login form comes with 200 too.
+        None if answer.is_success() && answer.body != Err(Why::Page) => RevokeResult::Revoked,
         _ if gone.contains(&answer.status.to_string()) => RevokeResult::AlreadyGone,
         _ => RevokeResult::Failed,
     }
@@ -539,7 +540,7 @@ impl Said {
         let code = named.or(self.codes.first())?;
         let clean: String = code
             .chars()
-            .filter(|c| c.is_ascii_graphic())
+            .filter(char::is_ascii_graphic)
             .take(MAX_CODE)
             .collect();
         (!clean.is_empty()).then(|| without_opaque(&clean, MAX_CODE))
@@ -578,7 +579,6 @@ fn standard(code: &str) -> Option<Class> {
         | "AADSTS50076"
         | "AADSTS50079"
         | "AADSTS65001" => Class::PersonNeeded,
-        "AADSTS7000215" | "AADSTS7000222" | "AADSTS700016" => Class::BrokenApp,
         "invalid_grant"
         | "bad_refresh_token"
         | "bad_verification_code"
@@ -587,7 +587,10 @@ fn standard(code: &str) -> Option<Class> {
         | "account_inactive"
         | "invalid_code"
         | "code_already_used" => Class::DeadGrant,
-        "invalid_client"
+        "AADSTS7000215"
+        | "AADSTS7000222"
+        | "AADSTS700016"
+        | "invalid_client"
         | "unauthorized_client"
         | "incorrect_client_credentials"
         | "bad_client_secret"
@@ -630,7 +633,7 @@ fn without_opaque(text: &str, most: usize) -> String {
             out.push(' ');
         }
         let mut run = String::new();
-        let mut flush = |run: &mut String, out: &mut String| {
+        let flush = |run: &mut String, out: &mut String| {
             if run.len() >= OPAQUE && run.bytes().any(|byte| byte.is_ascii_digit()) {
                 out.push('…');
             } else {
@@ -755,3 +758,7 @@ pub(super) fn plain_text(value: &Value) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;

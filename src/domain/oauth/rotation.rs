@@ -141,24 +141,26 @@ pub fn after(rotation: Rotation, refusal: &Refusal, trail: &Trail, now: Millis, 
                 Class::Outage => Reason::ProviderOutage,
                 _ => Reason::RefreshUnknown,
             };
-            match (
-                may_repeat(rotation, lost_at, now, retry_at),
-                maybe_spent,
-                trail.lost_at,
-            ) {
+            let told_at = after_told(refusal, now);
+            match (may_repeat(rotation, lost_at, told_at), maybe_spent, trail.lost_at) {
                 (Repeat::Free, ..) => decided(
                     Next::Retry { at: retry_at },
                     reason,
                     "The same refresh token is tried again: sending it twice harms nothing",
                 ),
-                (Repeat::Until(end), ..) => decided(
-                    Next::Retry {
-                        // In a short grace the backoff must not run past its end.
-                        at: retry_at.min(end).max(after_told(refusal, now)),
-                    },
-                    Reason::RefreshUnknown,
-                    "The answer may be lost; the same refresh token is tried again while the provider still takes it",
-                ),
+                (Repeat::Until(end), _, earlier) => {
+                    // At once the first time, and the backoff must not run past the end of the grace.
+                    let at = if earlier.is_none() {
+                        told_at
+                    } else {
+                        retry_at.min(end)
+                    };
+                    decided(
+                        Next::Retry { at },
+                        Reason::RefreshUnknown,
+                        "The answer may be lost; the same refresh token is tried again while the provider still takes it",
+                    )
+                }
                 // Nothing was lost, now or before.
                 (Repeat::No, false, None) => decided(
                     Next::Retry { at: retry_at },
@@ -173,11 +175,14 @@ pub fn after(rotation: Rotation, refusal: &Refusal, trail: &Trail, now: Millis, 
                     Reason::RefreshUnknown,
                     "The one more try was not carried out; it is still to be made",
                 ),
-                (Repeat::No, true, _) if trail.probed => decided(
-                    Next::Over,
-                    Reason::RefreshAnswerLost,
-                    "The one more try's answer is lost too; the refresh token is never sent again",
-                ),
+                // Where a token dies at its use, whatever was sent after a lost answer was the one more try.
+                (Repeat::No, true, earlier) if trail.probed || (is_strict(rotation) && earlier.is_some()) => {
+                    decided(
+                        Next::Over,
+                        Reason::RefreshAnswerLost,
+                        "The one more try's answer is lost too; the refresh token is never sent again",
+                    )
+                }
                 (Repeat::No, true, _) => {
                     let heals = if class == Class::Outage {
                         PROBE_AFTER_OUTAGE_MS
@@ -222,12 +227,20 @@ fn jittered(ms: u64, random: u32) -> u64 {
 }
 
 fn wait_ms(refusal: &Refusal, failures: u32, random: u32) -> u64 {
-    // A time that the provider tells is long enough, and no longer than an hour's step makes sense of.
-    backoff_ms(failures, random).max(refusal.retry_after_ms.unwrap_or(0).min(Millis::DAY))
+    backoff_ms(failures, random).max(told_ms(refusal))
 }
 
 fn after_told(refusal: &Refusal, now: Millis) -> Millis {
-    now.plus(refusal.retry_after_ms.unwrap_or(0).min(Millis::DAY))
+    now.plus(told_ms(refusal))
+}
+
+/// What the provider told, a day at the most: one wrong header must not end a grant.
+fn told_ms(refusal: &Refusal) -> u64 {
+    refusal.retry_after_ms.unwrap_or(0).min(Millis::DAY)
+}
+
+const fn is_strict(rotation: Rotation) -> bool {
+    matches!(rotation, Rotation::Strict | Rotation::Unknown)
 }
 
 fn is_degraded(trail: &Trail, now: Millis) -> bool {
@@ -277,21 +290,19 @@ enum Repeat {
     No,
 }
 
-fn may_repeat(rotation: Rotation, lost_at: Option<Millis>, now: Millis, retry_at: Millis) -> Repeat {
-    match rotation {
-        Rotation::None | Rotation::ReissueOldOk => Repeat::Free,
-        Rotation::Grace { seconds } => match lost_at {
-            None => Repeat::Free,
-            Some(first) => {
-                let end = first.plus(seconds.saturating_mul(1000)).minus(GRACE_RESERVE_MS);
-                if now < end {
-                    Repeat::Until(end.max(now).min(retry_at.max(end)))
-                } else {
-                    Repeat::No
-                }
+/// `next`: the earliest moment at which it could be sent.
+fn may_repeat(rotation: Rotation, lost_at: Option<Millis>, next: Millis) -> Repeat {
+    match (rotation, lost_at) {
+        (Rotation::None | Rotation::ReissueOldOk, _) | (Rotation::Grace { .. }, None) => Repeat::Free,
+        (Rotation::Grace { seconds }, Some(first)) => {
+            let end = first.plus(seconds.saturating_mul(1000)).minus(GRACE_RESERVE_MS);
+            if next < end {
+                Repeat::Until(end)
+            } else {
+                Repeat::No
             }
-        },
-        Rotation::Strict | Rotation::Unknown => Repeat::No,
+        }
+        (Rotation::Strict | Rotation::Unknown, _) => Repeat::No,
     }
 }
 
@@ -302,3 +313,6 @@ fn probe_at(trail: &Trail, earliest: Millis) -> Option<Millis> {
     }
     trail.access_ends.map(|end| end.minus(NEAR_END_MS).max(earliest))
 }
+
+#[cfg(test)]
+mod tests;

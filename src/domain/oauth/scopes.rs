@@ -94,3 +94,110 @@ fn github_covers(granted: &str, asked: &str) -> bool {
     };
     within || higher
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oauth::test_provider;
+
+    fn texts(scopes: &[&str]) -> Vec<String> {
+        scopes.iter().map(|scope| (*scope).to_owned()).collect()
+    }
+
+    fn of(id: &str, asked: &[&str], granted: &[&str]) -> Granted {
+        let provider = Provider {
+            id: id.to_owned(),
+            ..test_provider()
+        };
+        missing(&provider, &texts(asked), Some(&texts(granted)))
+    }
+
+    #[test]
+    fn s30_an_answer_without_scopes_granted_what_was_asked_for() {
+        let asked = texts(&["a", "b"]);
+        let granted = missing(&test_provider(), &asked, None);
+        assert_eq!(granted.scopes, asked);
+        assert!(granted.missing.is_empty() && granted.excess.is_empty());
+        // One with none granted none.
+        let granted = missing(&test_provider(), &asked, Some(&[]));
+        assert_eq!(granted.missing, asked);
+    }
+
+    #[test]
+    fn s30_what_a_person_unticked_is_missing_and_what_came_beside_is_recorded() {
+        let granted = of("plain", &["mail.read", "calendar"], &["calendar", "drive"]);
+        assert_eq!(granted.scopes, ["calendar", "drive"]);
+        assert_eq!(granted.missing, ["mail.read"]);
+        assert_eq!(granted.excess, ["drive"]);
+        // Names are told apart by case (RFC 6749 section 3.3).
+        assert_eq!(of("plain", &["Mail"], &["mail"]).missing, ["Mail"]);
+    }
+
+    #[test]
+    fn s30_googles_answer_spells_short_names_out() {
+        let granted = of(
+            "google",
+            &["openid", "email", "profile"],
+            &[
+                "https://www.googleapis.com/auth/userinfo.email",
+                "https://www.googleapis.com/auth/userinfo.profile",
+                "openid",
+            ],
+        );
+        assert!(
+            granted.missing.is_empty() && granted.excess.is_empty(),
+            "{granted:?}"
+        );
+    }
+
+    #[test]
+    fn s30_microsofts_scopes_are_alike_with_their_resource_and_in_any_case() {
+        let granted = of(
+            "microsoft",
+            &[
+                "offline_access",
+                "openid",
+                "Mail.Read",
+                "https://graph.microsoft.com/User.Read",
+            ],
+            &["https://graph.microsoft.com/mail.read", "User.Read"],
+        );
+        assert!(
+            granted.missing.is_empty() && granted.excess.is_empty(),
+            "{granted:?}"
+        );
+        let granted = of("microsoft", &["Mail.ReadWrite"], &["Mail.Read"]);
+        assert_eq!(granted.missing, ["Mail.ReadWrite"]);
+    }
+
+    #[test]
+    fn s30_github_names_the_widest_scope_alone() {
+        let asked = [
+            "repo:status",
+            "public_repo",
+            "user:email",
+            "read:org",
+            "write:packages",
+        ];
+        let granted = of("github", &asked, &["repo", "user", "admin:org", "write:packages"]);
+        assert!(granted.missing.is_empty(), "{granted:?}");
+        assert_eq!(of("github", &["repo"], &["public_repo"]).missing, ["repo"]);
+        assert_eq!(
+            of("github", &["admin:org"], &["write:org"]).missing,
+            ["admin:org"]
+        );
+        // Nowhere else does one name stand for another.
+        assert_eq!(of("plain", &["user:email"], &["user"]).missing, ["user:email"]);
+    }
+
+    proptest! {
+        #[test]
+        fn s30_what_is_granted_as_asked_is_neither_missing_nor_too_much(asked in prop::collection::vec("[a-zA-Z:./]{1,12}", 0..6)) {
+            let granted = missing(&test_provider(), &asked, Some(&asked));
+            prop_assert!(granted.missing.is_empty() && granted.excess.is_empty());
+            prop_assert_eq!(granted.scopes, asked);
+        }
+    }
+}

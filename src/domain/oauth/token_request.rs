@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::provider::{BodyForm, ClientAuth, OAuth, Provider, RevokeToken};
+use super::template::{self, Unfilled};
 use super::{Client, Request, Secret};
 use crate::time::Millis;
 
@@ -27,9 +28,9 @@ pub enum Unmade {
     /// The provider has no way to revoke a grant, or there is no token to revoke it with.
     #[error("the provider has no way to revoke this grant")]
     NoRevoke,
-    /// A variable of the URL or of a field has no value.
-    #[error("the variable {0} has no value")]
-    Variable(String),
+    /// A variable of the URL or of a field cannot be filled in.
+    #[error(transparent)]
+    Variable(#[from] Unfilled),
 }
 
 /// The exchange of a code for tokens (RFC 6749 section 4.1.3, RFC 7636 section 4.5). `redirect_uri`: the same bytes as in
@@ -104,7 +105,7 @@ pub fn revoke(
     let mut fields = Fields::of(&revoke.fields, &variables)?;
     match token {
         Some(token) if revoke.bearer => {
-            headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())))
+            headers.push(("Authorization".to_owned(), format!("Bearer {}", token.reveal())));
         }
         Some(token) => fields.set(revoke.token_field.as_deref().unwrap_or("token"), token.reveal()),
         None => {}
@@ -120,7 +121,7 @@ pub fn revoke(
         } else {
             "POST"
         },
-        url: fill_url(&revoke.url, &variables)?,
+        url: template::fill(&revoke.url, &variables)?,
         headers,
         body,
     })
@@ -131,7 +132,8 @@ pub fn revoke(
 pub struct Assertion<'a> {
     /// `iss`: the service account's e-mail.
     pub issuer: &'a str,
-    /// `sub`: the user in whose name it acts (domain-wide delegation); none: in its own.
+    /// `sub`: the user in whose name it acts (domain-wide delegation); none: in its own, and Google wants no `sub` then
+    /// (RFC 7523 wants one always: for another server give the issuer).
     pub subject: Option<&'a str>,
     /// `kid`: the id of its key.
     pub key_id: Option<&'a str>,
@@ -151,7 +153,7 @@ pub fn jwt_bearer_claims(
     variables: &BTreeMap<String, String>,
 ) -> Result<String, Unmade> {
     let oauth = oauth_of(provider)?;
-    let audience = fill_url(&oauth.token_url, variables)?;
+    let audience = template::fill(&oauth.token_url, variables)?;
     let mut header = json!({ "alg": "RS256", "typ": "JWT" });
     if let Some(key_id) = assertion.key_id {
         header["kid"] = key_id.into();
@@ -163,8 +165,9 @@ pub fn jwt_bearer_claims(
         "iat": now,
         "exp": now.saturating_add(ASSERTION_SECONDS),
     });
-    // Google takes its own address for no subject, other servers want one.
-    claims["sub"] = assertion.subject.unwrap_or(assertion.issuer).into();
+    if let Some(subject) = assertion.subject {
+        claims["sub"] = subject.into();
+    }
     if !assertion.scopes.is_empty() {
         claims["scope"] = assertion.scopes.join(" ").into();
     }
@@ -193,7 +196,7 @@ pub fn jwt_bearer(
     let body = fields.write(oauth.body, &mut headers);
     Ok(Request {
         method: "POST",
-        url: fill_url(&oauth.token_url, variables)?,
+        url: template::fill(&oauth.token_url, variables)?,
         headers,
         body,
     })
@@ -216,7 +219,7 @@ fn token_request(
     let body = fields.write(oauth.body, &mut headers);
     Ok(Request {
         method: "POST",
-        url: fill_url(url, variables)?,
+        url: template::fill(url, variables)?,
         headers,
         body,
     })
@@ -265,7 +268,7 @@ impl Fields {
     fn of(more: &BTreeMap<String, String>, variables: &BTreeMap<String, String>) -> Result<Self, Unmade> {
         let mut fields = Self::default();
         for (name, value) in more {
-            fields.set(name, &fill_value(value, variables)?);
+            fields.set(name, &template::fill_value(value, variables)?);
         }
         Ok(fields)
     }
@@ -301,19 +304,6 @@ impl Fields {
     }
 }
 
-fn fill_url(url: &str, variables: &BTreeMap<String, String>) -> Result<String, Unmade> {
-    let mut filled = url.to_owned();
-    for (name, value) in variables {
-        filled = filled.replace(&format!("{{{name}}}"), value);
-    }
-    match filled.split_once('{') {
-        None => Ok(filled),
-        Some((_, rest)) => Err(Unmade::Variable(
-            rest.split('}').next().unwrap_or_default().to_owned(),
-        )),
-    }
-}
-
-fn fill_value(text: &str, variables: &BTreeMap<String, String>) -> Result<String, Unmade> {
-    fill_url(text, variables)
-}
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests;
