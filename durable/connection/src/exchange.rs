@@ -72,6 +72,8 @@ enum Stage {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     keys: Option<Keys>,
+    /// The last key of a service account that was brought.
+    pub(crate) service_account: Option<crate::service_account::Ended>,
 }
 
 #[derive(Debug)]

@@ -1,21 +1,105 @@
-//! Tokens that somebody else got.
+//! Tokens that somebody else got: nobody has to connect again because a product moves in.
 
-use postern_domain::problem::Problem;
-use postern_domain::wire::call::not_known;
+use postern_domain::oauth::standing::State;
+use postern_domain::oauth::{Secret, TokenSet};
+use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
 use postern_domain::wire::connection::{ConnectionView, Import};
 
 use crate::Connection;
 use crate::call::{Answer, Maker, Turn};
+use crate::change::Change;
+use crate::credential::{Kind, NewTokens, store_tokens};
+use crate::history::line;
+use crate::record::{Fresh, Record};
+use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
 impl<S: Sql> Connection<S> {
+    /// Stores them, then refreshes at once where there is something to refresh with: by the one way that refreshes go, so
+    /// that a token that is spent by it is never lost without a trace. What came of it is how the connection stands.
     pub(crate) fn import(
         &mut self,
-        _call: Import,
-        _maker: Maker,
-        _turn: Turn,
-        _random: &mut dyn Random,
+        call: Import,
+        maker: Maker,
+        turn: Turn,
+        random: &mut dyn Random,
     ) -> Result<Answer<ConnectionView>, Problem> {
-        Err(not_known())
+        let now = turn.now;
+        if turn.since.is_none() {
+            if self.memory.is_some() {
+                return Err(Problem::new(Code::Conflict, "The connection exists already"));
+            }
+            self.store_imported(call, maker, now, random)?;
+            self.begin_refresh(now, random)?;
+        }
+        let view = self.view(now)?;
+        Ok(if self.refresh_flies() {
+            Answer::Late(Ok(view))
+        } else {
+            Answer::Now(view)
+        })
+    }
+
+    fn store_imported(
+        &mut self,
+        call: Import,
+        maker: Maker,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<(), Problem> {
+        let client = call.app.client.as_ref().ok_or_else(|| {
+            Problem::new(
+                Code::Conflict,
+                "The OAuth app has no client: its tokens cannot be refreshed",
+            )
+        })?;
+        if call.access_token.is_none() && call.refresh_token.is_none() {
+            return Err(Problem::fault(
+                &["body", "refreshToken"],
+                "is missing, and so is the access token: one of them must be there",
+            ));
+        }
+        // Without an access token there is one that is over: nobody is given it, and the refresh brings another.
+        let expires_at = match &call.access_token {
+            Some(_) => call.expires_at,
+            None => Some(now),
+        };
+        let tokens = TokenSet {
+            access_token: call.access_token.unwrap_or_else(|| Secret(String::new())),
+            refresh_token: call.refresh_token,
+            expires_in: expires_at.map(|at| at.since(now) / 1000),
+            refresh_expires_in: None,
+            scopes: Some(call.scopes.clone()),
+            id_token: None,
+            learned: call.variables.clone(),
+        };
+        let new = NewTokens {
+            kind: Kind::Tokens,
+            tokens,
+            client_id: Some(client.id.clone()),
+            app_generation: call.app.generation,
+            granted: true,
+        };
+        self.set_up()?;
+        let fresh = Fresh {
+            id: maker.connection,
+            organisation: maker.organisation,
+            tenant: maker.tenant,
+            app: call.app.id,
+            provider: call.app.provider,
+            label: call.label,
+            uid: call.uid,
+            variables: call.variables,
+        };
+        let mut change = Change::of(Record::new(fresh, now));
+        change.record.scopes = call.scopes;
+        change.record.account = call.account;
+        let opener = self.opener(&change.record);
+        store_tokens(&opener, &mut change, new, now, random)?;
+        plan(&mut change, now, random);
+        change.go(State::Active, None, now)?;
+        change.line(line("connect", "Imported: its tokens were brought", now));
+        self.commit(change, now, |_| Ok(()))
     }
 }

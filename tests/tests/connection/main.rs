@@ -1,0 +1,7 @@
+//! The state machine of one connection, as its specification reads.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod browser;
+mod connect;
+mod connect_checks;
+mod connect_otherwise;
