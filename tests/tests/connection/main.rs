@@ -1,0 +1,16 @@
+//! The state machine of one connection, as its specification reads.
+#![expect(clippy::unwrap_used, reason = "a test may")]
+
+mod apps;
+mod checks;
+mod ending;
+mod history;
+mod keys;
+mod leases;
+mod lost;
+mod outcomes;
+mod ownership;
+mod refreshes;
+mod sealing;
+mod simulation;
+mod telling;
