@@ -10,7 +10,6 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{Disconnected, RevokeResult};
 
-use crate::Connection;
 use crate::air::{Purpose, http, unexpected};
 use crate::call::{Answer, Turn, too_long};
 use crate::credential::Kind;
@@ -18,6 +17,7 @@ use crate::errand::{AppRow, Done, Task};
 use crate::history::line;
 use crate::record::{EndKind, Ending};
 use crate::sql::Sql;
+use crate::{Connection, attempt};
 
 /// The provider is asked so often: revoking twice harms nothing (RFC 7009 section 2.2), and the first answer may be lost
 /// with the object.
@@ -155,7 +155,7 @@ impl<S: Sql> Connection<S> {
         change.credential = None;
         change.line(line("change", "Nobody connected it in a day", now));
         change.go(State::Revoked, Some(Reason::Expired), now)?;
-        self.commit(change, now, forget_browsers)
+        self.commit(change, now, attempt::shred)
     }
 
     /// Takes every secret away, and all that browsers could still come with.
@@ -175,7 +175,7 @@ impl<S: Sql> Connection<S> {
             EndKind::Disconnect => {
                 change.record.revoked = Some(result);
                 change.go(State::Revoked, Some(Reason::Disconnected), now)?;
-                self.commit(change, now, forget_browsers)?;
+                self.commit(change, now, attempt::shred)?;
             }
             EndKind::Reset => {
                 change.record.account_key = None;
@@ -184,7 +184,7 @@ impl<S: Sql> Connection<S> {
                 change.record.missing_scopes.clear();
                 change.go(State::Pending, Some(Reason::NotConnected), now)?;
                 change.touch(now);
-                self.commit(change, now, forget_browsers)?;
+                self.commit(change, now, attempt::shred)?;
             }
             EndKind::Erase => {
                 change.record.revoked = Some(result);
@@ -211,12 +211,6 @@ impl<S: Sql> Connection<S> {
         self.has_moved();
         Ok(())
     }
-}
-
-fn forget_browsers<S: Sql>(sql: &S) -> Result<(), Problem> {
-    sql.run("DELETE FROM attempt", &[])?;
-    sql.run("DELETE FROM session", &[])?;
-    Ok(())
 }
 
 const fn told(result: RevokeResult, had: bool) -> &'static str {
