@@ -5,7 +5,7 @@ use std::future::Future;
 use futures::future::{FutureExt, LocalBoxFuture};
 use postern_domain::id::ConnectionId;
 use postern_domain::json;
-use postern_domain::problem::{Code, Problem};
+use postern_domain::problem::Problem;
 use postern_domain::wire::connection::{Call, Caller, ConnectionCall, Envelope, Reply};
 use postern_domain::wire::{OBJECT_HEADER, VERSION, frame};
 use serde::de::DeserializeOwned;
@@ -40,8 +40,8 @@ impl ConnectionObject {
     /// Asks.
     ///
     /// # Errors
-    /// What the object said. When it said nothing, it is not known whether the call was done: [`Code::Overloaded`] if it
-    /// has too much to do or took too long, [`Code::Internal`] for anything else.
+    /// What the object said. When it said nothing, it is not known whether the call was done: [`Overloaded`](postern_domain::problem::Code::Overloaded) if it
+    /// has too much to do or took too long, [`Internal`](postern_domain::problem::Code::Internal) for anything else.
     pub fn call<T: ConnectionCall>(&self, call: T) -> impl Future<Output = Reply<T::Answer>> {
         self.call_within(DEADLINE_MS, call)
     }

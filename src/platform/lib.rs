@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod http;
 pub mod later;
 pub mod log;
+pub mod provider;
 pub mod random;
 pub mod signature;
 pub mod tenant;

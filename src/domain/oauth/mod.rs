@@ -16,7 +16,6 @@ pub mod doctor;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
-pub mod configured;
 pub mod link;
 pub mod outcome;
 pub mod provider;
