@@ -48,20 +48,34 @@ const BODY_CAP: usize = 1_310_720;
 /// Answers any request that is not a provider's webhook.
 pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Response> {
     let id = format!("req_{}", hex::encode(random::bytes::<12>()));
-    let answer = work(&mut request, env).await.unwrap_or_else(|problem| {
-        if problem.code.status() >= 500 && problem.code != Code::NotImplemented {
-            let fields = serde_json::json!({
-                "request": id,
-                "method": request.method().as_ref(),
-                "path": request.path(),
-                "code": problem.code,
-                "cause": problem.cause,
-            });
-            log::error("api_failed", fields);
-        }
-        Answer::problem(&problem)
-    });
+    if let Some(asked) = app::connection::proxy::asked(&request.path()) {
+        let answer = app::connection::proxy::answer(&mut request, &env, &asked).await;
+        return match answer {
+            Ok(answer) => Ok(answer),
+            Err(problem) => refusal(&request, &id, &problem)
+                .with("x-request-id", &id)
+                .into_response(),
+        };
+    }
+    let answer = work(&mut request, env)
+        .await
+        .unwrap_or_else(|problem| refusal(&request, &id, &problem));
     answer.with("x-request-id", &id).into_response()
+}
+
+/// A problem as an answer; one of ours stands in the log as well.
+fn refusal(request: &Request, id: &str, problem: &Problem) -> Answer {
+    if problem.code.status() >= 500 && problem.code != Code::NotImplemented {
+        let fields = serde_json::json!({
+            "request": id,
+            "method": request.method().as_ref(),
+            "path": request.path(),
+            "code": problem.code,
+            "cause": problem.cause,
+        });
+        log::error("api_failed", fields);
+    }
+    Answer::problem(problem)
 }
 
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,

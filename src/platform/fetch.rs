@@ -11,9 +11,14 @@ use postern_domain::egress::{self, Forwarded, Word};
 use postern_domain::outcome::{Answered, Cause, is_success};
 use postern_domain::schedule;
 use postern_domain::time::Millis;
-use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+use wasm_bindgen::JsValue;
+use worker::{
+    AbortController, AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit,
+    RequestRedirect, Response,
+};
 
 use crate::config::Egress;
+use crate::deadline::within;
 use crate::{clock, http};
 
 /// The name under which Postern calls.
@@ -81,6 +86,53 @@ pub async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
     let mut ended = exchange(&outgoing, started_at, kept).await;
     ended.duration_ms = u32::try_from(clock::now().since(started_at)).unwrap_or(u32::MAX);
     ended
+}
+
+/// A request whose answer is handed on while it comes.
+pub struct Opening<'a> {
+    /// Where to: sent exactly as the rule wrote it.
+    pub target: &'a Target,
+    /// How.
+    pub method: Method,
+    /// All that the request carries.
+    pub headers: &'a [(String, String)],
+    /// What.
+    pub body: Sent<'a>,
+    /// Until the answer's headers are there.
+    pub deadline_ms: u64,
+}
+
+/// A request's body.
+pub enum Sent<'a> {
+    /// In one piece; empty: none.
+    Bytes(&'a [u8]),
+    /// As it comes from somebody else.
+    Stream(JsValue),
+}
+
+/// Makes one request and gives its answer back as soon as the headers are there. Redirects are not followed, nothing is
+/// cached. Whoever reads the body minds how long it takes.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn open(opening: Opening<'_>) -> Result<Response, Cause> {
+    let abort = AbortController::default();
+    let signal = abort.signal();
+    let body = match opening.body {
+        Sent::Bytes([]) => None,
+        Sent::Bytes(bytes) => Some(js_sys::Uint8Array::from(bytes).into()),
+        Sent::Stream(stream) => Some(stream),
+    };
+    let request = to_request(opening.target.as_str(), opening.method, opening.headers, body)
+        .map_err(|error| cause_of(&error, Phase::Headers))?;
+    let sent = Fetch::Request(request);
+    match within(opening.deadline_ms, sent.send_with_signal(&signal)).await {
+        Some(answer) => answer.map_err(|error| cause_of(&error, Phase::Headers)),
+        None => {
+            abort.abort();
+            Err(Cause::Timeout)
+        }
+    }
 }
 
 async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> Ended {
@@ -181,18 +233,26 @@ fn request(outgoing: &Outgoing<'_>, now: Millis) -> worker::Result<Request> {
         Some((url, carried)) => (*url, carried.as_slice()),
         None => (outgoing.target.as_str(), outgoing.headers),
     };
+    let body = (!outgoing.body.is_empty()).then(|| js_sys::Uint8Array::from(outgoing.body).into());
+    to_request(url, outgoing.method.clone(), carried, body)
+}
+
+fn to_request(
+    url: &str,
+    method: Method,
+    carried: &[(String, String)],
+    body: Option<JsValue>,
+) -> worker::Result<Request> {
     let headers = Headers::new();
     for (name, value) in carried {
         headers.set(name, value)?;
     }
     let mut init = RequestInit::new();
-    init.with_method(outgoing.method.clone())
+    init.with_method(method)
         .with_headers(headers)
         .with_redirect(RequestRedirect::Manual)
-        .with_cache(CacheMode::NoStore);
-    if !outgoing.body.is_empty() {
-        init.with_body(Some(js_sys::Uint8Array::from(outgoing.body).into()));
-    }
+        .with_cache(CacheMode::NoStore)
+        .with_body(body);
     Request::new_with_init(url, &init)
 }
 

@@ -16,15 +16,10 @@ use postern_domain::oauth::standing::{Reason, State};
 use postern_domain::oauth::template;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
-<<<<<<< HEAD
-use postern_domain::wire::call::not_known;
-use postern_domain::wire::connection::{Arrival, Callback, Departure, ResultAgain, ResultPage, ResultShow, SessionGo};
-=======
 use postern_domain::wire::connection::{
     Arrival, Callback, Departure, Outcome, ResultAgain, ResultPage, ResultShow, SessionGo,
 };
 use serde::{Deserialize, Serialize};
->>>>>>> wt-connect
 
 use crate::air::Purpose;
 use crate::call::{Answer, Turn};
@@ -455,15 +450,6 @@ impl<S: Sql> Connection<S> {
         row.map(|row| read(&row))
             .transpose()?
             .ok_or_else(Problem::not_found)
-    }
-
-    pub(crate) fn result_again(
-        &mut self,
-        _call: &ResultAgain,
-        _now: Millis,
-        _random: &mut dyn Random,
-    ) -> Result<Departure, Problem> {
-        Err(not_known())
     }
 
     /// By the alarm: attempts that were exchanging when the object died are lost, old rows go.

@@ -119,6 +119,8 @@ impl<S: Sql> Connection<S> {
             Call::Reset(_) => late(self.reset(turn)),
             Call::TokenLease(call) => late(self.token_lease(&call, turn, random)),
             Call::TokenRefused(call) => late(self.token_refused(call, turn, random)),
+            Call::TokenSpend(_) => head(self.token_spend(now)),
+            Call::TokenThrottled(call) => head(self.token_throttled(call, now)),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
             Call::ConnectionErase(_) => late(self.erase(turn)),

@@ -26,6 +26,7 @@ mod air;
 mod alarm;
 mod app_changed;
 mod attempt;
+mod bucket;
 mod call;
 mod change;
 mod credential;
@@ -106,6 +107,8 @@ pub struct Connection<S> {
     moved: bool,
     /// Leases that are not written down yet.
     used: lease::Used,
+    /// How fast its API is asked.
+    buckets: bucket::Buckets,
     /// There are messages that the ledger does not have yet.
     owes_messages: bool,
     /// Messages that are on their way.
@@ -145,6 +148,7 @@ impl<S: Sql> Connection<S> {
             turn: 0,
             moved: false,
             used: lease::Used::default(),
+            buckets: bucket::Buckets::default(),
             owes_messages: false,
             telling: BTreeSet::new(),
             outbox_pause: None,

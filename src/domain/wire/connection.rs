@@ -134,6 +134,10 @@ calls! {
     TokenLease -> Token;
     /// A token of this generation was refused with 401: what to do.
     TokenRefused -> Token;
+    /// One request is to be made with its token: taken out of its limits, or refused.
+    TokenSpend -> Spent;
+    /// The API said that it is asked too fast.
+    TokenThrottled -> ();
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
     /// The app was changed: look again.
@@ -594,6 +598,31 @@ pub struct Token {
     pub api: Option<crate::oauth::provider::Api>,
     /// The provider's id.
     pub provider: String,
+    /// The API is limited: every request asks first.
+    #[serde(default)]
+    pub limited: bool,
+}
+
+/// See [`Call::TokenSpend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TokenSpend {}
+
+/// Whether a request may be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// The limit that is used up; none: it may.
+    #[serde(default)]
+    pub limit: Option<String>,
+    /// When it has room again, in milliseconds from now.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// See [`Call::TokenThrottled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenThrottled {
+    /// So long the API is to be left alone.
+    pub ms: u64,
 }
 
 /// See [`Call::HistoryList`].

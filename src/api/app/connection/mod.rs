@@ -9,6 +9,7 @@ pub(crate) mod key;
 pub(crate) mod lifecycle;
 pub(crate) mod list;
 pub(crate) mod patch;
+pub(crate) mod proxy;
 pub(crate) mod reset;
 pub(crate) mod service_account;
 pub(crate) mod session;
@@ -32,7 +33,12 @@ use crate::store::connection::{self, Key};
 /// The connection that the path names. An id goes to its object without a look into the directory: the object knows its
 /// tenant, and answers 404 to another.
 async fn named(access: &TenantAccess, ask: &Ask) -> Result<ConnectionId, Problem> {
-    match Key::read(ask.param(1)).ok_or_else(Problem::not_found)? {
+    of_segment(access, ask.param(1)).await
+}
+
+/// The same of a part of a path.
+async fn of_segment(access: &TenantAccess, segment: &str) -> Result<ConnectionId, Problem> {
+    match Key::read(segment).ok_or_else(Problem::not_found)? {
         Key::Id(id) => Ok(id),
         key @ Key::Uid(_) => {
             let directory = access.directory()?;
