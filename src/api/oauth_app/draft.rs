@@ -47,7 +47,12 @@ pub(super) struct Draft {
 ///
 /// # Errors
 /// 422 with each fault.
-pub(super) fn read(ask: &Ask, owner: Owner, before: Option<&Row>, manner: Manner) -> Result<Draft, Problem> {
+pub(super) async fn read(
+    ask: &Ask,
+    owner: Owner,
+    before: Option<&Row>,
+    manner: Manner,
+) -> Result<Draft, Problem> {
     let config = Config::from_env(ask.env())?;
     let mut form = ask.form()?;
     let mut row = match before {
