@@ -11,10 +11,9 @@ use postern_domain::problem::{Code, Problem};
 use postern_domain::provider::Check;
 use postern_domain::wire::call::{self, Accept};
 use postern_platform::config::Config;
-use postern_platform::fetch::{self, Outgoing, USER_AGENT};
 use postern_platform::tenant::TenantObject;
-use postern_platform::{clock, random, signature};
-use worker::{Env, Method};
+use postern_platform::{clock, provider, random, signature};
+use worker::Env;
 
 use crate::connection_directory;
 
@@ -41,71 +40,9 @@ pub(crate) async fn run(env: &Env, task: Task) -> Done {
 
 /// One request to a provider. Never fails in another way than by its cause.
 async fn ask(env: &Env, request: &Request, deadline_ms: u64, cap: usize) -> Ended {
-    let Ok(config) = Config::from_env(env) else {
-        return refused(Cause::Unknown);
-    };
-    let Ok(target) = config.provider_policy.judge(&request.url) else {
-        return refused(Cause::AddressRefused);
-    };
-    let mut headers = vec![("user-agent".to_owned(), USER_AGENT.to_owned())];
-    headers.extend(request.headers.iter().cloned());
-    let outgoing = Outgoing {
-        target: &target,
-        method: method_of(request.method),
-        headers: &headers,
-        body: &request.body,
-        deadline_ms,
-        through: None, // the forwarder is for deliveries
-    };
-    let ended = fetch::send_keeping(outgoing, cap).await;
-    Ended {
-        status: ended.status,
-        cause: ended.cause.filter(|cause| is_transport(*cause)),
-        content_type: ended.content_type,
-        retry_after_ms: ended.retry_after_ms,
-        headers: ended.headers,
-        body: ended.body,
-        cut: ended.cut,
-    }
-}
-
-fn method_of(method: &str) -> Method {
-    match method {
-        "GET" => Method::Get,
-        "PUT" => Method::Put,
-        "PATCH" => Method::Patch,
-        "DELETE" => Method::Delete,
-        "HEAD" => Method::Head,
-        _ => Method::Post,
-    }
-}
-
-/// Whether it says that no whole answer came. What a status means is the machine's to judge.
-const fn is_transport(cause: Cause) -> bool {
-    matches!(
-        cause,
-        Cause::AddressRefused
-            | Cause::Timeout
-            | Cause::BodyTimeout
-            | Cause::ConnectionLost
-            | Cause::NameOrTls
-            | Cause::NameNotFound
-            | Cause::Tls
-            | Cause::NoAnswer
-            | Cause::Egress
-            | Cause::Unknown
-    )
-}
-
-fn refused(cause: Cause) -> Ended {
-    Ended {
-        status: None,
-        cause: Some(cause),
-        content_type: String::new(),
-        retry_after_ms: None,
-        headers: Vec::new(),
-        body: Vec::new(),
-        cut: false,
+    match Config::from_env(env) {
+        Ok(config) => provider::ask(&config, request, deadline_ms, cap).await,
+        Err(_) => provider::refused(Cause::Unknown),
     }
 }
 

@@ -196,12 +196,16 @@ operations! {
     GET "/api/v1/connection-provider/{provider_id}" caller(connection_provider::get) needs Nothing;
     GET "/api/v1/oauth-app" app_level(oauth_app::list::handle);
     POST "/api/v1/oauth-app" app_level(oauth_app::create::handle);
+    POST "/api/v1/oauth-app/doctor" app_level(oauth_app::doctor::before_saving);
+    POST "/api/v1/oauth-app/{oauth_app_id}/doctor" app_level(oauth_app::doctor::handle);
     GET "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::get::handle);
     PUT "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::update::handle);
     PATCH "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::patch::handle);
     DELETE "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::delete::handle);
     GET "/api/v1/app/{app_id}/oauth-app" tenant(oauth_app::list::handle);
     POST "/api/v1/app/{app_id}/oauth-app" tenant(oauth_app::create::handle);
+    POST "/api/v1/app/{app_id}/oauth-app/doctor" tenant(oauth_app::doctor::before_saving);
+    POST "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}/doctor" tenant(oauth_app::doctor::handle);
     GET "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::get::handle);
     PUT "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::update::handle);
     PATCH "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::patch::handle);

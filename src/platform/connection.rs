@@ -40,8 +40,8 @@ impl ConnectionObject {
     /// Asks.
     ///
     /// # Errors
-    /// What the object said. When it said nothing, it is not known whether the call was done: [`Code::Overloaded`] if it
-    /// has too much to do or took too long, [`Code::Internal`] for anything else.
+    /// What the object said. When it said nothing, it is not known whether the call was done: [`Overloaded`](postern_domain::problem::Code::Overloaded) if it
+    /// has too much to do or took too long, [`Internal`](postern_domain::problem::Code::Internal) for anything else.
     pub fn call<T: ConnectionCall>(&self, call: T) -> impl Future<Output = Reply<T::Answer>> {
         self.call_within(DEADLINE_MS, call)
     }

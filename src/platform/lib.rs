@@ -10,6 +10,7 @@ pub mod http;
 pub mod key_set;
 pub mod later;
 pub mod log;
+pub mod provider;
 pub mod random;
 pub mod signature;
 pub mod tenant;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::page::Reading;
 use super::{Directory, number, text};
 
-const COLUMNS: &str = "id, organisation, application, app, uid, state, view, created_at";
+const COLUMNS: &str = "id, app, uid, state, view, created_at";
 
 /// A row that says nothing yet is compared with its object after this.
 const HALF_MS: u64 = 5 * 60 * Millis::SECOND;
@@ -23,8 +23,6 @@ const PENDING_MS: u64 = 25 * 3600 * Millis::SECOND;
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Row {
     pub(crate) id: ConnectionId,
-    pub(crate) organisation: OrganisationId,
-    pub(crate) application: TenantId,
     pub(crate) app: OAuthAppId,
     pub(crate) uid: Option<Uid>,
     pub(crate) state: String,

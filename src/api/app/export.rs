@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use postern_domain::id::TenantId;
 use postern_domain::problem::{Code, Problem};
+use postern_domain::wire::call::PageOf;
 use postern_domain::wire::moving::{ExportFrom, ExportPage, ExportedPage};
 use postern_platform::deadline::pause;
 use postern_platform::log;
@@ -20,11 +21,15 @@ use postern_platform::tenant::TenantObject;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::connection::shape::ConnectionOut;
 use super::shape::ApplicationOut;
 use crate::api::access::{Caller, TenantAccess};
 use crate::api::ask::Ask;
+use crate::api::oauth_app::shape::OAuthAppOut;
 use crate::api::reply::Answer;
 use crate::store::application::{self, Key, State};
+use crate::store::connection;
+use crate::store::oauth_app::{self, Owner};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -51,7 +56,7 @@ pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> 
     }
     let access = caller.tenant(ask.param(0), ask.now).await?;
     let after = after.map(|text| Cursor::read(&text, access.tenant)).transpose()?;
-    let begun = Export::begin(&access, after, secrets).await?;
+    let begun = Export::begin(access, after, secrets, ask.base_url()?).await?;
     let chunks = stream::unfold(begun, |export| async move {
         let (chunk, export) = export.step().await?;
         Some((Ok(chunk), export))
@@ -86,6 +91,12 @@ impl Cursor {
     }
 }
 
+/// What the directory lists of the tenant, and from where.
+enum Listed {
+    Apps(Option<String>),
+    Connections(Option<String>),
+}
+
 /// An export under way.
 struct Export {
     object: TenantObject,
@@ -97,8 +108,12 @@ struct Export {
     ready: VecDeque<(ExportedPage, Vec<Vec<u8>>)>,
     /// Where the next page begins; none: there is none.
     next: Option<ExportFrom>,
-    /// The line that comes before all others.
-    first: Option<Value>,
+    /// The lines that come before all others: the application's own, of its apps and connections.
+    first: Vec<(&'static str, Value)>,
+    /// Which of those come next; none: all are there.
+    listed: Option<Listed>,
+    access: TenantAccess,
+    base_url: String,
     /// Where a reader may go on with certainty.
     behind: ExportFrom,
     lines_since: u32,
@@ -109,7 +124,12 @@ struct Export {
 
 impl Export {
     /// With its first page, so that what refuses it is an answer and not a broken stream.
-    async fn begin(access: &TenantAccess, after: Option<Cursor>, secrets: bool) -> Result<Self, Problem> {
+    async fn begin(
+        access: TenantAccess,
+        after: Option<Cursor>,
+        secrets: bool,
+        base_url: String,
+    ) -> Result<Self, Problem> {
         let object = access.object();
         let from = after.as_ref().map_or(ExportFrom::START, |cursor| cursor.from);
         let call = ExportPage {
@@ -124,13 +144,18 @@ impl Export {
             let row = row
                 .filter(|row| row.state == State::Active)
                 .ok_or_else(Problem::not_found)?;
-            Some(json!({ "kind": "application", "application": ApplicationOut::new(&row) }))
+            let line = json!({ "kind": "application", "application": ApplicationOut::new(&row) });
+            vec![("application", line)]
         } else {
-            None
+            Vec::new()
         };
         Ok(Self {
             object,
             tenant: access.tenant,
+            // No cursor stands before their end: who has one has them all.
+            listed: after.is_none().then(|| Listed::Apps(None)),
+            access,
+            base_url,
             secrets,
             through: page.through,
             counts: after.map(|cursor| cursor.counts).unwrap_or_default(),
@@ -151,9 +176,16 @@ impl Export {
             return None;
         }
         let mut out = Vec::new();
-        if let Some(line) = self.first.take() {
-            self.count("application");
+        for (kind, line) in std::mem::take(&mut self.first) {
+            self.count(kind);
             write(&mut out, &line);
+        }
+        if self.listed.is_some() {
+            if let Err(problem) = self.read_listed().await {
+                // Behind no cursor would what is missing now come: it is begun anew.
+                self.break_off(&mut out, &problem, None);
+            }
+            return Some((out, self));
         }
         if let Some((page, lines)) = self.ready.pop_front() {
             self.next = page.next;
@@ -165,16 +197,8 @@ impl Export {
                     self.write_page(&mut out, &page, lines);
                 }
                 Err(problem) => {
-                    let fields =
-                        json!({ "tenant": self.tenant, "code": problem.code, "cause": problem.cause });
-                    log::error("export_broken", fields);
-                    self.over = true;
-                    let problem = json!({ "code": problem.code, "detail": problem.detail });
                     let cursor = self.cursor();
-                    write(
-                        &mut out,
-                        &json!({ "kind": "broken", "problem": problem, "cursor": cursor }),
-                    );
+                    self.break_off(&mut out, &problem, Some(cursor));
                     return Some((out, self));
                 }
             }
@@ -188,6 +212,59 @@ impl Export {
         }
         self.bytes += out.len();
         Some((out, self))
+    }
+
+    /// The next page of apps or connections, never with a secret.
+    async fn read_listed(&mut self) -> Result<(), Problem> {
+        let directory = self.access.directory()?;
+        let of = |iterator| PageOf {
+            limit: 100,
+            iterator,
+            ascending: true,
+        };
+        let (organisation, tenant) = (self.access.organisation, self.access.tenant);
+        self.listed = match self.listed.take() {
+            None => None,
+            Some(Listed::Apps(iterator)) => {
+                let owner = Owner {
+                    organisation,
+                    application: Some(tenant),
+                };
+                let page = oauth_app::list(&directory, owner, of(iterator)).await?;
+                for row in &page.data {
+                    let app = OAuthAppOut::new(row, &self.base_url)?;
+                    self.first
+                        .push(("oauthApp", json!({ "kind": "oauthApp", "oauthApp": app })));
+                }
+                let next = if page.done { None } else { page.iterator };
+                Some(next.map_or(Listed::Connections(None), |next| Listed::Apps(Some(next))))
+            }
+            Some(Listed::Connections(iterator)) => {
+                let filter = connection::Filter::default();
+                let page = connection::list(&directory, organisation, tenant, &filter, of(iterator)).await?;
+                for row in &page.data {
+                    if let Some(view) = row.view()? {
+                        let connection = ConnectionOut::new(view);
+                        let line = json!({ "kind": "connection", "connection": connection });
+                        self.first.push(("connection", line));
+                    }
+                }
+                let next = if page.done { None } else { page.iterator };
+                next.map(|next| Listed::Connections(Some(next)))
+            }
+        };
+        Ok(())
+    }
+
+    fn break_off(&mut self, out: &mut Vec<u8>, problem: &Problem, cursor: Option<String>) {
+        let fields = json!({ "tenant": self.tenant, "code": problem.code, "cause": problem.cause });
+        log::error("export_broken", fields);
+        self.over = true;
+        let problem = json!({ "code": problem.code, "detail": problem.detail });
+        write(
+            out,
+            &json!({ "kind": "broken", "problem": problem, "cursor": cursor }),
+        );
     }
 
     async fn ask(&mut self, from: ExportFrom) -> Result<(ExportedPage, Vec<Vec<u8>>), Problem> {

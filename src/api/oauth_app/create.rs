@@ -13,7 +13,7 @@ use crate::store::oauth_app;
 /// 201 with the redirect URI to register at the provider.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let owner = super::owner(&access).await?;
-    let draft = draft::read(&ask, owner, None, Manner::Whole)?;
+    let draft = draft::read(&ask, owner, None, Manner::Whole).await?;
     let directory = access.directory()?;
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
     idempotency::once(&directory, key, ask.now, async {

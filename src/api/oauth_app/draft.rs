@@ -6,11 +6,11 @@ use postern_domain::address::Policy;
 use postern_domain::id::OAuthAppId;
 use postern_domain::oauth::app::Row;
 use postern_domain::oauth::provider::{Kind, Provider, VariableFrom};
-use postern_domain::oauth::{Secret, catalogue, configured, return_url, template};
-use postern_domain::problem::{Fault, Problem};
+use postern_domain::oauth::{Request, Secret, app, catalogue, discovery, return_url, template, validate};
+use postern_domain::problem::Problem;
 use postern_platform::config::Config;
-use postern_platform::random;
-use serde_json::{Map, Value};
+use postern_platform::{provider as outgoing, random};
+use serde_json::Value;
 
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
@@ -19,6 +19,12 @@ use crate::store::oauth_app::Owner;
 
 /// Scopes of one app at the most.
 const MAX_SCOPES: usize = 100;
+
+/// An issuer's document may take so long.
+const DISCOVERY_MS: u64 = 20_000;
+
+/// Bytes of it that are read.
+const DISCOVERY_CAP: usize = 256 * 1024;
 
 /// Whether what is not said stays, or is as in a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +47,12 @@ pub(super) struct Draft {
 ///
 /// # Errors
 /// 422 with each fault.
-pub(super) fn read(ask: &Ask, owner: Owner, before: Option<&Row>, manner: Manner) -> Result<Draft, Problem> {
+pub(super) async fn read(
+    ask: &Ask,
+    owner: Owner,
+    before: Option<&Row>,
+    manner: Manner,
+) -> Result<Draft, Problem> {
     let config = Config::from_env(ask.env())?;
     let mut form = ask.form()?;
     let mut row = match before {
@@ -60,12 +71,15 @@ pub(super) fn read(ask: &Ask, owner: Owner, before: Option<&Row>, manner: Manner
         None if whole => row.uid = None,
         None => {}
     }
-    let provider = provider(&mut form, &mut row, before, whole, &config.provider_policy)?;
+    if before.is_none() {
+        row.id = form.optional("id", id).unwrap_or(row.id);
+    }
+    let provider = provider(&mut form, &mut row, before, whole, &config).await?;
     if let Some(provider) = &provider {
         variables(&mut form, &mut row, provider, whole, &config.provider_policy)?;
         client(&mut form, &mut row, provider.kind, whole);
     }
-    lists(&mut form, &mut row, whole, &config.base_url)?;
+    lists(&mut form, &mut row, provider.as_ref(), whole, &config.base_url)?;
     let enabled = form.given("enabled", field::flag);
     row.enabled = u8::from(enabled.unwrap_or(whole || row.enabled == 1));
     let secret = form.change("clientSecret", secret);
@@ -135,12 +149,12 @@ fn write_secret(
 }
 
 /// The entry as it will stand; `None`: the form knows why.
-fn provider(
+async fn provider(
     form: &mut Form<'_>,
     row: &mut Row,
     before: Option<&Row>,
     whole: bool,
-    policy: &Policy,
+    config: &Config,
 ) -> Result<Option<Provider>, Problem> {
     let id = match before {
         None => form.required("provider", field::text),
@@ -160,51 +174,66 @@ fn provider(
         return Ok(None);
     };
     row.provider = id;
-    let settings = match form.change("providerConfig", field::object) {
-        Some(settings) => settings,
-        None if whole => None,
-        None => return row.entry().map(Some),
-    };
-    let provider = match settings {
-        Some(Value::Object(settings)) => match laid(form, &entry, &settings) {
-            Some(provider) => provider,
+    let settings = form.change("providerConfig", field::object);
+    let issuer = form.optional("issuer", field::url);
+    if settings.is_none() && issuer.is_none() && !whole {
+        return row.entry().map(Some);
+    }
+    let entry = match issuer {
+        Some(issuer) => match discovered(form, &entry, &issuer, config).await {
+            Some(entry) => entry,
             None => return Ok(None),
         },
-        _ => entry,
+        None => entry,
     };
-    let faults = judge(&provider, policy);
-    if !faults.is_empty() {
-        form.found(placed(faults));
-        return Ok(None);
+    // A blank is judged even if nothing is laid over it: it cannot be used as it is.
+    let settings = settings
+        .flatten()
+        .unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+    let at = ["body", "providerConfig"];
+    match validate::configured(&entry, &settings, &config.provider_policy, &at) {
+        Ok(provider) => {
+            row.entry = if catalogue::find(&row.provider).as_ref() == Some(&provider) {
+                None
+            } else {
+                Some(written(&provider)?)
+            };
+            Ok(Some(provider))
+        }
+        Err(faults) => {
+            form.found(faults);
+            Ok(None)
+        }
     }
-    row.entry = (provider_text(&provider)? != provider_text_of(&row.provider)?)
-        .then(|| provider_text(&provider))
-        .transpose()?;
-    Ok(Some(provider))
 }
 
-fn laid(form: &mut Form<'_>, entry: &Provider, settings: &Map<String, Value>) -> Option<Provider> {
-    configured::over(entry, settings)
-        .map_err(|faults| form.found(placed(faults)))
-        .ok()
-}
-
-fn placed(faults: Vec<Fault>) -> Vec<Fault> {
-    let place = |mut fault: Fault| {
-        fault
-            .loc
-            .splice(0..0, ["body".to_owned(), "providerConfig".to_owned()]);
-        fault
+/// The entry that an issuer's own document makes.
+async fn discovered(
+    form: &mut Form<'_>,
+    entry: &Provider,
+    issuer: &str,
+    config: &Config,
+) -> Option<Provider> {
+    if entry.id != "oidc" {
+        form.say(&["issuer"], "is for the provider oidc", "value_error");
+        return None;
+    }
+    let found = match discovery::url(issuer, &config.provider_policy) {
+        Ok(url) => {
+            let request = Request {
+                method: "GET",
+                url,
+                headers: vec![("accept".to_owned(), "application/json".to_owned())],
+                body: Vec::new(),
+            };
+            let ended = outgoing::ask(config, &request, DISCOVERY_MS, DISCOVERY_CAP).await;
+            discovery::provider(issuer, &ended, &config.provider_policy)
+        }
+        Err(undiscovered) => Err(undiscovered),
     };
-    faults.into_iter().map(place).collect()
-}
-
-fn provider_text(provider: &Provider) -> Result<String, Problem> {
-    serde_json::to_string(provider).map_err(Problem::internal)
-}
-
-fn provider_text_of(id: &str) -> Result<String, Problem> {
-    catalogue::find(id).map_or_else(|| Ok(String::new()), |provider| provider_text(&provider))
+    found
+        .map_err(|undiscovered| form.say(&["issuer"], &undiscovered.to_string(), "value_error"))
+        .ok()
 }
 
 fn variables(
@@ -243,9 +272,23 @@ fn client(form: &mut Form<'_>, row: &mut Row, kind: Kind, whole: bool) {
     }
 }
 
-fn lists(form: &mut Form<'_>, row: &mut Row, whole: bool, base_url: &str) -> Result<(), Problem> {
+fn lists(
+    form: &mut Form<'_>,
+    row: &mut Row,
+    provider: Option<&Provider>,
+    whole: bool,
+    base_url: &str,
+) -> Result<(), Problem> {
+    let oauth = provider.and_then(|provider| provider.oauth.as_ref());
     match form.given("scopes", scopes) {
-        Some(scopes) => row.scopes = written(&scopes)?,
+        Some(scopes) => {
+            let odd = |scope: &String| oauth.is_some_and(|oauth| !validate::is_scope(scope, oauth));
+            if scopes.iter().any(odd) {
+                let msg = "holds what this provider takes for no scope, or for several";
+                form.say(&["scopes"], msg, "value_error");
+            }
+            row.scopes = written(&scopes)?;
+        }
         None if whole => row.scopes = "[]".to_owned(),
         None => {}
     }
@@ -297,6 +340,13 @@ fn return_urls(value: &Value, development: bool) -> Result<Vec<String>, Vec<Wron
     entries.collect()
 }
 
+/// The id that the doctor gave, so that the redirect URI which was registered stays.
+fn id(value: &Value) -> Result<OAuthAppId, Vec<Wrong>> {
+    let id: Option<OAuthAppId> = field::text(value)?.parse().ok();
+    id.filter(|id| app::terms_of_catalogue(*id, "").is_none())
+        .ok_or_else(|| wrong(&[], "must be an id that POST …/oauth-app/doctor gave"))
+}
+
 /// VSCHAR (RFC 6749 appendix A.1), at least one.
 fn client_id(value: &Value) -> Result<String, Vec<Wrong>> {
     visible(value, 1024)
@@ -326,10 +376,4 @@ fn wrong(at: &[&str], msg: &str) -> Vec<Wrong> {
         msg: msg.to_owned(),
         kind: "value_error",
     }]
-}
-
-/// What is wrong with an entry that its owner configured; places are inside of it.
-fn judge(provider: &Provider, policy: &Policy) -> Vec<Fault> {
-    let _ = (provider, policy);
-    Vec::new()
 }

@@ -22,7 +22,7 @@ pub(super) async fn write(access: &TenantAccess, ask: &Ask, manner: Manner) -> R
         organisation: before.organisation,
         application: before.application,
     };
-    let draft = draft::read(ask, owner, Some(&before), manner)?;
+    let draft = draft::read(ask, owner, Some(&before), manner).await?;
     let directory = access.directory()?;
     if !oauth_app::update(&directory, &draft.row, before.generation, draft.tell).await? {
         return Err(super::taken());

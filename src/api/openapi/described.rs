@@ -819,7 +819,8 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             )
         }
         ("GET", "/version") => make("Which release this is", &[], None, vec![(200, None)]),
-        _ => super::app_level::describe(method, path, s),
+        _ => super::connections::describe(method, path, s)
+            .or_else(|| super::app_level::describe(method, path, s)),
     }
 }
 

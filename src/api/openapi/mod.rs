@@ -2,6 +2,7 @@
 //! test below, and served as a static file: nothing of it is in the wasm.
 
 mod app_level;
+mod connections;
 mod described;
 mod inputs;
 
@@ -108,14 +109,20 @@ fn query_parameter(path: &str, name: &str) -> Value {
         "status" => json!({ "type": "integer", "enum": [0, 1, 2, 3] }),
         "status_code_class" => json!({ "type": "integer", "enum": [0, 100, 200, 300, 400, 500] }),
         "task_status" => json!({ "type": "string", "enum": ["running", "finished", "failed"] }),
+        "owner" => json!({ "type": "string", "enum": ["application", "operator"] }),
+        "connection_state" => json!({
+            "type": "string",
+            "enum": ["pending", "active", "degraded", "needs_reauth", "blocked", "revoked"],
+        }),
         "with_content" | "get_if_exists" | "include_archived" | "expunge" | "secrets" | "dry_run"
         | "active" => {
             json!({ "type": "boolean" })
         }
         _ => json!({ "type": "string" }),
     };
-    // Two lists have a `status`, and mean other things by it.
+    // Lists have a `status` or a `state`, and mean other things by it.
     let name = name.strip_prefix("task_").unwrap_or(name);
+    let name = name.strip_prefix("connection_").unwrap_or(name);
     json!({ "in": "query", "name": name, "schema": schema })
 }
 

@@ -11,7 +11,6 @@ pub mod app;
 pub mod authorize;
 pub mod callback_proof;
 pub mod catalogue;
-pub mod configured;
 pub mod discovery;
 pub mod doctor;
 pub mod id_token;

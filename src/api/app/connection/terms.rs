@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use postern_domain::id::Uid;
 use postern_domain::oauth::app::{self, Row};
 use postern_domain::oauth::provider::{Kind, Provider, VariableFrom};
-use postern_domain::oauth::{authorize, catalogue, template};
-use postern_domain::problem::{Code, Fault, Problem};
+use postern_domain::oauth::{authorize, catalogue, template, validate};
+use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::connection::AppTerms;
 use postern_platform::config::Config;
 
@@ -145,11 +145,12 @@ pub(super) fn scopes(chosen: &Chosen, given: Option<Vec<String>>) -> Result<Vec<
         return Ok(wanted);
     };
     if oauth.scope_separator.is_empty() && !wanted.is_empty() {
-        return Err(Problem::validation(vec![Fault {
-            loc: vec!["body".to_owned(), "scopes".to_owned()],
-            msg: "this provider takes no scopes: what is granted is set in its app".to_owned(),
-            kind: "value_error".to_owned(),
-        }]));
+        let msg = "this provider takes no scopes: what is granted is set in its app";
+        return Err(Problem::fault(&["body", "scopes"], msg));
+    }
+    if !wanted.iter().all(|scope| validate::is_scope(scope, oauth)) {
+        let msg = "holds what this provider takes for no scope, or for several";
+        return Err(Problem::fault(&["body", "scopes"], msg));
     }
     Ok(authorize::scopes(oauth, &wanted))
 }
