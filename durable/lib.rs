@@ -4,10 +4,14 @@
 #![expect(missing_docs, reason = "the object macro's own functions have none")]
 
 mod bodies;
+mod connection;
+mod connection_directory;
 mod directory;
+mod errand;
 mod random;
 mod storage;
 mod tenant;
 mod watchers;
 
+pub use connection::Connection;
 pub use tenant::Tenant;

@@ -1,5 +1,6 @@
 //! Postern's edge: stateless. What comes in by HTTP, by queue and by the clock, each handed on at once.
 
+mod connect;
 mod deliver;
 mod ingest;
 
@@ -18,10 +19,14 @@ use worker::{Context, Env, Request, Response, ScheduleContext, ScheduledEvent, e
 
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> worker::Result<Response> {
-    match request.path().strip_prefix("/in/") {
-        Some(token) => ingest::receive(request, &env, token).await,
-        None => api::answer(request, env).await,
+    let path = request.path();
+    if let Some(token) = path.strip_prefix("/in/") {
+        return ingest::receive(request, &env, token).await;
     }
+    if connect::is_here(&path) {
+        return connect::answer(&request, &env).await;
+    }
+    api::answer(request, env).await
 }
 
 #[event(scheduled)]

@@ -2,12 +2,13 @@
 
 use postern_domain::access::{Authority, Grant, Need, Token};
 use postern_domain::app_level;
-use postern_domain::id::{OrganisationId, TenantId};
+use postern_domain::id::{ConnectionId, OrganisationId, TenantId};
 use postern_domain::operational;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
-use postern_domain::wire::call;
+use postern_domain::wire::{call, connection};
 use postern_platform::config::Config;
+use postern_platform::connection::ConnectionObject;
 use postern_platform::tenant::TenantObject;
 use worker::Env;
 
@@ -210,6 +211,11 @@ impl OrganisationAccess {
 }
 
 impl TenantAccess {
+    /// The deployment's bindings.
+    pub(crate) fn env(&self) -> &Env {
+        &self.env
+    }
+
     /// The tenant's object.
     pub(crate) fn object(&self) -> TenantObject {
         TenantObject::new(
@@ -217,6 +223,15 @@ impl TenantAccess {
             self.tenant,
             call::Caller::Organisation(self.organisation),
         )
+    }
+
+    /// The object of one of the tenant's connections. Whether it is one of the tenant's, that object knows.
+    pub(crate) fn connection(&self, connection: ConnectionId) -> ConnectionObject {
+        let caller = connection::Caller::Tenant {
+            organisation: self.organisation,
+            tenant: self.tenant,
+        };
+        ConnectionObject::new(&self.env, connection, caller)
     }
 
     /// The directory, for what it says of this tenant.

@@ -16,11 +16,13 @@ mod app;
 mod auth;
 mod background_task;
 mod broadcast;
+mod connection_provider;
 mod environment;
 mod erasure;
 mod event_type;
 mod health;
 mod import;
+mod oauth_app;
 mod operational;
 mod portal;
 mod source;
@@ -46,29 +48,46 @@ const BODY_CAP: usize = 1_310_720;
 /// Answers any request that is not a provider's webhook.
 pub(crate) async fn answer(mut request: Request, env: Env) -> worker::Result<Response> {
     let id = format!("req_{}", hex::encode(random::bytes::<12>()));
-    let answer = work(&mut request, env).await.unwrap_or_else(|problem| {
-        if problem.code.status() >= 500 && problem.code != Code::NotImplemented {
-            let fields = serde_json::json!({
-                "request": id,
-                "method": request.method().as_ref(),
-                "path": request.path(),
-                "code": problem.code,
-                "cause": problem.cause,
-            });
-            log::error("api_failed", fields);
-        }
-        Answer::problem(&problem)
-    });
+    if let Some(asked) = app::connection::proxy::asked(&request.path()) {
+        let answer = app::connection::proxy::answer(&mut request, &env, &asked).await;
+        return match answer {
+            Ok(answer) => Ok(answer),
+            Err(problem) => refusal(&request, &id, &problem)
+                .with("x-request-id", &id)
+                .into_response(),
+        };
+    }
+    let answer = work(&mut request, env)
+        .await
+        .unwrap_or_else(|problem| refusal(&request, &id, &problem));
     answer.with("x-request-id", &id).into_response()
 }
 
+/// A problem as an answer; one of ours stands in the log as well.
+fn refusal(request: &Request, id: &str, problem: &Problem) -> Answer {
+    if problem.code.status() >= 500 && problem.code != Code::NotImplemented {
+        let fields = serde_json::json!({
+            "request": id,
+            "method": request.method().as_ref(),
+            "path": request.path(),
+            "code": problem.code,
+            "cause": problem.cause,
+        });
+        log::error("api_failed", fields);
+    }
+    Answer::problem(problem)
+}
+
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
-/// drops what has expired, and writes down how background tasks ended.
+/// drops what has expired, writes down how background tasks ended, compares connections that may be half with their
+/// objects, and tells them of changed apps.
 pub(crate) async fn tidy(env: &Env) {
     let now = clock::now();
     for done in [
         app::lifecycle::tidy(env, now).await,
         background_task::live::tidy(env, now).await,
+        app::connection::lifecycle::tidy(env, now).await,
+        oauth_app::tell::tidy(env).await,
     ] {
         if let Err(problem) = done {
             let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });

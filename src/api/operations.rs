@@ -9,10 +9,10 @@ use super::ask::Ask;
 use super::reply::Answer;
 use super::source as app_source;
 use super::{
-    app, auth, background_task, broadcast, environment, erasure, event_type, health, import, operational,
-    portal, stats, testing, version,
+    app, auth, background_task, broadcast, connection_provider, environment, erasure, event_type, health,
+    import, oauth_app, operational, portal, stats, testing, version,
 };
-use app::{attempt, endpoint, entitlement, msg, poller, source, stream};
+use app::{attempt, connection, endpoint, entitlement, msg, poller, source, stream};
 
 mod unbuilt;
 
@@ -73,6 +73,7 @@ macro_rules! operations {
     (%) => { Need::Whole };
     (% Nothing) => { Need::Nothing };
     (% MessageCreate) => { Need::Scope(Scope::MessageCreate) };
+    (% ConnectionToken) => { Need::Scope(Scope::ConnectionToken) };
     (% $capability:ident) => { Need::Capability(Capability::$capability) };
     (@ open $run:path) => { Handler::Open(|ask| Box::pin($run(ask))) };
     (@ caller $run:path) => { Handler::Caller(|caller, ask| Box::pin($run(caller, ask))) };
@@ -184,6 +185,36 @@ operations! {
     GET "/api/v1/source/{source_id}/unrouted" app_level(app_source::unrouted::keys);
     GET "/api/v1/source/{source_id}/unrouted/msg" app_level(app_source::unrouted::events);
 
+    GET "/api/v1/connection-provider" caller(connection_provider::list) needs Nothing;
+    GET "/api/v1/connection-provider/{provider_id}" caller(connection_provider::get) needs Nothing;
+    GET "/api/v1/oauth-app" app_level(oauth_app::list::handle);
+    POST "/api/v1/oauth-app" app_level(oauth_app::create::handle);
+    GET "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::get::handle);
+    PUT "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::update::handle);
+    PATCH "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::patch::handle);
+    DELETE "/api/v1/oauth-app/{oauth_app_id}" app_level(oauth_app::delete::handle);
+    GET "/api/v1/app/{app_id}/oauth-app" tenant(oauth_app::list::handle);
+    POST "/api/v1/app/{app_id}/oauth-app" tenant(oauth_app::create::handle);
+    GET "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::get::handle);
+    PUT "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::update::handle);
+    PATCH "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::patch::handle);
+    DELETE "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}" tenant(oauth_app::delete::handle);
+
+    GET "/api/v1/app/{app_id}/connection" tenant(connection::list::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/connection/session" tenant(connection::session::handle);
+    POST "/api/v1/app/{app_id}/connection/import" tenant(connection::import::handle);
+    POST "/api/v1/app/{app_id}/connection/key" tenant(connection::key::handle);
+    POST "/api/v1/app/{app_id}/connection/service-account" tenant(connection::service_account::handle);
+    GET "/api/v1/app/{app_id}/connection/{connection_id}" tenant(connection::get::handle) needs ViewBase;
+    PATCH "/api/v1/app/{app_id}/connection/{connection_id}" tenant(connection::patch::handle);
+    DELETE "/api/v1/app/{app_id}/connection/{connection_id}" tenant(connection::delete::handle);
+    POST "/api/v1/app/{app_id}/connection/{connection_id}/test" tenant(connection::test::handle);
+    POST "/api/v1/app/{app_id}/connection/{connection_id}/reset" tenant(connection::reset::handle);
+    POST "/api/v1/app/{app_id}/connection/{connection_id}/toggle" tenant(connection::toggle::handle);
+    POST "/api/v1/app/{app_id}/connection/{connection_id}/token" caller(connection::token::handle) needs ConnectionToken;
+    GET "/api/v1/app/{app_id}/connection/{connection_id}/token/read" tenant(connection::token_reads::handle);
+    GET "/api/v1/app/{app_id}/connection/{connection_id}/history" tenant(connection::history::handle) needs ViewBase;
+
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);
     GET "/api/v1/app/{app_id}" tenant(app::get::handle) needs ViewBase;
@@ -234,6 +265,7 @@ operations! {
     GET "/api/v1/auth/whoami" caller(auth::whoami::handle) needs Nothing;
     POST "/api/v1/auth/app/{app_id}/expire-all" organisation(auth::expire_all::handle);
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
+    POST "/api/v1/auth/app/{app_id}/create-connection-token" organisation(auth::create_message_token::reader);
     GET "/portal" open(portal::handle);
 
     GET "/api/v1/background-task" organisation(background_task::list::handle);

@@ -482,16 +482,14 @@ impl RestrictedClaims {
             capabilities: self.cap.iter().flatten().filter_map(|word| named(word)).collect(),
             feature_flags: self.flags.clone().unwrap_or_default(),
         };
-        let is_scope = |word: &String| word == Scope::MessageCreate.as_str();
+        let scope = |word: &String| Scope::ALL.into_iter().find(|one| one.as_str() == word);
         match kind {
             Kind::Whole => Err(InvalidToken::Claims),
             Kind::Portal => Ok(Grant::Portal(portal())),
             Kind::OneTime => Ok(Grant::OneTime(portal())),
             Kind::Scoped => {
-                let scopes = self.scp.iter().flatten().filter(|word| is_scope(word));
-                Ok(Grant::Scoped(
-                    scopes.map(|_| Scope::MessageCreate).collect::<BTreeSet<_>>(),
-                ))
+                let scopes = self.scp.iter().flatten().filter_map(scope);
+                Ok(Grant::Scoped(scopes.collect::<BTreeSet<_>>()))
             }
         }
     }

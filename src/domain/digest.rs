@@ -20,6 +20,12 @@ pub fn of(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// SHA-256 of the bytes, as bytes.
+#[must_use]
+pub fn bytes_of(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
 /// The first 128 bits of a SHA-256: enough to tell the keys of one tenant apart, at half the storage.
 #[must_use]
 pub fn half_of(bytes: &[u8]) -> Vec<u8> {

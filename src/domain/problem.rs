@@ -41,6 +41,8 @@ pub enum Code {
     Internal,
     /// 501: Svix's clients know this operation, Postern does not have it.
     NotImplemented,
+    /// 502: a provider that was asked on somebody's behalf gave no answer.
+    UpstreamFailed,
     /// 503: too much at once; `Retry-After` says when.
     Overloaded,
     /// 503: the tenant's ledger is full; old messages must go first.
@@ -66,6 +68,7 @@ impl Code {
             Self::RateLimited => 429,
             Self::Internal => 500,
             Self::NotImplemented => 501,
+            Self::UpstreamFailed => 502,
             Self::Overloaded | Self::LedgerFull | Self::SealingUnavailable => 503,
         }
     }
@@ -90,6 +93,7 @@ impl Code {
             Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::NotImplemented => "not_implemented",
+            Self::UpstreamFailed => "upstream_failed",
             Self::Overloaded => "overloaded",
             Self::LedgerFull => "ledger_full",
             Self::SealingUnavailable => "sealing_unavailable",

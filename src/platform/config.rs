@@ -25,6 +25,9 @@ pub struct Config {
     pub base_url: String,
     /// The rule for outgoing URLs; refuses the host of `BASE_URL`.
     pub policy: Policy,
+    /// The rule for providers' token endpoints and APIs: tokens never go over plain `http`, but where private addresses are
+    /// let through, in development and in tests.
+    pub provider_policy: Policy,
     /// Keys that seal what is stored.
     pub master_keys: MasterKeys,
     /// Keys of the API's tokens.
@@ -98,6 +101,7 @@ impl Config {
         Ok(Self {
             egress: egress(&policy, &text("EGRESS_URL"), &text("EGRESS_SECRET"))
                 .map_err(|name| Problem::internal(format!("{name} is not set, or cannot be used")))?,
+            provider_policy: policy.clone().https_only(https_only || allow_private.is_empty()),
             policy,
             master_keys: MasterKeys::parse(&text("MASTER_KEYS")).map_err(|_| unread("MASTER_KEYS"))?,
             jwt: jwt_keys(&text("JWT_SECRET")).ok_or_else(|| unread("JWT_SECRET"))?,

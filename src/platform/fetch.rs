@@ -11,9 +11,14 @@ use postern_domain::egress::{self, Forwarded, Word};
 use postern_domain::outcome::{Answered, Cause, is_success};
 use postern_domain::schedule;
 use postern_domain::time::Millis;
-use worker::{AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit, RequestRedirect};
+use wasm_bindgen::JsValue;
+use worker::{
+    AbortController, AbortSignal, CacheMode, Error, Fetch, Headers, Method, Request, RequestInit,
+    RequestRedirect, Response,
+};
 
 use crate::config::Egress;
+use crate::deadline::within;
 use crate::{clock, http};
 
 /// The name under which Postern calls.
@@ -60,6 +65,10 @@ pub struct Ended {
     pub body: Vec<u8>,
     /// The answer's headers, as many as are kept.
     pub headers: Vec<(String, String)>,
+    /// `Content-Type`, lower case, without parameters.
+    pub content_type: String,
+    /// There was more of a body than the cap.
+    pub cut: bool,
     /// When the request was begun.
     pub started_at: Millis,
     /// From then to the end of the body.
@@ -79,6 +88,53 @@ pub async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
     ended
 }
 
+/// A request whose answer is handed on while it comes.
+pub struct Opening<'a> {
+    /// Where to: sent exactly as the rule wrote it.
+    pub target: &'a Target,
+    /// How.
+    pub method: Method,
+    /// All that the request carries.
+    pub headers: &'a [(String, String)],
+    /// What.
+    pub body: Sent<'a>,
+    /// Until the answer's headers are there.
+    pub deadline_ms: u64,
+}
+
+/// A request's body.
+pub enum Sent<'a> {
+    /// In one piece; empty: none.
+    Bytes(&'a [u8]),
+    /// As it comes from somebody else.
+    Stream(JsValue),
+}
+
+/// Makes one request and gives its answer back as soon as the headers are there. Redirects are not followed, nothing is
+/// cached. Whoever reads the body minds how long it takes.
+///
+/// # Errors
+/// Why there is no answer.
+pub async fn open(opening: Opening<'_>) -> Result<Response, Cause> {
+    let abort = AbortController::default();
+    let signal = abort.signal();
+    let body = match opening.body {
+        Sent::Bytes([]) => None,
+        Sent::Bytes(bytes) => Some(js_sys::Uint8Array::from(bytes).into()),
+        Sent::Stream(stream) => Some(stream),
+    };
+    let request = to_request(opening.target.as_str(), opening.method, opening.headers, body)
+        .map_err(|error| cause_of(&error, Phase::Headers))?;
+    let sent = Fetch::Request(request);
+    match within(opening.deadline_ms, sent.send_with_signal(&signal)).await {
+        Some(answer) => answer.map_err(|error| cause_of(&error, Phase::Headers)),
+        None => {
+            abort.abort();
+            Err(Cause::Timeout)
+        }
+    }
+}
+
 async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> Ended {
     let mut ended = Ended {
         status: None,
@@ -86,6 +142,8 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
         retry_after_ms: None,
         body: Vec::new(),
         headers: Vec::new(),
+        content_type: String::new(),
+        cut: false,
         started_at,
         duration_ms: 0,
     };
@@ -116,13 +174,14 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
     let status = answer.status_code();
     ended.status = Some(status);
     ended.headers = kept_headers(received.entries());
+    ended.content_type = media_type(header("content-type").as_deref());
     let cap = if is_success(status) { kept } else { KEPT_OF_FAILURE };
     let mut broken = None;
     let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
     if length.is_some_and(|length| length <= cap) && header("content-encoding").is_none() {
         // By HTTP it ends there.
         match http::whole(&answer).await {
-            Ok(body) => _ = keep(&mut ended.body, &body, cap),
+            Ok(body) => ended.cut = keep(&mut ended.body, &body, cap),
             Err(error) => broken = Some(cause_of(&error, Phase::Body)),
         }
     } else if let Ok(mut chunks) = answer.stream() {
@@ -131,6 +190,7 @@ async fn exchange(outgoing: &Outgoing<'_>, started_at: Millis, kept: usize) -> E
             match chunk {
                 Ok(chunk) => {
                     if keep(&mut ended.body, &chunk, cap) {
+                        ended.cut = true;
                         break; // dropping the stream closes the connection
                     }
                 }
@@ -173,18 +233,26 @@ fn request(outgoing: &Outgoing<'_>, now: Millis) -> worker::Result<Request> {
         Some((url, carried)) => (*url, carried.as_slice()),
         None => (outgoing.target.as_str(), outgoing.headers),
     };
+    let body = (!outgoing.body.is_empty()).then(|| js_sys::Uint8Array::from(outgoing.body).into());
+    to_request(url, outgoing.method.clone(), carried, body)
+}
+
+fn to_request(
+    url: &str,
+    method: Method,
+    carried: &[(String, String)],
+    body: Option<JsValue>,
+) -> worker::Result<Request> {
     let headers = Headers::new();
     for (name, value) in carried {
         headers.set(name, value)?;
     }
     let mut init = RequestInit::new();
-    init.with_method(outgoing.method.clone())
+    init.with_method(method)
         .with_headers(headers)
         .with_redirect(RequestRedirect::Manual)
-        .with_cache(CacheMode::NoStore);
-    if !outgoing.body.is_empty() {
-        init.with_body(Some(js_sys::Uint8Array::from(outgoing.body).into()));
-    }
+        .with_cache(CacheMode::NoStore)
+        .with_body(body);
     Request::new_with_init(url, &init)
 }
 
@@ -209,6 +277,11 @@ fn kept_headers(headers: impl Iterator<Item = (String, String)>) -> Vec<(String,
             fits
         })
         .collect()
+}
+
+fn media_type(header: Option<&str>) -> String {
+    let kind = header.and_then(|header| header.split(';').next());
+    kind.unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// How far an exchange had come.

@@ -3,6 +3,7 @@
 pub mod bodies;
 pub mod clock;
 pub mod config;
+pub mod connection;
 pub mod deadline;
 pub mod fetch;
 pub mod http;

@@ -173,7 +173,7 @@ fn typed<A: DeserializeOwned>(answer: Reply<Untyped>) -> Reply<(A, Vec<Vec<u8>>)
 }
 
 /// Whether the object has too much to do, or something broke: the runtime says which on its error.
-fn unanswered(error: &Error) -> Problem {
+pub(crate) fn unanswered(error: &Error) -> Problem {
     let cause = http::message(error);
     let says_so = |original: &JsValue| {
         js_sys::Reflect::get(original, &"overloaded".into()).is_ok_and(|overloaded| overloaded.is_truthy())
@@ -184,7 +184,7 @@ fn unanswered(error: &Error) -> Problem {
     }
 }
 
-fn overloaded(cause: &str) -> Problem {
+pub(crate) fn overloaded(cause: &str) -> Problem {
     let mut problem = Problem::new(
         Code::Overloaded,
         "Too much at once; try again after a moment, with an Idempotency-Key",

@@ -5,12 +5,15 @@
 pub(crate) mod application;
 pub(crate) mod background_task;
 pub(crate) mod broadcast;
+pub(crate) mod connection;
 pub(crate) mod erasure;
 pub(crate) mod event_type;
 pub(crate) mod idempotency;
+pub(crate) mod oauth_app;
 pub(crate) mod page;
 pub(crate) mod revocation;
 pub(crate) mod route;
+pub(crate) mod token_read;
 pub(crate) mod uid;
 
 use futures::future::LocalBoxFuture;

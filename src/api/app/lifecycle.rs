@@ -10,6 +10,7 @@ use postern_platform::random;
 use postern_platform::tenant::TenantObject;
 use worker::Env;
 
+use super::connection::lifecycle::erase_all;
 use super::shape::{self, ApplicationIn};
 use crate::api::access::OrganisationAccess;
 use crate::api::erasure::shape::Told;
@@ -101,7 +102,9 @@ pub(crate) async fn delete(
     let directory = access.directory()?;
     application::begin_delete(&directory, row.id, now).await?;
     uid::forget(access.organisation, row.uid.as_ref());
-    wipe(&directory, &access.tenant(row.id).object(), row, now).await
+    let access = access.tenant(row.id);
+    erase_all(access.env(), &directory, row.id).await?;
+    wipe(&directory, &access.object(), row, now).await
 }
 
 /// Deletes a tenant and tells what there was: the line that proves it is written first, so that whatever breaks off is
@@ -179,7 +182,10 @@ async fn finish(env: &Env, directory: &Directory, row: &Application, now: Millis
             object.call(call, &[]).await?;
             application::activate(directory, row.id).await
         }
-        State::Deleting => wipe(directory, &object, row, now).await,
+        State::Deleting => {
+            erase_all(env, directory, row.id).await?;
+            wipe(directory, &object, row, now).await
+        }
         State::Active => Ok(()),
     }
 }

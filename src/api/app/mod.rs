@@ -1,6 +1,7 @@
 //! `/api/v1/app`: tenants, as Svix calls them.
 
 pub(crate) mod attempt;
+pub(crate) mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod entitlement;
 pub(crate) mod msg;

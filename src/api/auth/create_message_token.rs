@@ -1,4 +1,5 @@
 //! `POST /api/v1/auth/app/{app_id}/create-message-token`: a token that publishes to one tenant and does nothing else.
+//! `…/create-connection-token`: one that reads the tokens of its connections, and does nothing else.
 
 use postern_domain::access::{Grant, Scope};
 use postern_domain::problem::Problem;
@@ -26,12 +27,21 @@ pub(crate) struct ApiTokenOut {
     name: String,
     created_at: String,
     expires_at: String,
-    /// `message:create`.
+    /// `message:create` or `connection:token`.
     scopes: Vec<&'static str>,
 }
 
 /// 200. An `Idempotency-Key` changes nothing: asked twice, it gives two tokens.
 pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
+    make(access, ask, Scope::MessageCreate).await
+}
+
+/// The same for one that reads the tokens of connections.
+pub(crate) async fn reader(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
+    make(access, ask, Scope::ConnectionToken).await
+}
+
+async fn make(access: OrganisationAccess, ask: Ask, scope: Scope) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let name = form.required("name", field::name);
     let ttl_seconds = form
@@ -43,7 +53,7 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         .await?
         .ok_or_else(Problem::not_found)?;
     let keys = &Config::from_env(ask.env())?.jwt;
-    let grant = Grant::Scoped([Scope::MessageCreate].into());
+    let grant = Grant::Scoped([scope].into());
     let of = (access.organisation, row.id);
     let (id, token) = super::issue(keys, of, &grant, None, ask.now, ttl_seconds)?;
     Answer::ok(&ApiTokenOut {
@@ -52,6 +62,6 @@ pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answe
         name,
         created_at: ask.now.to_rfc3339(),
         expires_at: Millis((ask.now.seconds() + ttl_seconds) * Millis::SECOND).to_rfc3339(),
-        scopes: vec![Scope::MessageCreate.as_str()],
+        scopes: vec![scope.as_str()],
     })
 }

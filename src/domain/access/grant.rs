@@ -68,14 +68,21 @@ pub enum Scope {
     /// Publish.
     #[serde(rename = "message:create")]
     MessageCreate,
+    /// Read the tokens of connections.
+    #[serde(rename = "connection:token")]
+    ConnectionToken,
 }
 
 impl Scope {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::MessageCreate, Self::ConnectionToken];
+
     /// As it stands in a token.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MessageCreate => "message:create",
+            Self::ConnectionToken => "connection:token",
         }
     }
 }
@@ -174,10 +181,20 @@ mod tests {
     }
 
     #[test]
-    fn a_scoped_token_publishes_and_reads_nothing() {
+    fn a_scoped_token_does_what_it_is_for_and_reads_nothing_else() {
         let publisher = Grant::Scoped([Scope::MessageCreate].into());
+        let reader = Grant::Scoped([Scope::ConnectionToken].into());
         assert!(publisher.covers(Need::Scope(Scope::MessageCreate)));
+        assert!(!publisher.covers(Need::Scope(Scope::ConnectionToken)));
+        assert!(reader.covers(Need::Scope(Scope::ConnectionToken)));
+        assert!(!reader.covers(Need::Scope(Scope::MessageCreate)));
         assert!(!publisher.covers(Need::Capability(Capability::ViewBase)));
+        assert!(!reader.covers(Need::Capability(Capability::ViewBase)));
+    }
+
+    #[test]
+    fn no_portal_reads_the_tokens_of_connections() {
+        assert!(!portal(&Capability::ALL).covers(Need::Scope(Scope::ConnectionToken)));
     }
 
     #[test]

@@ -41,4 +41,6 @@ pub fn all() -> Vec<Provider> {
 }
 
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod tests;

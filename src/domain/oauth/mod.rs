@@ -6,20 +6,29 @@
 //!
 //! Nothing here makes a request: what is to be asked is a [`Request`], what came back an [`Ended`].
 
+pub mod api_call;
+pub mod app;
 pub mod authorize;
+pub mod callback_proof;
 pub mod catalogue;
+pub mod configured;
+pub mod discovery;
+pub mod doctor;
 pub mod id_token;
 pub mod identity;
 pub mod lifetime;
 pub mod link;
 pub mod outcome;
 pub mod provider;
+pub mod proxy;
+pub mod return_url;
 pub mod rotation;
 pub mod scopes;
 pub mod standing;
 pub mod strict_json;
 pub mod template;
 pub mod token_request;
+pub mod validate;
 
 use std::fmt;
 

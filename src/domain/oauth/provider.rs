@@ -154,7 +154,7 @@ pub struct OAuth {
     #[serde(default)]
     pub scope_words: BTreeMap<String, String>,
     /// Scopes that answers spell in another way than requests: a scope counts as granted if one of these is. An empty list:
-    /// answers never name it (Microsoft's `offline_access`).
+    /// answers need not name it (Microsoft's `profile`).
     #[serde(default)]
     pub scope_answers: BTreeMap<String, Vec<String>>,
     /// More parameters of the authorization request.
@@ -436,6 +436,10 @@ pub enum TokenPlace {
 /// How fast an API may be asked, per connection. None: not limited by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "as they are said, and as they stand in JSON"
+)]
 pub struct Limits {
     /// Requests per second.
     #[serde(default)]
@@ -455,7 +459,7 @@ pub struct Identity {
     /// Where it is told.
     pub from: IdentityFrom,
     /// JSON pointers whose values together are the account's key (`/tid`, `/oid`). Numbers count as their text. One in braces
-    /// is a variable's value (`{shop}`).
+    /// is a variable's value (`{realmId}`).
     pub key: Vec<String>,
     /// JSON pointers of a label for people; the first that is there.
     #[serde(default)]

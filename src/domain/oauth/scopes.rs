@@ -35,6 +35,7 @@ pub fn missing(provider: &Provider, asked: &[String], granted: Option<&[String]>
     let is_unasked = |scope: &&String| !asked.iter().any(|asked| is_same(asked, scope));
     let lacks = |scope: &&String| {
         !SHOWN_OTHERWISE.contains(&scope.as_str())
+            && !answers(provider, scope).is_some_and(<[String]>::is_empty)
             && !granted.iter().any(|granted| covers(provider, granted, scope))
     };
     Granted {
@@ -45,7 +46,16 @@ pub fn missing(provider: &Provider, asked: &[String], granted: Option<&[String]>
 }
 
 fn covers(provider: &Provider, granted: &str, asked: &str) -> bool {
-    is_same(asked, granted) || (provider.id.starts_with("github") && github_covers(granted, asked))
+    let by_entry = answers(provider, asked).is_some_and(|known| known.iter().any(|one| one == granted));
+    is_same(asked, granted)
+        || by_entry
+        || (provider.id.starts_with("github") && github_covers(granted, asked))
+}
+
+/// How the entry says that answers spell a scope.
+fn answers<'a>(provider: &'a Provider, asked: &str) -> Option<&'a [String]> {
+    let known = provider.oauth.as_ref()?.scope_answers.get(asked)?;
+    Some(known)
 }
 
 /// Two spellings of one scope.

@@ -22,6 +22,9 @@ pub enum Unfilled {
     /// What stands at the beginning of a URL is no origin.
     #[error("`{0}` must be an origin, such as https://example.com")]
     NoOrigin(String),
+    /// What is to stand inside of a URL would be read as a step in its path, or is nothing.
+    #[error("`{0}` must be neither empty nor of dots alone")]
+    NoPart(String),
 }
 
 /// A value that a variable does not take. The sentence never holds the value: one may have been mistaken for another.
@@ -44,6 +47,9 @@ pub fn fill(url: &str, variables: &BTreeMap<String, String>) -> Result<String, U
         let value = variables
             .get(name)
             .ok_or_else(|| Unfilled::Missing(name.to_owned()))?;
+        if at > 0 && value.bytes().all(|c| c == b'.') {
+            return Err(Unfilled::NoPart(name.to_owned()));
+        }
         if at > 0 {
             return Ok(Some(escaped(value)));
         }

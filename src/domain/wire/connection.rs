@@ -48,6 +48,17 @@ pub struct Envelope {
     pub call: Call,
 }
 
+/// An envelope of a later release: whatever it asks, this release does not know it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct UnknownEnvelope {
+    /// [`super::VERSION`] of the writer.
+    pub v: u8,
+    /// The object's name.
+    pub connection: ConnectionId,
+    /// What.
+    pub call: Value,
+}
+
 /// The answer to a call: its head.
 pub type Reply<T> = Result<T, Problem>;
 
@@ -101,6 +112,8 @@ calls! {
     Callback -> Arrival;
     /// What a result page shows.
     ResultShow -> ResultPage;
+    /// Begins another attempt of the session whose last one did not connect: the same browser asks.
+    ResultAgain -> Departure;
     /// Makes a connection of an API key, or gives one that stands a new key.
     KeyPut -> ConnectionView;
     /// Makes a connection of tokens that somebody else got.
@@ -121,6 +134,10 @@ calls! {
     TokenLease -> Token;
     /// A token of this generation was refused with 401: what to do.
     TokenRefused -> Token;
+    /// One request is to be made with its token: taken out of its limits, or refused.
+    TokenSpend -> Spent;
+    /// The API said that it is asked too fast.
+    TokenThrottled -> ();
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
     /// The app was changed: look again.
@@ -233,7 +250,7 @@ pub struct Departure {
     /// The provider's page, `state` and challenge in it. None: the session is not open; show [`SessionPage`].
     #[serde(default)]
     pub url: Option<Secret>,
-    /// The cookie's name.
+    /// The cookie's name, without the prefix that the edge puts before it (`__Host-`): `pc_` and 8 hex digits.
     #[serde(default)]
     pub cookie_name: String,
     /// Its value. A secret.
@@ -255,7 +272,7 @@ pub struct Callback {
     pub app: OAuthAppId,
     /// The random part of `state`, hex. A secret.
     pub state: Secret,
-    /// Our cookies that came with it, name to value. Secrets.
+    /// Our cookies that came with it, name (without the edge's prefix) to value. Secrets.
     pub cookies: BTreeMap<String, Secret>,
     /// `code`. A secret.
     #[serde(default)]
@@ -316,6 +333,29 @@ pub enum Outcome {
     ExchangeFailed,
     /// It is not known whether the exchange happened: to be begun again.
     Lost,
+    /// The exchange is under way.
+    Underway,
+}
+
+impl Outcome {
+    /// As it stands in a return URL's `status`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::MissingScopes => "missing_scopes",
+            Self::RefusedScopes => "refused_scopes",
+            Self::AlreadyConnected => "already_connected",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::OtherBrowser => "other_browser",
+            Self::OtherAccount => "other_account",
+            Self::ProviderError => "provider_error",
+            Self::ExchangeFailed => "exchange_failed",
+            Self::Lost => "lost",
+            Self::Underway => "underway",
+        }
+    }
 }
 
 /// See [`Call::ResultShow`].
@@ -347,6 +387,18 @@ pub struct ResultPage {
     /// The session can be followed again.
     #[serde(default)]
     pub again: bool,
+    /// Where its owner's product wants the browser; judged when the session was made.
+    #[serde(default)]
+    pub return_url: Option<String>,
+}
+
+/// See [`Call::ResultAgain`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultAgain {
+    /// See [`Arrival::result`].
+    pub result: String,
+    /// Our cookies that came with it: the one of the attempt must be among them. Secrets.
+    pub cookies: BTreeMap<String, Secret>,
 }
 
 /// See [`Call::KeyPut`].
@@ -546,6 +598,31 @@ pub struct Token {
     pub api: Option<crate::oauth::provider::Api>,
     /// The provider's id.
     pub provider: String,
+    /// The API is limited: every request asks first.
+    #[serde(default)]
+    pub limited: bool,
+}
+
+/// See [`Call::TokenSpend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TokenSpend {}
+
+/// Whether a request may be made.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// The limit that is used up; none: it may.
+    #[serde(default)]
+    pub limit: Option<String>,
+    /// When it has room again, in milliseconds from now.
+    #[serde(default)]
+    pub wait_ms: u64,
+}
+
+/// See [`Call::TokenThrottled`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenThrottled {
+    /// So long the API is to be left alone.
+    pub ms: u64,
 }
 
 /// See [`Call::HistoryList`].

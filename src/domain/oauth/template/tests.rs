@@ -61,6 +61,14 @@ fn an_origin_stands_at_the_beginning_and_nowhere_else() {
 }
 
 #[test]
+fn dots_are_no_part_of_a_path() {
+    for dots in ["", ".", "..", "..."] {
+        let filled = fill("https://example.com/a/{it}/b", &values(&[("it", dots)]));
+        assert_eq!(filled, Err(Unfilled::NoPart("it".to_owned())));
+    }
+}
+
+#[test]
 fn a_variable_without_a_value_stops_it() {
     assert_eq!(
         fill("https://{shop}.myshopify.com", &BTreeMap::new()),
@@ -95,9 +103,9 @@ fn a_values_braces_are_not_filled_again() {
 proptest! {
     #[test]
     fn no_value_leads_to_another_host(value in ".{0,40}") {
-        let filled = fill("https://{shop}.myshopify.com/admin", &values(&[("shop", &value)])).unwrap();
-        if let Ok(url) = Url::parse(&filled) {
-            prop_assert!(url.host_str().unwrap().ends_with(".myshopify.com"), "{}", filled);
+        let filled = fill("https://{shop}.myshopify.com/admin", &values(&[("shop", &value)]));
+        if let Ok(url) = Url::parse(&filled.unwrap_or_default()) {
+            prop_assert!(url.host_str().unwrap().ends_with(".myshopify.com"), "{}", url);
             prop_assert_eq!(url.path(), "/admin");
             prop_assert_eq!(url.username(), "");
         }
@@ -105,7 +113,7 @@ proptest! {
 
     #[test]
     fn no_value_leaves_its_part_of_the_path(value in ".{0,40}") {
-        prop_assume!(!matches!(value.as_str(), "." | ".."));
+        prop_assume!(value.bytes().any(|c| c != b'.'));
         let filled = fill("https://example.com/a/{it}/b", &values(&[("it", &value)])).unwrap();
         let url = Url::parse(&filled).unwrap();
         prop_assert_eq!(url.path_segments().unwrap().count(), 3);

@@ -1,0 +1,152 @@
+//! A connection stands in two places, its object and the directory's row. The row comes first, so that no object is ever
+//! lost: what breaks off half-way is found by its row, which the clock compares with the object.
+
+use std::future::Future;
+
+use futures::future::join_all;
+use postern_domain::id::{ConnectionId, TenantId, Uid};
+use postern_domain::problem::{Code, Problem};
+use postern_domain::time::Millis;
+use postern_domain::wire::connection::{Caller, ConnectionErase, ConnectionGet, ConnectionView};
+use postern_platform::connection::ConnectionObject;
+use postern_platform::random;
+use worker::Env;
+
+use super::terms::Chosen;
+use crate::api::access::TenantAccess;
+use crate::store::connection::{self, New, Row};
+use crate::store::{Directory, token_read};
+
+/// Connections that are erased at a time.
+const AT_ONCE: u64 = 20;
+
+/// Times that, in one request or one run of the clock.
+const SLICES: u32 = 10;
+
+/// A connection whose object says that it is still pending is compared again after this.
+const AGAIN_MS: u64 = 3600 * Millis::SECOND;
+
+/// Makes a connection: row, object, row. What the object refuses leaves nothing behind.
+pub(super) async fn make<T, F>(
+    access: &TenantAccess,
+    chosen: &Chosen,
+    uid: Option<&Uid>,
+    now: Millis,
+    ask: impl FnOnce(ConnectionObject) -> F,
+    view: impl Fn(&T) -> &ConnectionView,
+) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, Problem>>,
+{
+    let directory = access.directory()?;
+    let id = ConnectionId(random::bytes());
+    let new = New {
+        id,
+        organisation: access.organisation,
+        application: access.tenant,
+        app: chosen.terms.id,
+        provider: &chosen.terms.provider.id,
+        uid,
+        now,
+    };
+    if !connection::insert(&directory, &new).await? {
+        return Err(not_inserted(access, &directory, uid).await?);
+    }
+    match ask(access.connection(id)).await {
+        Ok(made) => {
+            connection::show(&directory, view(&made)).await?;
+            Ok(made)
+        }
+        Err(problem) => {
+            // A refusal made nothing. Of anything else nobody knows: the clock will look.
+            if problem.code.status() < 500 {
+                connection::remove(&directory, id).await?;
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// Why no row was written: another has its `uid`, or the tenant is not there.
+async fn not_inserted(
+    access: &TenantAccess,
+    directory: &Directory,
+    uid: Option<&Uid>,
+) -> Result<Problem, Problem> {
+    if let Some(uid) = uid {
+        let key = connection::Key::Uid(uid.clone());
+        let other = connection::find(directory, access.organisation, access.tenant, &key).await?;
+        if other.is_some() {
+            return Ok(taken());
+        }
+    }
+    Ok(Problem::not_found())
+}
+
+/// 409.
+pub(super) fn taken() -> Problem {
+    Problem::new(Code::Conflict, "A connection with this uid exists already")
+}
+
+/// Ends all connections of a tenant that is being deleted: watches stopped, revoked at the providers, shredded, rows gone.
+///
+/// # Errors
+/// [`Code::Overloaded`] when there are more than one request can end: the clock goes on, as long as the tenant's row says
+/// that it is being deleted.
+pub(in crate::api) async fn erase_all(
+    env: &Env,
+    directory: &Directory,
+    tenant: TenantId,
+) -> Result<(), Problem> {
+    for _ in 0..SLICES {
+        let rows = connection::some_of(directory, tenant, AT_ONCE).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for erased in join_all(rows.iter().map(|row| erase(env, directory, row))).await {
+            erased?;
+        }
+    }
+    Err(Problem::new(
+        Code::Overloaded,
+        "Its connections are being ended, which takes a while; the deletion goes on by itself",
+    ))
+}
+
+async fn erase(env: &Env, directory: &Directory, row: &Row) -> Result<(), Problem> {
+    let object = ConnectionObject::new(env, row.id, Caller::System);
+    match object.call(ConnectionErase {}).await {
+        Err(problem) if problem.code != Code::NotFound => Err(problem),
+        _ => connection::remove(directory, row.id).await,
+    }
+}
+
+/// Compares rows that may be half with their objects, and drops what is old.
+pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
+    let directory = Directory::new(env)?;
+    let mut failed = None;
+    for row in connection::to_look_at(&directory, now).await? {
+        if let Err(problem) = look(env, &directory, &row, now).await {
+            // It is looked at again, and does not keep the others waiting.
+            connection::look_again(&directory, row.id, now.plus(AGAIN_MS)).await?;
+            failed = Some(problem);
+        }
+    }
+    token_read::prune(&directory, now).await?;
+    failed.map_or(Ok(()), Err)
+}
+
+async fn look(env: &Env, directory: &Directory, row: &Row, now: Millis) -> Result<(), Problem> {
+    if row.state == "revoked" {
+        return connection::remove(directory, row.id).await;
+    }
+    let object = ConnectionObject::new(env, row.id, Caller::System);
+    match object.call(ConnectionGet {}).await {
+        Ok(view) => {
+            connection::show(directory, &view).await?;
+            connection::look_again(directory, row.id, now.plus(AGAIN_MS)).await
+        }
+        Err(problem) if problem.code == Code::NotFound => connection::remove(directory, row.id).await,
+        Err(problem) => Err(problem),
+    }
+}

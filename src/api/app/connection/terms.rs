@@ -1,0 +1,155 @@
+//! What a new connection is made with: an app, or an entry of the catalogue that needs none, and what goes with it.
+
+use std::collections::BTreeMap;
+
+use postern_domain::id::Uid;
+use postern_domain::oauth::app::{self, Row};
+use postern_domain::oauth::provider::{Kind, Provider, VariableFrom};
+use postern_domain::oauth::{authorize, catalogue, template};
+use postern_domain::problem::{Code, Fault, Problem};
+use postern_domain::wire::connection::AppTerms;
+use postern_platform::config::Config;
+
+use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::field;
+use crate::api::form::Form;
+use crate::store::oauth_app::{self, Key, Owner};
+
+/// What every new connection may say of itself.
+pub(super) struct Names {
+    pub(super) label: Option<String>,
+    pub(super) uid: Option<Uid>,
+    pub(super) variables: BTreeMap<String, String>,
+}
+
+impl Names {
+    pub(super) fn read(form: &mut Form<'_>) -> Self {
+        Self {
+            label: form.optional("label", field::name),
+            uid: form.optional("uid", field::uid),
+            variables: form.optional("variables", field::metadata).unwrap_or_default(),
+        }
+    }
+}
+
+/// How a body names what a connection is made with: `oauthAppId`, or `provider` where no app is needed.
+pub(super) enum Choice {
+    App(Key),
+    Catalogue(String),
+}
+
+impl Choice {
+    /// Reads it; `None`: the form knows why.
+    pub(super) fn read(form: &mut Form<'_>, without_app: bool) -> Option<Self> {
+        if without_app && form.has("provider") && !form.has("oauthAppId") {
+            return form.required("provider", field::text).map(Self::Catalogue);
+        }
+        let named = form.required("oauthAppId", field::text)?;
+        let key = Key::read(&named).map(Self::App);
+        if key.is_none() {
+            form.say(&["oauthAppId"], "names no app", "value_error");
+        }
+        key
+    }
+}
+
+/// An app with everything that a connection needs of it.
+pub(super) struct Chosen {
+    pub(super) terms: AppTerms,
+    /// Its row; none: an entry of the catalogue.
+    pub(super) row: Option<Row>,
+}
+
+/// Finds it: the tenant's own, then the operator's. One that is disabled makes no connections.
+pub(super) async fn find(
+    access: &TenantAccess,
+    ask: &Ask,
+    choice: &Choice,
+    kinds: &[Kind],
+) -> Result<Chosen, Problem> {
+    let config = Config::from_env(ask.env())?;
+    let chosen = match choice {
+        Choice::Catalogue(provider) => {
+            let terms = catalogue::find(provider)
+                .and_then(|_| app::terms_of_catalogue(app::of_catalogue(provider), &config.base_url));
+            let msg = "names no provider that needs no app; see GET /api/v1/connection-provider";
+            Chosen {
+                terms: terms.ok_or_else(|| Problem::fault(&["body", "provider"], msg))?,
+                row: None,
+            }
+        }
+        Choice::App(key) => {
+            let row = app_row(access, key)
+                .await?
+                .ok_or_else(|| Problem::fault(&["body", "oauthAppId"], "names no app"))?;
+            if row.enabled != 1 {
+                return Err(Problem::new(
+                    Code::Conflict,
+                    "The app is disabled: enable it before connecting with it",
+                ));
+            }
+            Chosen {
+                terms: row.terms(&config.master_keys, &config.base_url)?,
+                row: Some(row),
+            }
+        }
+    };
+    if kinds.contains(&chosen.terms.provider.kind) {
+        return Ok(chosen);
+    }
+    let place = match choice {
+        Choice::App(_) => "oauthAppId",
+        Choice::Catalogue(_) => "provider",
+    };
+    let msg = match chosen.terms.provider.kind {
+        Kind::Oauth2 | Kind::Oidc => "is authorised in a browser: POST …/connection/session",
+        Kind::ApiKey => "takes API keys: POST …/connection/key",
+        Kind::ServiceAccount => "takes service accounts: POST …/connection/service-account",
+    };
+    Err(Problem::fault(&["body", place], msg))
+}
+
+async fn app_row(access: &TenantAccess, key: &Key) -> Result<Option<Row>, Problem> {
+    let directory = access.directory()?;
+    let mut owner = Owner {
+        organisation: access.organisation,
+        application: Some(access.tenant),
+    };
+    if let Some(row) = oauth_app::find(&directory, owner, key).await? {
+        return Ok(Some(row));
+    }
+    owner.application = None;
+    oauth_app::find(&directory, owner, key).await
+}
+
+/// Variables that come with a session or a key, judged.
+pub(super) fn variables(
+    ask: &Ask,
+    provider: &Provider,
+    given: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let policy = &Config::from_env(ask.env())?.provider_policy;
+    template::admit(provider, VariableFrom::Session, given, policy)
+        .map_err(|refused| Problem::fault(&["body", "variables", &refused.name], refused.sentence))
+}
+
+/// Scopes as they will be asked for: the entry's own, and those given or the app's.
+pub(super) fn scopes(chosen: &Chosen, given: Option<Vec<String>>) -> Result<Vec<String>, Problem> {
+    let wanted = match (given, &chosen.row) {
+        (Some(given), _) => given,
+        (None, Some(row)) => row.scopes()?,
+        (None, None) => Vec::new(),
+    };
+    let Some(oauth) = &chosen.terms.provider.oauth else {
+        return Ok(wanted);
+    };
+    if oauth.scope_separator.is_empty() && !wanted.is_empty() {
+        return Err(Problem::validation(vec![Fault {
+            loc: vec!["body".to_owned(), "scopes".to_owned()],
+            msg: "this provider takes no scopes: what is granted is set in its app".to_owned(),
+            kind: "value_error".to_owned(),
+        }]));
+    }
+    Ok(authorize::scopes(oauth, &wanted))
+}

@@ -1,0 +1,130 @@
+//! `/api/v1/connection-provider`: the catalogue of connections, as it stands in this release.
+
+use postern_domain::oauth::catalogue;
+use postern_domain::oauth::provider::{Kind, Pkce, Provider, VariableFrom};
+use postern_domain::problem::Problem;
+use postern_domain::wire::call::Page;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::access::Caller;
+use super::ask::Ask;
+use super::reply::Answer;
+
+/// A provider in a list.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectionProviderOut {
+    id: String,
+    name: String,
+    /// `oauth2`, `oidc`, `api_key` or `service_account`.
+    kind: &'static str,
+    /// Proven against a stand-in with its documented quirks; any other is the catalogue's best knowledge.
+    verified: bool,
+    /// Facts that no primary source confirms.
+    unsure: Vec<String>,
+    docs: Vec<String>,
+    /// Values that an app, a session or an API key has to bring.
+    variables: Vec<ConnectionVariableOut>,
+    /// Scopes that every connection has.
+    scopes: Vec<String>,
+    /// Why PKCE is off, if it is.
+    pkce_off: Option<String>,
+    /// What an API key is called at the provider.
+    key_label: Option<String>,
+    /// What the user name beside an API key is called; null: there is none.
+    key_user: Option<String>,
+    api_base: Option<String>,
+}
+
+/// A variable of a provider's URLs.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct ConnectionVariableOut {
+    name: String,
+    label: String,
+    /// `app` or `session`.
+    from: &'static str,
+    default: Option<String>,
+}
+
+/// One provider, with its whole entry.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ConnectionProviderWholeOut {
+    #[serde(flatten)]
+    provider: ConnectionProviderOut,
+    /// The entry as `providerConfig` of an app lies over it.
+    entry: Value,
+}
+
+impl ConnectionProviderOut {
+    fn new(provider: &Provider) -> Self {
+        let variables = provider.variables.iter().filter_map(|variable| {
+            let from = match variable.from {
+                VariableFrom::App => "app",
+                VariableFrom::Session => "session",
+                VariableFrom::Answer | VariableFrom::Callback => return None,
+            };
+            Some(ConnectionVariableOut {
+                name: variable.name.clone(),
+                label: variable.label.clone(),
+                from,
+                default: variable.default.clone(),
+            })
+        });
+        let oauth = provider.oauth.as_ref();
+        let key = provider.key.as_ref();
+        Self {
+            id: provider.id.clone(),
+            name: provider.name.clone(),
+            kind: match provider.kind {
+                Kind::Oauth2 => "oauth2",
+                Kind::Oidc => "oidc",
+                Kind::ApiKey => "api_key",
+                Kind::ServiceAccount => "service_account",
+            },
+            verified: provider.verified,
+            unsure: provider.unsure.clone(),
+            docs: provider.docs.clone(),
+            variables: variables.collect(),
+            scopes: oauth.map(|oauth| oauth.scopes.clone()).unwrap_or_default(),
+            pkce_off: oauth.and_then(|oauth| match &oauth.pkce {
+                Pkce::S256 => None,
+                Pkce::Off { reason } => Some(reason.clone()),
+            }),
+            key_label: key.map(|key| key.label.clone()),
+            key_user: key.and_then(|key| key.user.clone()),
+            api_base: provider
+                .api
+                .as_ref()
+                .map(|api| api.base.clone())
+                .filter(|base| !base.is_empty()),
+        }
+    }
+}
+
+/// All of them: the catalogue is short, and has one page.
+pub(crate) async fn list(_caller: Caller, ask: Ask) -> Result<Answer, Problem> {
+    let mut query = ask.query();
+    let _ = query.page();
+    query.finish()?;
+    Answer::ok(&Page {
+        data: catalogue::all().iter().map(ConnectionProviderOut::new).collect(),
+        iterator: None,
+        prev_iterator: None,
+        done: true,
+    })
+}
+
+/// One.
+pub(crate) async fn get(_caller: Caller, ask: Ask) -> Result<Answer, Problem> {
+    let provider = catalogue::find(ask.param(0)).ok_or_else(Problem::not_found)?;
+    Answer::ok(&ConnectionProviderWholeOut {
+        provider: ConnectionProviderOut::new(&provider),
+        entry: serde_json::to_value(&provider).map_err(Problem::internal)?,
+    })
+}
