@@ -80,7 +80,7 @@ fn ours(token: &str) -> Result<String, Fault> {
 /// we check of `iat` is given to it as a rule of our own, since it has none.
 fn theirs(token: &str) -> Result<String, String> {
     let keys: CoreJsonWebKeySet = serde_json::from_value(key_set()).map_err(|error| error.to_string())?;
-    let now = openidconnect::chrono::DateTime::from_timestamp(NOW_S.try_into().unwrap(), 0).unwrap();
+    let now = chrono::DateTime::from_timestamp(NOW_S.try_into().unwrap(), 0).unwrap();
     let verifier = CoreIdTokenVerifier::new_confidential_client(
         ClientId::new("client".to_owned()),
         ClientSecret::new("the client's secret".to_owned()),
@@ -172,7 +172,9 @@ proptest! {
         changed.replace_range(at..=at, &to);
         prop_assume!(changed != whole);
         prop_assert!(ours(&changed).is_err());
-        prop_assert!(theirs(&changed).is_err());
+        // Bits behind a part's end are passed over by them, so that several texts are one token; ours must be the one.
+        let ends_a_part = matches!(whole.as_bytes().get(at + 1), None | Some(b'.'));
+        prop_assert!(theirs(&changed).is_err() || ends_a_part);
     }
 }
 
