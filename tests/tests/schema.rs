@@ -139,6 +139,7 @@ fn export_all(tenant: &mut Tenant) {
             from: place,
             through: None,
             secrets: true,
+            entitlements: true,
         };
         from = tenant.call(call).unwrap().next;
     }
@@ -413,6 +414,7 @@ fn entitled(tenant: &mut Tenant, source: u16) {
     let rules = |config: &Config| EntitlementConfigPut {
         config: config.clone(),
         stripe_api_key: Some(Some("rk_live_0123456789abcdef".to_owned())),
+        ..EntitlementConfigPut::default()
     };
     tenant.call(rules(&config)).unwrap();
     for at in 0..3 {
@@ -443,6 +445,7 @@ fn entitled(tenant: &mut Tenant, source: u16) {
         tenant
             .call(EntitlementBackfill {
                 id,
+                provider: Provider::Stripe,
                 dry_run,
                 expected,
             })
@@ -644,6 +647,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "endpoint",
         "entitlement",
         "entitlement_alias",
+        "entitlement_end",
         "entitlement_expected",
         "entitlement_found",
         "entitlement_object",

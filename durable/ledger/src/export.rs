@@ -354,7 +354,10 @@ impl<S: Sql> Ledger<S> {
         for (at, found) in attempts.into_iter().enumerate() {
             page.looked += 1;
             let (view, response) = self.view(message, number, segment, found)?;
-            page.push(attempt_line(&view, &response), (at == last).then(|| behind.clone()));
+            page.push(
+                attempt_line(&view, &response),
+                (at == last).then(|| behind.clone()),
+            );
         }
         Ok(())
     }

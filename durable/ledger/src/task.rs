@@ -434,7 +434,10 @@ pub(crate) fn insert<S: Sql>(
     now: Millis,
 ) -> Result<(), Problem> {
     let old = [now.minus(KEPT_MS).into()];
-    sql.run("DELETE FROM task WHERE state <> 'running' AND updated_at < ?", &old)?;
+    sql.run(
+        "DELETE FROM task WHERE state <> 'running' AND updated_at < ?",
+        &old,
+    )?;
     let statement = "INSERT INTO task (id, kind, state, work, progress, next_at, created_at, updated_at) \
                      VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?5)";
     let values = [

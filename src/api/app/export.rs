@@ -111,11 +111,14 @@ impl Export {
     /// With its first page, so that what refuses it is an answer and not a broken stream.
     async fn begin(access: &TenantAccess, after: Option<Cursor>, secrets: bool) -> Result<Self, Problem> {
         let object = access.object();
-        let from = after.as_ref().map_or(ExportFrom::START, |cursor| cursor.from);
+        let from = after
+            .as_ref()
+            .map_or(ExportFrom::START, |cursor| cursor.from.clone());
         let call = ExportPage {
-            from,
+            from: from.clone(),
             through: after.as_ref().map(|cursor| cursor.through),
             secrets,
+            entitlements: true,
         };
         let (page, lines) = object.call(call, &[]).await?;
         let first = if after.is_none() {
@@ -156,12 +159,12 @@ impl Export {
             write(&mut out, &line);
         }
         if let Some((page, lines)) = self.ready.pop_front() {
-            self.next = page.next;
+            self.next.clone_from(&page.next);
             self.write_page(&mut out, &page, lines);
-        } else if let Some(from) = self.next {
+        } else if let Some(from) = self.next.clone() {
             match self.ask(from).await {
                 Ok((page, lines)) => {
-                    self.next = page.next;
+                    self.next.clone_from(&page.next);
                     self.write_page(&mut out, &page, lines);
                 }
                 Err(problem) => {
@@ -195,9 +198,10 @@ impl Export {
         loop {
             self.pages += 1;
             let call = ExportPage {
-                from,
+                from: from.clone(),
                 through: Some(self.through),
                 secrets: self.secrets,
+                entitlements: true,
             };
             match (self.object.call(call, &[]).await, waits.next()) {
                 (Err(problem), Some(wait)) if problem.code == Code::Overloaded => pause(*wait).await,
@@ -209,8 +213,8 @@ impl Export {
     fn write_page(&mut self, out: &mut Vec<u8>, page: &ExportedPage, lines: Vec<Vec<u8>>) {
         for (told, mut line) in page.lines.iter().zip(lines) {
             self.count(&told.kind);
-            if let Some(behind) = told.behind {
-                self.behind = behind;
+            if let Some(behind) = &told.behind {
+                self.behind = behind.clone();
                 if self.lines_since >= LINES_A_CURSOR && line.pop().is_some() {
                     self.lines_since = 0;
                     line.extend_from_slice(format!(",\"cursor\":\"{}\"}}", self.cursor()).as_bytes());
@@ -220,8 +224,8 @@ impl Export {
             out.push(b'\n');
         }
         // Behind a whole page its end is a place to go on from, also where nothing stood in it.
-        if let Some(next) = self.next {
-            self.behind = next;
+        if let Some(next) = &self.next {
+            self.behind = next.clone();
         }
     }
 
@@ -233,7 +237,7 @@ impl Export {
     fn cursor(&self) -> String {
         let cursor = Cursor {
             tenant: self.tenant,
-            from: self.behind,
+            from: self.behind.clone(),
             through: self.through,
             counts: self.counts.clone(),
         };
@@ -266,7 +270,7 @@ mod tests {
         let read = Cursor::read(&cursor.text(), TenantId([1; 20])).unwrap();
         assert_eq!(
             (read.from, read.through, read.counts),
-            (cursor.from, 9, cursor.counts.clone())
+            (cursor.from.clone(), 9, cursor.counts.clone())
         );
         for (text, tenant) in [
             (cursor.text(), TenantId([2; 20])),

@@ -94,7 +94,9 @@ pub(super) fn read(body: &Value) -> Option<Reading> {
 /// # Errors
 /// A sentence for the operator when the answer is none of `RevenueCat`'s.
 pub fn fetched(asked: &str, answer: &Value, at: Millis) -> Result<Reading, &'static str> {
-    let subscriber = answer.get("subscriber").filter(|subscriber| subscriber.is_object());
+    let subscriber = answer
+        .get("subscriber")
+        .filter(|subscriber| subscriber.is_object());
     let subscriber = subscriber.ok_or("What RevenueCat answered is no subscriber")?;
     let customer = name(subscriber.get("original_app_user_id"))
         .ok_or("The subscriber that RevenueCat answered has no original_app_user_id")?;
@@ -131,7 +133,11 @@ pub fn fetched(asked: &str, answer: &Value, at: Millis) -> Result<Reading, &'sta
         at,
         object: subscriber.clone(),
     });
-    reading.changes.push(Told::Whole { customer, items, order });
+    reading.changes.push(Told::Whole {
+        customer,
+        items,
+        order,
+    });
     Ok(reading)
 }
 
@@ -156,8 +162,12 @@ pub fn listed(list: &Value) -> Result<(Vec<String>, bool), &'static str> {
 #[must_use]
 pub fn has_purchases(answer: &Value) -> bool {
     let some = |field: &str| {
-        let bought = answer.get("subscriber").and_then(|subscriber| subscriber.get(field));
-        bought.and_then(Value::as_object).is_some_and(|bought| !bought.is_empty())
+        let bought = answer
+            .get("subscriber")
+            .and_then(|subscriber| subscriber.get(field));
+        bought
+            .and_then(Value::as_object)
+            .is_some_and(|bought| !bought.is_empty())
     };
     some("subscriptions") || some("non_subscriptions")
 }
@@ -187,9 +197,17 @@ pub fn fetched_page(
             Told::Item { .. } | Told::Transfer { .. } => None,
         });
         let names = names.as_ref().and_then(|names| names.get("items")?.as_array());
-        for (alias, customer) in names.into_iter().flatten().zip(whose.iter().cycle()).take(MOST_ALIASES) {
-            let alias = name(alias.get("id")).filter(|alias| alias != customer && !alias.starts_with(ANONYMOUS));
-            reading.aliases.extend(alias.map(|alias| (alias, customer.clone())));
+        for (alias, customer) in names
+            .into_iter()
+            .flatten()
+            .zip(whose.iter().cycle())
+            .take(MOST_ALIASES)
+        {
+            let alias =
+                name(alias.get("id")).filter(|alias| alias != customer && !alias.starts_with(ANONYMOUS));
+            reading
+                .aliases
+                .extend(alias.map(|alias| (alias, customer.clone())));
         }
         page.changes.append(&mut reading.changes);
         page.aliases.append(&mut reading.aliases);
@@ -207,7 +225,10 @@ fn fields<'a>(subscriber: &'a Value, field: &str) -> impl Iterator<Item = (&'a S
 fn subscription_of(product: &str, subscription: &Value, subscriber: &Value, at: Millis) -> Option<Facts> {
     subscription.get("expires_date")?;
     let end = date(subscription, "expires_date")?;
-    let (refunded, bought) = (date(subscription, "refunded_at")?, date(subscription, "purchase_date")?);
+    let (refunded, bought) = (
+        date(subscription, "refunded_at")?,
+        date(subscription, "purchase_date")?,
+    );
     // Bought again since: the refund was of an earlier period.
     let refunded = refunded.is_some_and(|refunded| bought.is_none_or(|bought| bought <= refunded));
     let is = |field: &str| subscription.get(field).is_some_and(|value| !value.is_null());
@@ -230,7 +251,9 @@ fn subscription_of(product: &str, subscription: &Value, subscriber: &Value, at: 
         paid_until: end.filter(|_| status == Status::PastDue),
         period_end: end,
         grace_until: date(subscription, "grace_period_expires_date").flatten(),
-        will_renew: !stops && end.is_some() && subscription.get("store").and_then(Value::as_str) != Some("promotional"),
+        will_renew: !stops
+            && end.is_some()
+            && subscription.get("store").and_then(Value::as_str) != Some("promotional"),
         sandbox: subscription.get("is_sandbox") == Some(&Value::Bool(true)),
         ..Facts::of(status)
     })
@@ -238,7 +261,8 @@ fn subscription_of(product: &str, subscription: &Value, subscriber: &Value, at: 
 
 /// Something that was bought once: it lasts as long as the entitlement that it gives.
 fn purchase_of(product: &str, bought: &Value, subscriber: &Value) -> Facts {
-    let ends = entitlements_of(product, subscriber).filter_map(|(_, one)| date(one, "expires_date").flatten());
+    let ends =
+        entitlements_of(product, subscriber).filter_map(|(_, one)| date(one, "expires_date").flatten());
     Facts {
         products: products_at(product, None, subscriber),
         period_end: ends.max(),

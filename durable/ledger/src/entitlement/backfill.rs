@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use postern_domain::entitlement::{
-    Facts, Known, MOST_LISTED, Provider, Reading, Status, Told, WHOLE, judge, listed_by_revenuecat, page_from_revenuecat,
-    page_from_stripe,
+    Facts, Known, MOST_LISTED, Provider, Reading, Status, Told, WHOLE, judge, listed_by_revenuecat,
+    page_from_revenuecat, page_from_stripe,
 };
 use postern_domain::id::TaskId;
 use postern_domain::json;
@@ -317,7 +317,9 @@ impl<S: Sql> Ledger<S> {
         let statement = "SELECT progress FROM task WHERE id = ?";
         let row = self.sql.row(statement, &[id.as_str().into()])?;
         let progress = row.ok_or_else(Problem::not_found)?.text(0)?;
-        let provider = json::read::<Stand>(&progress).map_err(Problem::internal)?.provider;
+        let provider = json::read::<Stand>(&progress)
+            .map_err(Problem::internal)?
+            .provider;
         let (mut data, mut looked) = (Vec::new(), 0);
         let mut last = call.page.iterator.clone().unwrap_or_default();
         loop {

@@ -8,7 +8,8 @@ use postern_domain::problem::Problem;
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::entitlement::{
-    EntitlementConfigPut, EntitlementConfigView, KEY_TABLE, ListKey, REVENUECAT_V2_COLUMN, Refetch, key_column,
+    EntitlementConfigPut, EntitlementConfigView, KEY_TABLE, ListKey, REVENUECAT_V2_COLUMN, Refetch,
+    key_column,
 };
 use serde::{Deserialize, Serialize};
 
@@ -66,7 +67,10 @@ impl Kept {
 
     /// What customers are listed with, at the provider where that is another key.
     pub(super) fn list_key(&self) -> Option<ListKey> {
-        let (key, project) = self.revenuecat_v2.as_ref().zip(self.revenuecat_project.as_ref())?;
+        let (key, project) = self
+            .revenuecat_v2
+            .as_ref()
+            .zip(self.revenuecat_project.as_ref())?;
         Some(ListKey {
             project: project.clone(),
             sealed_key: key.sealed.clone(),
@@ -105,9 +109,7 @@ impl<S: Sql> Ledger<S> {
                      (SELECT error FROM entitlement_stale WHERE next_at >= 0 LIMIT ?)";
         let row = self.sql.row(count, &[MOST_COUNTED.into()])?;
         let row = row.ok_or_else(|| Problem::internal("a count without a row"))?;
-        let [stripe, revenuecat, revenuecat_v2] = kept
-            .keys()
-            .map(|(_, key)| key.map(|key| key.hint.clone()));
+        let [stripe, revenuecat, revenuecat_v2] = kept.keys().map(|(_, key)| key.map(|key| key.hint.clone()));
         Ok(EntitlementConfigView {
             config: kept.config.clone(),
             stripe_api_key_hint: stripe,
@@ -134,7 +136,11 @@ impl<S: Sql> Ledger<S> {
         kept.config = call.config;
         let mut generation = kept.generation;
         for (column, place, change) in [
-            (key_column(Provider::Stripe), &mut kept.stripe, call.stripe_api_key),
+            (
+                key_column(Provider::Stripe),
+                &mut kept.stripe,
+                call.stripe_api_key,
+            ),
             (
                 key_column(Provider::RevenueCat),
                 &mut kept.revenuecat,
@@ -167,17 +173,22 @@ impl<S: Sql> Ledger<S> {
             sql.run(statement, &[NAME.into(), text.into()])?;
             if without_key {
                 sql.run("DELETE FROM entitlement_stale", &[])?;
-                return Ok(self.armed);
+            } else {
+                let statement =
+                    "UPDATE entitlement_stale SET next_at = ? WHERE next_at > ? AND error IS NOT NULL";
+                sql.run(statement, &[now.into(), now.into()])?;
             }
-            let first = sql.row("SELECT min(next_at) FROM entitlement_stale", &[])?;
-            let first = first.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
-            if first.is_none() {
-                return Ok(self.armed);
+            // What was turned on again may be late.
+            let mut wake: Option<Millis> = None;
+            for first in [
+                "SELECT min(next_at) FROM entitlement_stale",
+                "SELECT min(at) FROM entitlement_end",
+            ] {
+                let first = sql.row(first, &[])?;
+                let first = first.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+                wake = wake.into_iter().chain(first).min();
             }
-            let statement =
-                "UPDATE entitlement_stale SET next_at = ? WHERE next_at > ? AND error IS NOT NULL";
-            sql.run(statement, &[now.into(), now.into()])?;
-            self.wake_by(now, now)
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at.max(now), now))
         })?;
         self.armed = armed;
         self.memory()?.entitlement = Some(Rc::new(kept));

@@ -108,7 +108,11 @@ impl<S: Sql> Ledger<S> {
     /// When a customer is to be looked at next.
     pub(crate) fn ends_at(&self) -> Result<Option<Millis>, Problem> {
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        if !memory.entitlement.as_deref().is_some_and(|kept| kept.config.enabled) {
+        if !memory
+            .entitlement
+            .as_deref()
+            .is_some_and(|kept| kept.config.enabled)
+        {
             return Ok(None);
         }
         let row = self.sql.row("SELECT min(at) FROM entitlement_end", &[])?;
@@ -138,9 +142,13 @@ impl<S: Sql> Ledger<S> {
                 let aliases = provider.map_or(Ok(Vec::new()), |of| self.stored_aliases(of, &customer))?;
                 effect.tell((before, &after), change, &aliases, &Cause::default(), now);
             }
-            let asked = doubtful(&after, &kept, now);
+            let asked = doubtful(&after, &kept, end.said.is_none(), now);
             if let Some(item) = asked {
-                let values = vec![item.customer.as_str().into(), item.provider.as_str().into(), now.into()];
+                let values = vec![
+                    item.customer.as_str().into(),
+                    item.provider.as_str().into(),
+                    now.into(),
+                ];
                 effect.beside.push(IN_DOUBT, values);
                 effect.beside.wakes(now);
             }
@@ -152,7 +160,11 @@ impl<S: Sql> Ledger<S> {
             moved(&mut effect.beside, &after, Some(&end), &kept, looked)?;
         }
         // Ids of messages that nobody waits for: made of what they are about.
-        let parts = [b"entitlement_end".as_slice(), first.as_bytes(), &now.0.to_be_bytes()];
+        let parts = [
+            b"entitlement_end".as_slice(),
+            first.as_bytes(),
+            &now.0.to_be_bytes(),
+        ];
         let mut drawn = Drawn(digest::of_parts(&parts).into_bytes());
         self.put(&effect, now, &mut drawn)?;
         Ok(rows.len() as u64 == SLICE)
@@ -198,9 +210,7 @@ pub(super) fn moved(
 /// that was told.
 fn by_time(before: &Judged, after: &Judged) -> Option<Change> {
     let what = |judged: &Judged| (judged.active, judged.plan.clone(), judged.until);
-    after
-        .change_since(before)
-        .filter(|_| what(before) != what(after))
+    after.change_since(before).filter(|_| what(before) != what(after))
 }
 
 /// When a customer is looked at next, if time changes anything.
@@ -221,8 +231,9 @@ fn next_look(judged: &Judged, kept: &Kept, looked: Looked) -> Option<Millis> {
     unexplained(item, kept, night).then_some(night)
 }
 
-/// The purchase whose provider is to be asked now.
-fn doubtful<'a>(judged: &'a Judged, kept: &Kept, now: Millis) -> Option<&'a Item> {
+/// The purchase whose provider is to be asked now. At night it is asked although it answered since: it may have known no
+/// more than we do.
+fn doubtful<'a>(judged: &'a Judged, kept: &Kept, at_night: bool, now: Millis) -> Option<&'a Item> {
     if judged.active {
         let (item, until) = (judged.items.first()?, judged.until?);
         let begins = window(item, until);
@@ -230,15 +241,15 @@ fn doubtful<'a>(judged: &'a Judged, kept: &Kept, now: Millis) -> Option<&'a Item
         let heard = item.fetched_at.is_some_and(|at| at >= begins);
         return (due && !heard && kept.key_of(item.provider).is_some()).then_some(item);
     }
-    judged.items.iter().find(|item| unexplained(item, kept, now))
+    let silent = |item: &&Item| at_night || item.fetched_at.is_none_or(|at| Some(at) < item.period_end);
+    let mut items = judged.items.iter().filter(|item| unexplained(item, kept, now));
+    items.find(silent)
 }
 
-/// A period that should have been renewed is over since a while, and its provider has said nothing since.
+/// A period that should have been renewed is over since a while, and nobody said what became of it.
 fn unexplained(item: &Item, kept: &Kept, now: Millis) -> bool {
     let end = item.period_end.filter(|end| item.will_renew && now >= *end);
-    let recent = end.is_some_and(|end| {
-        now.since(end) < DOUBTED_MS && item.fetched_at.is_none_or(|at| at < end)
-    });
+    let recent = end.is_some_and(|end| now.since(end) < DOUBTED_MS);
     recent && item.state == State::Expired && kept.key_of(item.provider).is_some()
 }
 
@@ -268,6 +279,9 @@ fn night_of(customer: &str, now: Millis) -> Millis {
 /// The same for the same customer, anywhere below `within`.
 fn spread(customer: &str, provider: Provider, within: u64) -> u64 {
     let half = digest::half_of(format!("{} {customer}", provider.as_str()).as_bytes());
-    let number = half.iter().take(4).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    let number = half
+        .iter()
+        .take(4)
+        .fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     number.checked_rem(within).unwrap_or(0)
 }

@@ -119,7 +119,10 @@ impl<S: Sql> Ledger<S> {
         let statement = "SELECT customer, provider, kind, id, at, object FROM entitlement_object \
                          WHERE (customer, provider, kind, id) > (?, ?, ?, ?) \
                          ORDER BY customer, provider, kind, id LIMIT 1";
-        let Some(row) = self.sql.row(statement, &behind.each_ref().map(|part| part.as_str().into()))? else {
+        let Some(row) = self
+            .sql
+            .row(statement, &behind.each_ref().map(|part| part.as_str().into()))?
+        else {
             return Ok(ExportFrom::Message(0));
         };
         let last = [row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?];
@@ -138,6 +141,8 @@ impl<S: Sql> Ledger<S> {
 
     fn rows_behind(&self, statement: &str, behind: &[String; 3]) -> Result<Vec<Row>, Problem> {
         let [first, second, third] = behind.each_ref().map(|part| Value::from(part.as_str()));
-        Ok(self.sql.rows(statement, &[first, second, third, (MOST_ROWS as u64).into()])?)
+        Ok(self
+            .sql
+            .rows(statement, &[first, second, third, (MOST_ROWS as u64).into()])?)
     }
 }

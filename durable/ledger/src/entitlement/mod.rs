@@ -117,7 +117,8 @@ impl Effect {
                 "previous": short(before),
             },
         });
-        self.told.push((told(cause.hop, now), body.to_string().into_bytes()));
+        self.told
+            .push((told(cause.hop, now), body.to_string().into_bytes()));
     }
 
     /// What is told, as messages to be stored.
