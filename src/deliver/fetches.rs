@@ -235,7 +235,7 @@ struct Api<'a> {
 impl Api<'_> {
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
         let (name, url) = (self.name, format!("{}{path}", self.url));
-        let target = self.config.policy.judge(&url);
+        let target = self.config.provider_policy.judge(&url);
         let target =
             target.map_err(|_| format!("The address of {name}'s API is not allowed in this deployment"))?;
         let headers = [
@@ -259,7 +259,7 @@ impl Api<'_> {
             (Some(429), _) => Err(format!("{name} asks to come slower")),
             (Some(status), Some(_)) if status >= 300 => Err(format!("{name} answered {status}")),
             (_, Some(cause)) => Err(format!("{name} gave no answer: {}", cause.sentence())),
-            (_, None) if ended.body.len() >= MOST_BYTES => Err(format!("{name}'s answer is too long")),
+            (_, None) if ended.cut => Err(format!("{name}'s answer is too long")),
             (_, None) => Ok(ended.body),
         }
     }

@@ -129,7 +129,7 @@ impl<S: Sql> Ledger<S> {
         let mut line = Line::new("entitlementObject");
         line.text("customer", Some(&last[0]));
         line.text("source", Some(&last[1]));
-        line.text("type", Some(&last[2]));
+        line.text("kind", Some(&last[2]));
         line.text("id", Some(&last[3]));
         line.time("at", Some(row.time(4)?));
         line.raw("object", row.maybe(5, Row::text)?.as_deref().unwrap_or("null")); // kept as JSON
