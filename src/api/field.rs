@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::access::Capability;
-use postern_domain::entitlement::PastDue;
+use postern_domain::entitlement::{PastDue, Provider};
 use postern_domain::event_type;
 use postern_domain::filter::Filter;
 use postern_domain::header;
@@ -468,6 +468,39 @@ pub(crate) fn stripe_api_key(value: &Value) -> Read<String> {
             Err("must be a secret or restricted key of Stripe's API: sk_… or rk_…")
         }
     })
+}
+
+/// A secret key of `RevenueCat`'s API: the ones that an app knows have other beginnings.
+pub(crate) fn revenuecat_api_key(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        let form = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if text.starts_with("sk_") && form && (16..=256).contains(&text.len()) {
+            Ok(())
+        } else {
+            Err("must be a secret key of RevenueCat's API: sk_…")
+        }
+    })
+}
+
+/// A project of `RevenueCat`'s.
+pub(crate) fn revenuecat_project(value: &Value) -> Read<String> {
+    checked(value, |text| {
+        let form = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+        if form && (1..=255).contains(&text.len()) {
+            Ok(())
+        } else {
+            Err("must be the id of a project at RevenueCat, as its settings show it")
+        }
+    })
+}
+
+/// Who is asked about customers.
+pub(crate) fn entitlement_provider(value: &Value) -> Read<Provider> {
+    serde_json::from_value(value.clone()).map_err(|_| wrong("must be stripe or revenuecat"))
 }
 
 /// What an unpaid renewal means.

@@ -1,20 +1,27 @@
 //! What objects want to know of providers' APIs: a message of the queue `fetches` is one question. Whoever asked has it
 //! written down with a lease, so that a message is never handed out twice here: what is lost is asked again.
 
-use futures::StreamExt as _;
-use futures::stream;
-use postern_domain::entitlement::{MOST_FETCHED, Provider};
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use postern_domain::entitlement::{
+    MOST_FETCHED, MOST_LISTED, Provider, has_purchases_at_revenuecat, listed_by_revenuecat,
+};
 use postern_domain::problem::Problem;
 use postern_domain::seal::{self, Place};
 use postern_domain::wire::call::Caller;
-use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder, KEY_COLUMN, KEY_TABLE};
+use postern_domain::wire::entitlement::{
+    EntitlementFetched, FetchAsk, FetchOrder, KEY_TABLE, REVENUECAT_V2_COLUMN, key_column,
+};
 use postern_domain::wire::frame;
 use postern_platform::config::Config;
 use postern_platform::fetch::{self, Outgoing, USER_AGENT};
 use postern_platform::tenant::TenantObject;
 use postern_platform::{clock, log};
 use serde_json::json;
-use worker::{Env, Method};
+use worker::{Delay, Env, Method};
 
 use super::batch::{self, Message, Verdict};
 
@@ -27,8 +34,11 @@ const DEADLINE_MS: u64 = 15_000;
 /// Bytes of one answer at the most.
 const MOST_BYTES: usize = 4 << 20;
 
-/// What a question takes at the most, the object's answer included.
-const QUESTION_MS: u64 = 2 * DEADLINE_MS + 10_000;
+/// For the object's answer, and for what comes between.
+const REST_MS: u64 = 10_000;
+
+/// Customers of one page that are asked for at the same time: an invocation has six connections, and three questions.
+const CUSTOMERS_AT_ONCE: usize = 2;
 
 /// Asks each, and brings the answers to the objects.
 pub(super) async fn answer(messages: &[Message], env: &Env) {
@@ -49,14 +59,11 @@ pub(super) async fn answer(messages: &[Message], env: &Env) {
 async fn ask(bytes: &[u8], env: &Env) -> Result<(), Problem> {
     let (order, _) = frame::decode::<FetchOrder>(bytes).map_err(Problem::internal)?;
     let begun = clock::now();
-    if begun.plus(QUESTION_MS) > order.until {
+    if begun.plus(takes_ms(&order)) > order.until {
         return Ok(()); // it waited too long in the queue: it is asked again
     }
     let config = Config::from_env(env)?;
-    let answers = match key(&order, &config) {
-        Ok(key) => answers(&order, &key, &config).await,
-        Err(why) => Err(why.to_owned()),
-    };
+    let answers = answers(&order, &config).await;
     let (bodies, failed) = match answers {
         Ok(bodies) => (bodies, None),
         Err(why) => (Vec::new(), Some(why)),
@@ -71,26 +78,79 @@ async fn ask(bytes: &[u8], env: &Env) -> Result<(), Problem> {
     object.call(call, &bodies).await.map(drop)
 }
 
-fn key(order: &FetchOrder, config: &Config) -> Result<String, &'static str> {
+/// What a question takes at the most: so many answers, one after another.
+fn takes_ms(order: &FetchOrder) -> u64 {
+    let answers = match (order.provider, &order.ask) {
+        (Provider::Stripe, _) => 2,
+        (Provider::RevenueCat, FetchAsk::Customer(_)) => 1,
+        // The list; then each customer and its names, some at a time.
+        (Provider::RevenueCat, FetchAsk::Page { .. }) => 1 + PATIENCE,
+    };
+    answers * DEADLINE_MS + REST_MS
+}
+
+/// Answers of a page that may take as long as they can, one after another: a provider that is slower fails it.
+const PATIENCE: u64 = 6;
+
+/// Opens a key: with the column that it was sealed for.
+fn open(
+    order: &FetchOrder,
+    column: &'static str,
+    sealed_key: &str,
+    generation: u64,
+    config: &Config,
+) -> Result<String, String> {
     let place = Place {
         tenant: order.tenant,
         table: KEY_TABLE,
-        column: KEY_COLUMN,
+        column,
         row: 0,
-        generation: order.generation,
+        generation,
     };
     let sealed = "The key does not open: a master key that it was sealed under is missing in this deployment";
-    let blob = seal::from_text(&order.sealed_key).ok_or(sealed)?;
+    let blob = seal::from_text(sealed_key).ok_or(sealed)?;
     let plain = config.master_keys.open(&place, &blob).map_err(|_| sealed)?;
-    String::from_utf8(plain).map_err(|_| "The key is no text")
+    String::from_utf8(plain).map_err(|_| "The key is no text".to_owned())
 }
 
 /// The answers' bodies, or a sentence for the tenant: never with the key, never with what a stranger wrote.
-async fn answers(order: &FetchOrder, key: &str, config: &Config) -> Result<Vec<Vec<u8>>, String> {
-    if order.provider != Provider::Stripe {
-        return Err("This provider's API is not asked".to_owned());
+async fn answers(order: &FetchOrder, config: &Config) -> Result<Vec<Vec<u8>>, String> {
+    let column = key_column(order.provider);
+    let key = open(order, column, &order.sealed_key, order.generation, config)?;
+    match order.provider {
+        Provider::Stripe => {
+            let api = Api {
+                name: "Stripe",
+                url: &config.stripe_api_url,
+                key: &key,
+                config,
+            };
+            of_stripe(&order.ask, &api).await
+        }
+        Provider::RevenueCat => {
+            let api = Api {
+                name: "RevenueCat",
+                url: &config.revenuecat_api_url,
+                key: &key,
+                config,
+            };
+            match &order.ask {
+                FetchAsk::Customer(customer) => Ok(vec![api.get(&subscriber(customer)?).await?]),
+                FetchAsk::Page { after, .. } => {
+                    let list = order.list.as_ref();
+                    let list = list.ok_or("There is no key to list RevenueCat's customers with")?;
+                    let (sealed, generation) = (&list.sealed_key, list.generation);
+                    let key = open(order, REVENUECAT_V2_COLUMN, sealed, generation, config)?;
+                    let lists = Api { key: &key, ..api };
+                    page_of_revenuecat(&list.project, after.as_deref(), &api, &lists).await
+                }
+            }
+        }
     }
-    let paths = match &order.ask {
+}
+
+async fn of_stripe(ask: &FetchAsk, api: &Api<'_>) -> Result<Vec<Vec<u8>>, String> {
+    let paths = match ask {
         FetchAsk::Customer(customer) => {
             let id = plain(customer)?;
             vec![
@@ -111,39 +171,115 @@ async fn answers(order: &FetchOrder, key: &str, config: &Config) -> Result<Vec<V
     };
     let mut bodies = Vec::new();
     for path in paths {
-        bodies.push(get(&path, key, config).await?);
+        bodies.push(api.get(&path).await?);
     }
     Ok(bodies)
 }
 
-async fn get(path: &str, key: &str, config: &Config) -> Result<Vec<u8>, String> {
-    let url = format!("{}{path}", config.stripe_api_url);
-    let target = config.policy.judge(&url);
-    let target = target.map_err(|_| "The address of Stripe's API is not allowed in this deployment")?;
-    let headers = [
-        ("authorization", format!("Bearer {key}")),
-        ("accept", "application/json".to_owned()),
-        ("user-agent", USER_AGENT.to_owned()),
-    ];
-    let headers = headers.map(|(name, value)| (name.to_owned(), value));
-    let outgoing = Outgoing {
-        target: &target,
-        method: Method::Get,
-        headers: &headers,
-        body: &[],
-        deadline_ms: DEADLINE_MS,
-        through: None,
+/// The list, and for each customer of it two bodies: what version 1 says, and other names of those who ever bought anything.
+async fn page_of_revenuecat(
+    project: &str,
+    after: Option<&str>,
+    api: &Api<'_>,
+    lists: &Api<'_>,
+) -> Result<Vec<Vec<u8>>, String> {
+    let customers = format!("/v2/projects/{}/customers", segment(project)?);
+    let behind = match after {
+        Some(after) => format!("&starting_after={}", segment(after)?),
+        None => String::new(),
     };
-    let ended = fetch::send_keeping(outgoing, MOST_BYTES).await;
-    match (ended.status, ended.cause) {
-        (Some(401), _) => Err("Stripe refuses the key".to_owned()),
-        (Some(403), _) => Err("The key may not read customers and subscriptions at Stripe".to_owned()),
-        (Some(429), _) => Err("Stripe asks to come slower".to_owned()),
-        (Some(status), Some(_)) if status >= 300 => Err(format!("Stripe answered {status}")),
-        (_, Some(cause)) => Err(format!("Stripe gave no answer: {}", cause.sentence())),
-        (_, None) if ended.body.len() >= MOST_BYTES => Err("Stripe's answer is too long".to_owned()),
-        (_, None) => Ok(ended.body),
+    let list = lists
+        .get(&format!("{customers}?limit={MOST_LISTED}{behind}"))
+        .await?;
+    let no_list = "RevenueCat's list of customers is no JSON, or is too long";
+    let (ids, _) = listed_by_revenuecat(&serde_json::from_slice(&list).map_err(|_| no_list)?)?;
+    if ids.len() > MOST_LISTED {
+        return Err("RevenueCat listed more customers than it was asked for".to_owned());
     }
+    let patience = Duration::from_millis(PATIENCE * DEADLINE_MS);
+    let asked = stream::iter(&ids)
+        .map(async |id| {
+            let subscriber = api.get(&subscriber(id)?).await?;
+            let answer = serde_json::from_slice(&subscriber).unwrap_or_default();
+            let names = if has_purchases_at_revenuecat(&answer) {
+                lists
+                    .get(&format!("{customers}/{}/aliases?limit=100", segment(id)?))
+                    .await?
+            } else {
+                Vec::new()
+            };
+            Ok::<_, String>([subscriber, names])
+        })
+        .buffered(CUSTOMERS_AT_ONCE)
+        .try_collect::<Vec<_>>();
+    let parts = match select(pin!(asked), pin!(Delay::from(patience))).await {
+        Either::Left((parts, _)) => parts?,
+        Either::Right(_) => return Err("RevenueCat answers too slowly".to_owned()),
+    };
+    Ok(std::iter::once(list).chain(parts.into_iter().flatten()).collect())
+}
+
+fn subscriber(customer: &str) -> Result<String, String> {
+    Ok(format!("/v1/subscribers/{}", segment(customer)?))
+}
+
+/// A provider's API, and what it is asked with.
+#[derive(Clone, Copy)]
+struct Api<'a> {
+    name: &'static str,
+    url: &'a str,
+    key: &'a str,
+    config: &'a Config,
+}
+
+impl Api<'_> {
+    async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        let (name, url) = (self.name, format!("{}{path}", self.url));
+        let target = self.config.provider_policy.judge(&url);
+        let target =
+            target.map_err(|_| format!("The address of {name}'s API is not allowed in this deployment"))?;
+        let headers = [
+            ("authorization", format!("Bearer {}", self.key)),
+            ("accept", "application/json".to_owned()),
+            ("user-agent", USER_AGENT.to_owned()),
+        ];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value));
+        let outgoing = Outgoing {
+            target: &target,
+            method: Method::Get,
+            headers: &headers,
+            body: &[],
+            deadline_ms: DEADLINE_MS,
+            through: None,
+        };
+        let ended = fetch::send_keeping(outgoing, MOST_BYTES).await;
+        match (ended.status, ended.cause) {
+            (Some(401), _) => Err(format!("{name} refuses the key")),
+            (Some(403), _) => Err(format!("The key may not read customers and purchases at {name}")),
+            (Some(429), _) => Err(format!("{name} asks to come slower")),
+            (Some(status), Some(_)) if status >= 300 => Err(format!("{name} answered {status}")),
+            (_, Some(cause)) => Err(format!("{name} gave no answer: {}", cause.sentence())),
+            (_, None) if ended.cut => Err(format!("{name}'s answer is too long")),
+            (_, None) => Ok(ended.body),
+        }
+    }
+}
+
+/// One part of a path, or a value of a query, of whatever characters: none of them leads anywhere else.
+fn segment(id: &str) -> Result<String, String> {
+    // A path's dots are read before anything is unescaped.
+    if id.is_empty() || matches!(id, "." | "..") {
+        return Err("The id cannot be asked for".to_owned());
+    }
+    let mut out = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    Ok(out)
 }
 
 /// An id as Stripe writes them: no way to another path.
@@ -174,5 +310,20 @@ mod tests {
             assert!(plain(id).is_err(), "{id}");
         }
         assert_eq!(plain("cus_Nffrfe1"), Ok("cus_Nffrfe1"));
+    }
+
+    #[test]
+    fn a_name_of_any_characters_is_one_part_of_a_path() {
+        for id in ["", ".", ".."] {
+            assert!(segment(id).is_err(), "{id}");
+        }
+        for (id, wanted) in [
+            ("user-1", "user-1"),
+            ("$RCAnonymousID:ab", "%24RCAnonymousID%3Aab"),
+            ("../x?y#z&%2e", "..%2Fx%3Fy%23z%26%252e"),
+            ("ä b", "%C3%A4%20b"),
+        ] {
+            assert_eq!(segment(id).as_deref(), Ok(wanted));
+        }
     }
 }

@@ -14,6 +14,9 @@ use worker::Env;
 /// Where Stripe's API is.
 const STRIPE_API_URL: &str = "https://api.stripe.com";
 
+/// Where `RevenueCat`'s API is.
+const REVENUECAT_API_URL: &str = "https://api.revenuecat.com";
+
 thread_local! {
     /// A deployment's variables do not change while an isolate lives.
     static CONFIG: OnceCell<Rc<Config>> = const { OnceCell::new() };
@@ -42,6 +45,8 @@ pub struct Config {
     pub egress: Option<Egress>,
     /// `STRIPE_API_URL`: where Stripe's API is, without a slash at its end. Set by tests alone.
     pub stripe_api_url: String,
+    /// `REVENUECAT_API_URL`: the same of `RevenueCat`'s.
+    pub revenuecat_api_url: String,
     /// Tests may plant panics and look inside.
     pub test_hooks: bool,
     allow_private: String,
@@ -108,16 +113,21 @@ impl Config {
             delivery_timeout_ms: 1000 * seconds("DELIVERY_TIMEOUT_SECONDS", 15)?,
             body_ms: 1000 * seconds("BODY_TIMEOUT_SECONDS", 30)?,
             stream_ms: 1000 * seconds("STREAM_SECONDS", 600)?,
-            stripe_api_url: variable("STRIPE_API_URL")
-                .map(|url| url.trim_end_matches('/').to_owned())
-                .filter(|url| !url.is_empty())
-                .unwrap_or_else(|| STRIPE_API_URL.to_owned()),
+            stripe_api_url: api_url(variable("STRIPE_API_URL"), STRIPE_API_URL),
+            revenuecat_api_url: api_url(variable("REVENUECAT_API_URL"), REVENUECAT_API_URL),
             test_hooks: text("TEST_HOOKS") == "1",
             base_url,
             allow_private,
             https_only,
         })
     }
+}
+
+/// Where a provider's API is, without a slash at its end.
+fn api_url(set: Option<String>, default: &str) -> String {
+    set.map(|url| url.trim_end_matches('/').to_owned())
+        .filter(|url| !url.is_empty())
+        .unwrap_or_else(|| default.to_owned())
 }
 
 /// None is asked for, or one that can be used: what is set by halves or wrong stops the deployment instead of letting

@@ -1,5 +1,5 @@
 // Entitlements on the real engine: Stripe's events signed with its own package become plans, and what changes is
-// delivered; a Stripe of the test's own is asked again.
+// delivered; a Stripe and a RevenueCat of the test's own are asked again.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -13,6 +13,8 @@ import { startReceiver } from "./receiver.mjs";
 
 const SECRET = "whsec_the_secret_that_stripe_shows_once";
 const KEY = "rk_test_of_the_stripe_of_the_test";
+const RC_KEY = "sk_of_version_1_of_the_test";
+const RC_V2_KEY = "sk_of_version_2_of_the_test";
 const DAY = 86_400;
 const stripe = new Stripe("sk_test_unused");
 const now = () => Math.floor(Date.now() / 1000);
@@ -20,14 +22,14 @@ const PLANS = [
   { plan: "solo", ids: ["price_solo"] },
   { plan: "team", ids: ["prod_team"] },
 ];
-let postern, receiver, api, fake;
+let postern, receiver, api, fake, vendor;
 
 before(async () => {
-  [receiver, fake] = await Promise.all([startReceiver(), startStripe()]);
-  postern = await start({ vars: { TEST_HOOKS: "1", STRIPE_API_URL: fake.url } });
+  [receiver, fake, vendor] = await Promise.all([startReceiver(), startStripe(), startRevenueCat()]);
+  postern = await start({ vars: { TEST_HOOKS: "1", STRIPE_API_URL: fake.url, REVENUECAT_API_URL: vendor.url } });
   api = caller(postern);
 });
-after(() => Promise.all([postern?.stop(), receiver?.stop(), fake?.stop()]));
+after(() => Promise.all([postern?.stop(), receiver?.stop(), fake?.stop(), vendor?.stop()]));
 
 /** As much of Stripe's API as is asked. */
 async function startStripe() {
@@ -67,6 +69,57 @@ async function startStripe() {
     subscriptions,
     answers,
     asked: (customer) => seen.filter((url) => url.startsWith("/v1/subscriptions") && url.includes(`customer=${customer}&`)).length,
+    async stop() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+/** As much of RevenueCat's API as is asked: version 1 makes who is not there, and version 2 lists who is. */
+async function startRevenueCat() {
+  const seen = [];
+  const subscribers = new Map();
+  const names = new Map(); // other names
+  const answers = [];
+  const server = createServer((request, response) => {
+    const url = new URL(request.url, "http://revenuecat");
+    seen.push(request.url);
+    const answer = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
+    if (answers.length > 0) {
+      return answer(answers.shift(), { code: 7000 });
+    }
+    const [, version, ...rest] = url.pathname.split("/").map(decodeURIComponent);
+    if (request.headers.authorization !== `Bearer ${version === "v1" ? RC_KEY : RC_V2_KEY}`) {
+      return answer(401, { code: 7225 });
+    }
+    if (version === "v1") {
+      const [, id] = rest;
+      const found = subscribers.get(id) ?? subscribers.get([...names].find(([, of]) => of.includes(id))?.[0]);
+      const none = { original_app_user_id: id, subscriptions: {}, non_subscriptions: {}, entitlements: {} };
+      return answer(found ? 200 : 201, { request_date: new Date().toISOString(), subscriber: found ?? none });
+    }
+    const [, project, , id, kind] = rest;
+    assert.equal(project, "proj1ab2c3d4");
+    if (kind === "aliases") {
+      return answer(200, { object: "list", items: [id, ...(names.get(id) ?? [])].map((id) => ({ object: "customer.alias", id })), next_page: null });
+    }
+    const every = [...subscribers.keys()];
+    const behind = url.searchParams.get("starting_after");
+    const from = behind ? every.indexOf(behind) + 1 : 0;
+    const limit = Number(url.searchParams.get("limit"));
+    const items = every.slice(from, from + limit).map((id) => ({ object: "customer", id }));
+    return answer(200, { object: "list", items, next_page: from + limit < every.length ? "/v2/…" : null });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    seen,
+    subscribers,
+    names,
+    answers,
     async stop() {
       server.closeAllConnections();
       server.close();
@@ -291,7 +344,7 @@ describe("with a key of Stripe's API", { concurrency: false }, () => {
     const dry = await api.ok("POST", at, { csv });
     assert.equal(dry.task, "entitlement.backfill");
     const { status, data } = await ended(dry.id);
-    assert.deepEqual([status, data.progress.done, data.request], ["finished", 230, { dryRun: true, lines: 231 }]);
+    assert.deepEqual([status, data.progress.done, data.request], ["finished", 230, { provider: "stripe", dryRun: true, lines: 231 }]);
     const differences = await api.ok("GET", `${at}/${dry.id}/difference`);
     assert.deepEqual(
       differences.data.map(({ customer, expected, found }) => [customer, expected, found]),
@@ -329,4 +382,164 @@ describe("with a key of Stripe's API", { concurrency: false }, () => {
     const { path: other } = await tenant();
     assert.equal((await api("POST", `${other}/entitlement-backfill`)).status, 409, "without a key");
   });
+});
+
+/** What version 1 says of somebody with `price_solo`, for 30 days. */
+const subscriber = (user, more = {}) => ({
+  original_app_user_id: user,
+  entitlements: {},
+  non_subscriptions: {},
+  subscriptions: {
+    price_solo: {
+      expires_date: new Date((now() + 30 * DAY) * 1000).toISOString(),
+      purchase_date: new Date().toISOString(),
+      period_type: "normal",
+      store: "app_store",
+      is_sandbox: false,
+      unsubscribe_detected_at: null,
+      billing_issues_detected_at: null,
+      refunded_at: null,
+      ...more,
+    },
+  },
+});
+
+/** A tenant with its RevenueCat source, and an endpoint that hears what changes. */
+async function vendored(rules = {}) {
+  const keys = { revenuecatApiKey: RC_KEY, revenuecatV2ApiKey: RC_V2_KEY, revenuecatProjectId: "proj1ab2c3d4" };
+  const { path, get, told } = await tenant({ ...keys, ...rules });
+  const authorization = "Bearer a value that is long enough";
+  const source = await api.ok("POST", `${path}/source`, { name: "RevenueCat", provider: "revenuecat", secrets: [authorization] });
+  const hear = async (event) => {
+    const body = JSON.stringify({ api_version: "1.0", event });
+    const { status } = await fetch(source.url, { method: "POST", headers: { authorization, "content-type": "application/json" }, body });
+    assert.equal(status, 200);
+  };
+  return { path, get, told, hear };
+}
+
+const purchase = (user, more = {}) => ({
+  id: `rc_${++count}`,
+  type: "INITIAL_PURCHASE",
+  app_id: "app1",
+  app_user_id: user,
+  original_app_user_id: user,
+  product_id: "price_solo",
+  original_transaction_id: `tx_${user}`,
+  event_timestamp_ms: Date.now(),
+  expiration_at_ms: (now() + 30 * DAY) * 1000,
+  environment: "PRODUCTION",
+  ...more,
+});
+
+describe("with keys of RevenueCat's API", { concurrency: false }, () => {
+  test("a customer of whom an event told is asked for, whatever characters the name has, and the answer is the truth", async () => {
+    const { path, get, told, hear } = await vendored();
+    const user = "$RCAnonymousID:1/ä";
+    vendor.subscribers.set(user, subscriber(user, { refunded_at: new Date(Date.now() + 60_000).toISOString() }));
+    await hear(purchase(user));
+    assert.equal((await told(1)).data.change, "granted");
+    const { data } = await told(2);
+    assert.deepEqual([data.change, data.state, data.source], ["revoked", "cancelled", "revenuecat"]);
+    assert.ok(data.fetchedAt);
+    const { items } = await get(user);
+    assert.deepEqual(items.map(({ id }) => id), [`tx_${user}`], "the purchase keeps its id");
+    const objects = await api.ok("GET", `${path}/entitlement/${encodeURIComponent(user)}/object`);
+    assert.deepEqual(objects.data.map(({ kind }) => kind), ["customer", "subscription"]);
+    assert.equal(vendor.seen.filter((url) => url.startsWith("/v1/subscribers/%24RCAnonymousID%3A1%2F%C3%A4")).length, 1);
+  });
+
+  test("a failure is shown and tried again, and no key is ever shown or logged", async () => {
+    const { path, get, told, hear } = await vendored();
+    vendor.subscribers.set("user-f", subscriber("user-f"));
+    vendor.answers.push(500);
+    await hear(purchase("user-f"));
+    await told(1);
+    const config = () => api.ok("GET", `${path}/entitlement-config`);
+    const shown = await eventually(config, ({ refetch }) => refetch.failing === 1, "the failure is shown");
+    assert.equal(shown.refetch.error, "RevenueCat answered 500");
+    assert.deepEqual([shown.revenuecatApiKeyHint, shown.revenuecatV2ApiKeyHint, shown.revenuecatProjectId], ["test", "test", "proj1ab2c3d4"]);
+    assert.equal((await get("user-f")).active, true);
+    await eventually(config, ({ refetch }) => refetch.waiting === 0, "it was tried again");
+    const logged = postern.logs.map(({ message }) => message).join("\n");
+    for (const key of [RC_KEY, RC_V2_KEY]) {
+      assert.ok(!logged.includes(key) && !JSON.stringify(shown).includes(key));
+    }
+    const wrong = { revenuecatApiKey: "appl_that_an_app_knows", revenuecatV2ApiKey: 7, revenuecatProjectId: "a/b" };
+    const { status, body } = await api("PUT", `${path}/entitlement-config`, { enabled: true, ...wrong });
+    assert.deepEqual([status, body.detail.map(({ loc }) => loc[1])], [422, Object.keys(wrong)]);
+  });
+
+  test("a backfill is compared with a table first, and then taken, page by page and by every name", async () => {
+    const { path, get, told } = await vendored();
+    vendor.subscribers.clear();
+    vendor.seen.length = 0;
+    for (let at = 0; at < 23; at++) {
+      const id = at === 0 ? "$RCAnonymousID:b" : `user-b${at}`;
+      const paid = at % 2 === 0;
+      vendor.subscribers.set(id, paid ? subscriber(id) : { ...subscriber(id), subscriptions: {} });
+    }
+    vendor.names.set("$RCAnonymousID:b", ["user-b0"]);
+    const at = `${path}/entitlement-backfill`;
+    const ended = (id) =>
+      eventually(() => api.ok("GET", `/api/v1/background-task/${id}`), ({ status }) => status !== "running", "the backfill ends");
+    const lines = Array.from({ length: 23 }, (_, at) => `user-b${at},${at % 2 === 0 ? "solo" : ""}`);
+    lines[1] = "user-b1,team";
+    const dry = await api.ok("POST", at, { provider: "revenuecat", csv: ["customer,plan", ...lines].join("\n") });
+    const { status, data } = await ended(dry.id);
+    assert.deepEqual([status, data.error, data.progress.done], ["finished", undefined, 23]);
+    const differences = await api.ok("GET", `${at}/${dry.id}/difference`);
+    assert.deepEqual(differences.data.map(({ customer, expected, found }) => [customer, expected, found]), [["user-b1", "team", null]]);
+    assert.equal((await get("user-b2")).active, false, "a dry run takes nothing");
+
+    const { id } = await api.ok("POST", at, { provider: "revenuecat", dryRun: false });
+    assert.equal((await ended(id)).status, "finished");
+    await told(12);
+    for (const name of ["$RCAnonymousID:b", "user-b0", "user-b22"]) {
+      assert.equal((await get(name)).plan, "solo", name);
+    }
+    const listed = vendor.seen.filter((url) => url.startsWith("/v2/") && !url.includes("aliases"));
+    assert.equal(listed.length, 6, "three pages for each");
+    assert.equal(vendor.seen.filter((url) => url.includes("aliases")).length, 24, "names of those alone who paid");
+    const { status: without } = await api("POST", `${(await tenant()).path}/entitlement-backfill`, { provider: "revenuecat" });
+    const { status: unknown } = await api("POST", at, { provider: "paddle" });
+    assert.deepEqual([without, unknown], [409, 422]);
+  });
+});
+
+test("an end that no event tells of is told when it comes", async () => {
+  const { hear, get, told } = await tenant();
+  const ends = subscription("cus_end", "active", { cancel_at_period_end: true });
+  ends.items.data[0].current_period_end = now() + 3;
+  await hear(event("created", ends));
+  assert.equal((await told(1)).data.change, "granted");
+  const { data, timestamp } = await told(2);
+  assert.deepEqual([data.change, data.plan, data.state, data.eventId], ["revoked", null, "expired", null]);
+  const late = Date.parse(timestamp) - ends.items.data[0].current_period_end * 1000;
+  assert.ok(late >= 0 && late < 2000, `${late} ms after the end`);
+  assert.equal((await get("cus_end")).active, false);
+});
+
+test("an export has the rules, and what is known of customers; an erasure tells how much that was", async () => {
+  const { path, hear } = await tenant({ stripeApiKey: KEY });
+  fake.customers.set("cus_x", { id: "cus_x", object: "customer", metadata: { userId: "user-x" } });
+  await hear(event("created", subscription("cus_x", "active", { metadata: { userId: "user-x" } })));
+  const lines = async (query = "") => {
+    const response = await fetch(`${postern.url}${path}/export${query}`, { headers: { authorization: `Bearer ${postern.token()}` } });
+    return (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+  };
+  const all = await lines();
+  const of = (kind) => all.filter((line) => line.kind === kind).map((line) => line[kind]);
+  assert.deepEqual(of("entitlementConfig").map(({ plans, stripeApiKey }) => [plans, stripeApiKey]), [[PLANS, undefined]]);
+  assert.deepEqual(of("entitlement").map(({ customer, id }) => [customer, id]), [["cus_x", "sub_cus_x"]]);
+  assert.deepEqual(of("entitlementAlias"), [{ alias: "user-x", source: "stripe", customer: "cus_x" }]);
+  assert.ok(of("entitlementObject").some(({ kind, object }) => kind === "subscription" && object.status === "active"));
+  const end = all.at(-1);
+  assert.deepEqual([end.kind, end.counts.entitlement, end.counts.entitlementConfig], ["end", 1, 1]);
+  const secret = (await lines("?secrets=true")).find(({ kind }) => kind === "entitlementConfig");
+  assert.equal(secret.entitlementConfig.stripeApiKey, KEY);
+
+  const app = path.split("/").at(-1);
+  const erased = await api.ok("POST", `${path}/erase`, { confirm: app });
+  assert.equal(erased.erased.entitlements, 1);
 });

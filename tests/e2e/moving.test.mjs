@@ -393,7 +393,11 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   const remembered = await api.ok("POST", "/api/v1/app", { name: "Remembered", uid: "remembered" }, { "idempotency-key": "k" });
   assert.deepEqual(await rows(remembered.id), { application: 1, idempotency: 1 });
   await api.ok("POST", `/api/v1/auth/app/${app}/expire-all`, { sessionIds: ["one"] });
-  assert.deepEqual(await rows(app), { application: 1, background_task: 1, revocation: 1 });
+  const shared = await api.ok("POST", "/api/v1/source", { name: "Shared", provider: "slack", secrets: ["0123456789abcdef0123456789abcdef"] });
+  for (const id of [app, kept.id]) {
+    await api.ok("PUT", `/api/v1/source/${shared.id}/route/T1`, { appId: id });
+  }
+  assert.deepEqual(await rows(app), { application: 1, background_task: 1, revocation: 1, route: 1 });
 
   const erase = (id, body = { confirm: id }) => api("POST", `/api/v1/app/${id}/erase`, body);
   for (const body of [{}, { confirm: kept.id }, { confirm: true }]) {
@@ -405,8 +409,8 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   assert.equal(status, 200, JSON.stringify(body));
   const { bytes, ...told } = body.erased;
   assert.deepEqual(told, {
-    messages: 20, deliveries: 40, attempts: 40, endpoints: 2, sources: 1, exact: true,
-    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0, revocation: 1, route: 0 },
+    messages: 20, deliveries: 40, attempts: 40, endpoints: 2, sources: 1, entitlements: 0, exact: true,
+    directoryRows: { application: 1, backgroundTask: 1, idempotency: 0, revocation: 1, route: 1 },
   });
   assert.ok(bytes > 0 && Date.parse(body.at) > 0);
   assert.deepEqual(body.left.map(({ place }) => place), ["queues", "overflow", "backups", "object storage"]);
@@ -438,6 +442,8 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   assert.equal((await api("GET", `/api/v1/app/${app}/msg`)).status, 404);
   assert.equal(inbox.requests.length, 20);
   assert.equal((await api("GET", `/api/v1/app/${kept.id}`)).status, 200, "its neighbour is as it was");
+  const { claims } = await api.ok("GET", `/api/v1/source/${shared.id}/route/T1`);
+  assert.deepEqual(claims.map(({ appId }) => appId), [kept.id], "and gets what it claimed");
   const storage = await stored(app);
   assert.deepEqual(storage, { meta: 1 });
 });

@@ -1,7 +1,7 @@
 //! The schema of a tenant's object: it grows from every version that ever was, and every statement finds its way by a key.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
-use postern_domain::entitlement::{Config, Provider};
+use postern_domain::entitlement::{Config, Plan, Provider};
 use postern_domain::id::TaskId;
 use postern_domain::seal::MasterKeys;
 use postern_domain::wire::DeliveryStatus;
@@ -139,6 +139,7 @@ fn export_all(tenant: &mut Tenant) {
             from: place,
             through: None,
             secrets: true,
+            entitlements: true,
         };
         from = tenant.call(call).unwrap().next;
     }
@@ -406,19 +407,27 @@ fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<Str
 
 /// Customers with what they may use, and the provider asked again.
 fn entitled(tenant: &mut Tenant, source: u16) {
+    let solo = Plan {
+        plan: "solo".to_owned(),
+        ids: vec!["price_1".to_owned()],
+    };
     let config = Config {
         enabled: true,
+        plans: vec![solo],
         ..Config::default()
     };
     let rules = |config: &Config| EntitlementConfigPut {
         config: config.clone(),
         stripe_api_key: Some(Some("rk_live_0123456789abcdef".to_owned())),
+        ..EntitlementConfigPut::default()
     };
     tenant.call(rules(&config)).unwrap();
     for at in 0..3 {
         let customer = format!("cus_{at}");
         let event = json!({"id": format!("evt_{at}"), "type": "customer.subscription.updated", "created": 1, "data": {
-            "object": {"id": "sub_1", "customer": customer, "status": "active", "metadata": {"userId": "user_1"}}}});
+            "object": {"id": "sub_1", "customer": customer, "status": "active", "metadata": {"userId": "user_1"},
+            "current_period_end": START.plus(60_000).seconds(), "cancel_at_period_end": true,
+            "items": {"data": [{"price": {"id": "price_1"}}]}}}});
         let call = Accept {
             source: Some(source),
             ..tenant.publish_call("customer.subscription.updated")
@@ -443,6 +452,7 @@ fn entitled(tenant: &mut Tenant, source: u16) {
         tenant
             .call(EntitlementBackfill {
                 id,
+                provider: Provider::Stripe,
                 dry_run,
                 expected,
             })
@@ -644,6 +654,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "endpoint",
         "entitlement",
         "entitlement_alias",
+        "entitlement_end",
         "entitlement_expected",
         "entitlement_found",
         "entitlement_object",

@@ -31,7 +31,7 @@ impl<S: Sql> Ledger<S> {
         }
         let mut more = false;
         let mut next: Option<Millis> = None;
-        let tasks: [(&'static str, Task<S>); 11] = [
+        let tasks: [(&'static str, Task<S>); 12] = [
             ("sweep", Self::sweep),
             ("retention", |ledger, now| {
                 ledger.retain(now)?;
@@ -43,6 +43,7 @@ impl<S: Sql> Ledger<S> {
             ("count", |ledger, _| ledger.count_messages()),
             // Before what is due: what they make due leaves in the same run.
             ("tasks", |ledger, now| ledger.work_tasks(now).map(|()| false)),
+            ("ends", Self::tell_ends),
             // Before the lines: a retry that waited shall not starve behind what comes new.
             ("due", Self::hand_out_due),
             ("lines", |ledger, now| ledger.advance_lines(now).map(|()| false)),
@@ -105,6 +106,7 @@ impl<S: Sql> Ledger<S> {
             self.tasks_at()?,
             self.silence_at(),
             self.fetches_at()?,
+            self.ends_at()?,
         ]
         .into_iter()
         .flatten()

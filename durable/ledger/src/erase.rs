@@ -42,12 +42,16 @@ impl<S: Sql> Ledger<S> {
             deliveries += rows;
             attempts += first + later;
         }
+        let rows = "SELECT count(*), 0 FROM (SELECT 1 FROM entitlement WHERE customer > '' LIMIT ?)";
+        let [entitlements, _] = self.rows_within(rows, left)?;
+        left = left.saturating_sub(entitlements);
         Ok(Erased {
             messages,
             deliveries,
             attempts,
             endpoints,
             sources,
+            entitlements,
             bytes: self.sql.size(),
             exact: left > 0,
         })

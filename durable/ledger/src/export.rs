@@ -1,4 +1,4 @@
-//! A tenant, written out page by page: endpoints, sources, then message after message, oldest first, each with where it
+//! A tenant, written out page by page: endpoints, sources, entitlements, then message after message, oldest first, each with where it
 //! stands and what was tried.
 //!
 //! Every page is a call of its own and finds its place by key: nothing is held open, and an export can be taken up again
@@ -26,22 +26,22 @@ use crate::sql::{Row, Sql};
 use crate::sweep::owed_to;
 
 /// Rows that a page looks at, at the most: deliveries without a record are looked for too.
-const MOST_ROWS: usize = 1000;
+pub(crate) const MOST_ROWS: usize = 1000;
 
 /// A page while it is filled.
-struct Filling {
+pub(crate) struct Filling {
     kinds: Vec<ExportedLine>,
     lines: Vec<Vec<u8>>,
-    looked: usize,
+    pub(crate) looked: usize,
     bytes: usize,
 }
 
 impl Filling {
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.looked >= MOST_ROWS || self.bytes >= MOST_BYTES
     }
 
-    fn push(&mut self, line: Line, behind: Option<ExportFrom>) {
+    pub(crate) fn push(&mut self, line: Line, behind: Option<ExportFrom>) {
         let kind = line.kind.to_owned();
         let line = line.finish().into_bytes();
         self.bytes += line.len();
@@ -51,14 +51,14 @@ impl Filling {
 }
 
 /// A line while it is written: `{"kind":"message","message":{…}}`.
-struct Line {
+pub(crate) struct Line {
     kind: &'static str,
     json: String,
     empty: bool,
 }
 
 impl Line {
-    fn new(kind: &'static str) -> Self {
+    pub(crate) fn new(kind: &'static str) -> Self {
         Self {
             kind,
             json: format!("{{\"kind\":\"{kind}\",\"{kind}\":{{"),
@@ -67,7 +67,7 @@ impl Line {
     }
 
     /// A field whose value is JSON already.
-    fn raw(&mut self, name: &str, json: &str) {
+    pub(crate) fn raw(&mut self, name: &str, json: &str) {
         if !self.empty {
             self.json.push(',');
         }
@@ -78,7 +78,7 @@ impl Line {
         self.json.push_str(json);
     }
 
-    fn text(&mut self, name: &str, text: Option<&str>) {
+    pub(crate) fn text(&mut self, name: &str, text: Option<&str>) {
         // JSON writes a line break as an escape: a line stays one.
         let json = text.map(|text| serde_json::Value::String(text.to_owned()).to_string());
         self.raw(name, json.as_deref().unwrap_or("null"));
@@ -89,7 +89,7 @@ impl Line {
         self.raw(name, json.as_deref().unwrap_or("null"));
     }
 
-    fn time(&mut self, name: &str, time: Option<Millis>) {
+    pub(crate) fn time(&mut self, name: &str, time: Option<Millis>) {
         self.text(name, time.map(Millis::to_rfc3339).as_deref());
     }
 
@@ -130,13 +130,30 @@ impl<S: Sql> Ledger<S> {
             looked: 0,
             bytes: 0,
         };
-        let mut next = Some(call.from);
-        while let Some(from) = next.filter(|_| !page.is_full()) {
+        let mut next = Some(call.from.clone());
+        while let Some(from) = next.clone().filter(|_| !page.is_full()) {
             next = match from {
+                ExportFrom::EntitlementConfig => {
+                    Some(self.export_entitlement_config(&mut page, call.secrets)?)
+                }
+                ExportFrom::Entitlement(behind) => Some(self.export_entitlements(&mut page, &behind)?),
+                ExportFrom::EntitlementAlias(behind) => {
+                    Some(self.export_entitlement_aliases(&mut page, &behind)?)
+                }
+                ExportFrom::EntitlementObject(behind) => {
+                    Some(self.export_entitlement_objects(&mut page, &behind)?)
+                }
                 ExportFrom::Endpoint(number) => {
                     Some(self.export_endpoint(&mut page, number, call.secrets)?)
                 }
-                ExportFrom::Source(number) => Some(self.export_source(&mut page, number, call.secrets)?),
+                ExportFrom::Source(number) => {
+                    let next = self.export_source(&mut page, number, call.secrets)?;
+                    Some(next.unwrap_or(if call.entitlements {
+                        ExportFrom::EntitlementConfig
+                    } else {
+                        ExportFrom::Message(0)
+                    }))
+                }
                 ExportFrom::Message(sequence) => self.export_message(&mut page, sequence, through)?,
                 ExportFrom::Delivery { sequence, endpoint } => {
                     Some(self.export_deliveries(&mut page, sequence, endpoint)?)
@@ -180,7 +197,7 @@ impl<S: Sql> Ledger<S> {
             line.raw("headers", &self.headers_in_clear(&endpoint)?);
         }
         page.looked += 1;
-        page.push(line, Some(next));
+        page.push(line, Some(next.clone()));
         Ok(next)
     }
 
@@ -189,12 +206,12 @@ impl<S: Sql> Ledger<S> {
         page: &mut Filling,
         behind: u16,
         secrets: bool,
-    ) -> Result<ExportFrom, Problem> {
+    ) -> Result<Option<ExportFrom>, Problem> {
         let mut sources = self.memory()?.sources.range(behind.saturating_add(1)..);
         // The largest number there can be has none behind it.
         let more = sources.next().filter(|_| behind < u16::MAX);
         let Some((number, source)) = more.map(|(number, found)| (*number, found.clone())) else {
-            return Ok(ExportFrom::Message(0));
+            return Ok(None);
         };
         let next = ExportFrom::Source(number);
         let id = self.memory()?.source_id(number).ok_or_else(Problem::not_found)?;
@@ -220,8 +237,8 @@ impl<S: Sql> Ledger<S> {
             line.text("token", Some(&self.source_view(number)?.token));
         }
         page.looked += 1;
-        page.push(line, Some(next));
-        Ok(next)
+        page.push(line, Some(next.clone()));
+        Ok(Some(next))
     }
 
     /// The message's own row; `None`: nothing comes behind.
@@ -271,7 +288,7 @@ impl<S: Sql> Ledger<S> {
                 endpoint: 0,
             };
             page.looked += 1;
-            page.push(line, Some(next));
+            page.push(line, Some(next.clone()));
             return Ok(Some(next));
         }
         Ok(None)
@@ -340,12 +357,15 @@ impl<S: Sql> Ledger<S> {
             Some(row.as_ref().map_or(0, |row| row.attempts.into())),
         );
         line.time("nextAttempt", row.filter(|_| waits).and_then(|row| row.next_at));
-        page.push(line, attempts.is_empty().then_some(behind));
+        page.push(line, attempts.is_empty().then(|| behind.clone()));
         let last = attempts.len().saturating_sub(1);
         for (at, found) in attempts.into_iter().enumerate() {
             page.looked += 1;
             let (view, response) = self.view(message, number, segment, found)?;
-            page.push(attempt_line(&view, &response), (at == last).then_some(behind));
+            page.push(
+                attempt_line(&view, &response),
+                (at == last).then(|| behind.clone()),
+            );
         }
         Ok(())
     }
@@ -390,7 +410,7 @@ impl<S: Sql> Ledger<S> {
         Ok(secrets)
     }
 
-    fn place_of(
+    pub(crate) fn place_of(
         &mut self,
         table: &'static str,
         column: &'static str,
@@ -406,7 +426,7 @@ impl<S: Sql> Ledger<S> {
         })
     }
 
-    fn in_clear(&self, place: &Place, sealed: &str) -> Result<Vec<u8>, Problem> {
+    pub(crate) fn in_clear(&self, place: &Place, sealed: &str) -> Result<Vec<u8>, Problem> {
         let blob =
             seal::from_text(sealed).ok_or_else(|| Problem::internal("a sealed value that is no base64"))?;
         self.master_keys()?.open(place, &blob).map_err(unsealable)

@@ -25,7 +25,7 @@ use crate::decided::Decided;
 use crate::endpoint::bytes;
 use crate::memory::message_id;
 use crate::sql::{Row, Sql};
-use crate::task::{Job, Progress};
+use crate::task::{self, Job, Progress};
 use crate::{Ledger, Random};
 
 /// Messages that a slice looks at.
@@ -108,14 +108,7 @@ impl<S: Sql> Ledger<S> {
             ..TaskProgress::default()
         };
         if call.dry_run {
-            return Ok(TaskView {
-                id: call.id,
-                kind: TaskKind::SourceReplay,
-                state: TaskState::Finished,
-                progress: shown,
-                error: None,
-                updated_at: now,
-            });
+            return Ok(task::planned(call.id, TaskKind::SourceReplay, shown, now));
         }
         self.task_begin(
             call.id,
@@ -386,7 +379,7 @@ impl Names {
 }
 
 /// Randomness of what is made once: a digest.
-struct Drawn(Vec<u8>);
+pub(crate) struct Drawn(pub(crate) Vec<u8>);
 
 impl Random for Drawn {
     fn fill(&mut self, bytes: &mut [u8]) {

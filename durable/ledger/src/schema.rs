@@ -29,6 +29,7 @@ pub const STEPS: &[Step] = &[
         object: concat!(
             include_str!("../../schema/0003_inbound.sql"),
             include_str!("../../schema/0003_entitlement.sql"),
+            include_str!("../../schema/0003_entitlement_end.sql"),
             include_str!("../../schema/0003_route.sql"),
         ),
         segment: "",

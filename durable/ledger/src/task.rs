@@ -173,19 +173,9 @@ impl<S: Sql> Ledger<S> {
             );
             return Err(Problem::new(Code::RateLimited, detail));
         }
-        let values = [
-            id.to_string().into(),
-            Value::from(kind.as_str()),
-            json(work)?,
-            json(progress)?,
-            now.into(),
-        ];
+        let (work, progress) = (json(work)?, json(progress)?);
         let armed = self.sql.atomic(|sql| {
-            let old = [now.minus(KEPT_MS).into()];
-            sql.run("DELETE FROM task WHERE state <> 'running' AND updated_at < ?", &old)?;
-            let statement = "INSERT INTO task (id, kind, state, work, progress, next_at, created_at, updated_at) \
-                             VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?5)";
-            sql.run(statement, &values)?;
+            insert(sql, id, kind, (work, progress), now)?;
             self.wake_by(now, now)
         })?;
         self.armed = armed;
@@ -434,7 +424,46 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
-fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {
+/// Writes the row of a job that begins: its work and where it stands, both JSON. Those that ended long ago go with it.
+/// Part of the caller's transaction.
+pub(crate) fn insert<S: Sql>(
+    sql: &S,
+    id: TaskId,
+    kind: TaskKind,
+    (work, progress): (Value, Value),
+    now: Millis,
+) -> Result<(), Problem> {
+    let old = [now.minus(KEPT_MS).into()];
+    sql.run(
+        "DELETE FROM task WHERE state <> 'running' AND updated_at < ?",
+        &old,
+    )?;
+    let statement = "INSERT INTO task (id, kind, state, work, progress, next_at, created_at, updated_at) \
+                     VALUES (?1, ?2, 'running', ?3, ?4, ?5, ?5, ?5)";
+    let values = [
+        id.to_string().into(),
+        Value::from(kind.as_str()),
+        work,
+        progress,
+        now.into(),
+    ];
+    sql.run(statement, &values)?;
+    Ok(())
+}
+
+/// What a job would do, told instead of done: it has no row, and is over at once.
+pub(crate) fn planned(id: TaskId, kind: TaskKind, progress: TaskProgress, now: Millis) -> TaskView {
+    TaskView {
+        id,
+        kind,
+        state: TaskState::Finished,
+        progress,
+        error: None,
+        updated_at: now,
+    }
+}
+
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<Value, Problem> {
     serde_json::to_string(value)
         .map(Value::from)
         .map_err(Problem::internal)

@@ -19,7 +19,7 @@ use crate::memory::message_id;
 use crate::page::{self, Turn};
 use crate::routing::{insert_behind, insert_routing};
 use crate::sql::{Row, Sql, Value};
-use crate::task::{Job, Progress};
+use crate::task::{self, Job, Progress};
 
 /// Events that a slice of a replay queues up.
 const SLICE: u64 = 250;
@@ -235,14 +235,7 @@ impl<S: Sql> Ledger<S> {
             ..TaskProgress::default()
         };
         if call.dry_run {
-            return Ok(TaskView {
-                id: call.id,
-                kind: TaskKind::RouteReplay,
-                state: TaskState::Finished,
-                progress: shown,
-                error: None,
-                updated_at: now,
-            });
+            return Ok(task::planned(call.id, TaskKind::RouteReplay, shown, now));
         }
         self.task_begin(
             call.id,

@@ -131,11 +131,14 @@ impl Export {
         base_url: String,
     ) -> Result<Self, Problem> {
         let object = access.object();
-        let from = after.as_ref().map_or(ExportFrom::START, |cursor| cursor.from);
+        let from = after
+            .as_ref()
+            .map_or(ExportFrom::START, |cursor| cursor.from.clone());
         let call = ExportPage {
-            from,
+            from: from.clone(),
             through: after.as_ref().map(|cursor| cursor.through),
             secrets,
+            entitlements: true,
         };
         let (page, lines) = object.call(call, &[]).await?;
         let first = if after.is_none() {
@@ -188,12 +191,12 @@ impl Export {
             return Some((out, self));
         }
         if let Some((page, lines)) = self.ready.pop_front() {
-            self.next = page.next;
+            self.next.clone_from(&page.next);
             self.write_page(&mut out, &page, lines);
-        } else if let Some(from) = self.next {
+        } else if let Some(from) = self.next.clone() {
             match self.ask(from).await {
                 Ok((page, lines)) => {
-                    self.next = page.next;
+                    self.next.clone_from(&page.next);
                     self.write_page(&mut out, &page, lines);
                 }
                 Err(problem) => {
@@ -272,9 +275,10 @@ impl Export {
         loop {
             self.pages += 1;
             let call = ExportPage {
-                from,
+                from: from.clone(),
                 through: Some(self.through),
                 secrets: self.secrets,
+                entitlements: true,
             };
             match (self.object.call(call, &[]).await, waits.next()) {
                 (Err(problem), Some(wait)) if problem.code == Code::Overloaded => pause(*wait).await,
@@ -286,8 +290,8 @@ impl Export {
     fn write_page(&mut self, out: &mut Vec<u8>, page: &ExportedPage, lines: Vec<Vec<u8>>) {
         for (told, mut line) in page.lines.iter().zip(lines) {
             self.count(&told.kind);
-            if let Some(behind) = told.behind {
-                self.behind = behind;
+            if let Some(behind) = &told.behind {
+                self.behind = behind.clone();
                 if self.lines_since >= LINES_A_CURSOR && line.pop().is_some() {
                     self.lines_since = 0;
                     line.extend_from_slice(format!(",\"cursor\":\"{}\"}}", self.cursor()).as_bytes());
@@ -297,8 +301,8 @@ impl Export {
             out.push(b'\n');
         }
         // Behind a whole page its end is a place to go on from, also where nothing stood in it.
-        if let Some(next) = self.next {
-            self.behind = next;
+        if let Some(next) = &self.next {
+            self.behind = next.clone();
         }
     }
 
@@ -310,7 +314,7 @@ impl Export {
     fn cursor(&self) -> String {
         let cursor = Cursor {
             tenant: self.tenant,
-            from: self.behind,
+            from: self.behind.clone(),
             through: self.through,
             counts: self.counts.clone(),
         };
@@ -343,7 +347,7 @@ mod tests {
         let read = Cursor::read(&cursor.text(), TenantId([1; 20])).unwrap();
         assert_eq!(
             (read.from, read.through, read.counts),
-            (cursor.from, 9, cursor.counts.clone())
+            (cursor.from.clone(), 9, cursor.counts.clone())
         );
         for (text, tenant) in [
             (cursor.text(), TenantId([2; 20])),

@@ -26,9 +26,11 @@ pub(crate) struct ErasedOut {
     attempts: Option<u64>,
     endpoints: Option<u64>,
     sources: Option<u64>,
+    /// Purchases of the application's own customers, of entitlements.
+    entitlements: Option<u64>,
     /// That the tenant's storage took.
     bytes: Option<u64>,
-    /// False: deliveries and attempts are "at least": there were more than are counted one by one.
+    /// False: deliveries, attempts and entitlements are "at least": there were more than are counted one by one.
     exact: Option<bool>,
     directory_rows: DirectoryRows,
 }
@@ -89,6 +91,7 @@ impl ErasureOut {
                 attempts: told.object.map(|erased| erased.attempts),
                 endpoints: told.object.map(|erased| erased.endpoints),
                 sources: told.object.map(|erased| erased.sources),
+                entitlements: told.object.map(|erased| erased.entitlements),
                 bytes: told.object.map(|erased| erased.bytes),
                 exact: told.object.map(|erased| erased.exact),
                 directory_rows: told.directory_rows,

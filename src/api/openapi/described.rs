@@ -637,7 +637,7 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             ok::<entitlement::shape::ConfigOut>(s),
         ),
         ("POST", "/app/{app_id}/entitlement-backfill") => make(
-            "Reads all subscriptions at Stripe; a dry run unless it says otherwise",
+            "Reads all subscriptions at Stripe, or all customers at RevenueCat; a dry run unless it says otherwise",
             &[],
             Some(of::<EntitlementBackfillIn>(s)),
             vec![(202, Some(of::<BackgroundTaskOut>(s)))],

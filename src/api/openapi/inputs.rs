@@ -733,10 +733,12 @@ pub(super) struct ImportIn {
     iterator: Option<String>,
 }
 
-/// Reads all subscriptions at Stripe.
+/// Reads all subscriptions at Stripe, or all customers at `RevenueCat`.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct EntitlementBackfillIn {
+    /// `stripe` (if nobody says) or `revenuecat`.
+    provider: Option<String>,
     /// True if nobody says: nothing is taken.
     dry_run: Option<bool>,
     /// A table with the columns `customer` (by any name) and `plan`, up to 20,000 lines: what a dry run is compared with.
@@ -765,6 +767,12 @@ pub(super) struct EntitlementConfigIn {
     billing_owner: Option<String>,
     /// `sk_…` or `rk_…`: customers are asked for again after an event. Never shown; left out: as it is; null: none.
     stripe_api_key: Option<String>,
+    /// A secret key of version 1 of `RevenueCat`'s API: the same for its customers.
+    revenuecat_api_key: Option<String>,
+    /// One of version 2 that may read customers: a backfill lists them. The same rules.
+    revenuecat_v2_api_key: Option<String>,
+    /// The project at `RevenueCat` whose customers are listed. Left out: as it is; null: none.
+    revenuecat_project_id: Option<String>,
 }
 
 /// A plan, and what buys it.

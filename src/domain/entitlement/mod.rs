@@ -29,6 +29,10 @@ use crate::time::Millis;
 
 pub use judge::{Change, Item, Judged, State, judge};
 pub use plans::{Config, InvalidConfig, PastDue, Plan};
+pub use revenuecat::{
+    MOST_LISTED, fetched as fetched_from_revenuecat, fetched_page as page_from_revenuecat,
+    has_purchases as has_purchases_at_revenuecat, listed as listed_by_revenuecat,
+};
 pub use stripe::{MOST_FETCHED, fetched as fetched_from_stripe, fetched_page as page_from_stripe};
 
 /// Bytes of a provider's object that are kept; of a larger one only that it was seen.
@@ -178,7 +182,9 @@ impl Order {
         }
     }
 
-    const fn is_fetch(&self) -> bool {
+    /// Whether it is of what the provider's API said.
+    #[must_use]
+    pub const fn is_fetch(&self) -> bool {
         self.rank == Self::FETCHED
     }
 }
@@ -267,6 +273,16 @@ pub enum Told {
         from: Vec<String>,
         /// Whose it is, by any name.
         to: Vec<String>,
+        /// When.
+        order: Order,
+    },
+    /// All that a customer has at the provider, of one whose API does not name purchases as its events do: whatever was
+    /// known and is not newer gives way, and of what is heard later only what is newer counts.
+    Whole {
+        /// Whose.
+        customer: String,
+        /// By the provider's name of each product, with what is known of it.
+        items: Vec<(String, Known)>,
         /// When.
         order: Order,
     },

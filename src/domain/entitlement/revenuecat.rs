@@ -4,6 +4,10 @@
 //! `RevenueCat` made up for somebody who had not signed in are nobody's name. A purchase is its first transaction, so that
 //! a renewal as another product replaces the product.
 //!
+//! Its API, version 1, is the one that its documentation advises to ask after every event. It tells of the whole customer
+//! and names purchases by their products; of a product that was bought twice it tells the latest. Version 2 is asked for
+//! the list of customers alone, which version 1 does not have, and for their other names.
+//!
 //! A cancellation ends no access: it says that no period follows. A refund is a cancellation by customer support, and
 //! ends it. A pause takes effect at the end of the period, as the expiration that follows says.
 
@@ -11,12 +15,15 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Facts, Known, MOST_ALIASES, Order, Reading, Seen, Status, Told, name};
+use super::{Facts, Known, MOST_ALIASES, MOST_NAME, Order, Reading, Seen, Status, Told, name};
 use crate::id::MAX_48;
 use crate::time::Millis;
 
 /// What the vendor puts before an id that it made up.
 const ANONYMOUS: &str = "$RCAnonymousID:";
+
+/// Customers of one page of a backfill: each is asked for by itself.
+pub const MOST_LISTED: usize = 10;
 
 pub(super) fn read(body: &Value) -> Option<Reading> {
     let event = body.get("event")?;
@@ -79,6 +86,219 @@ pub(super) fn read(body: &Value) -> Option<Reading> {
         known,
     });
     Some(reading)
+}
+
+/// What `GET /v1/subscribers/{app_user_id}` answered of the customer that was asked for by this name. Who is known by
+/// another name first is that one, and what stood under the name that was asked for is theirs.
+///
+/// # Errors
+/// A sentence for the operator when the answer is none of `RevenueCat`'s.
+pub fn fetched(asked: &str, answer: &Value, at: Millis) -> Result<Reading, &'static str> {
+    let subscriber = answer
+        .get("subscriber")
+        .filter(|subscriber| subscriber.is_object());
+    let subscriber = subscriber.ok_or("What RevenueCat answered is no subscriber")?;
+    let customer = name(subscriber.get("original_app_user_id"))
+        .ok_or("The subscriber that RevenueCat answered has no original_app_user_id")?;
+    let order = Order::of_fetch(at);
+    let mut reading = Reading::default();
+    if customer != asked {
+        reading.changes.push(Told::Transfer {
+            from: vec![asked.to_owned()],
+            to: vec![customer.clone()],
+            order: order.clone(),
+        });
+        if !asked.starts_with(ANONYMOUS) {
+            reading.aliases.insert((asked.to_owned(), customer.clone()));
+        }
+    }
+    let mut items = Vec::new();
+    for (product, subscription) in fields(subscriber, "subscriptions") {
+        let facts = subscription_of(product, subscription, subscriber, at)
+            .ok_or("A subscription that RevenueCat answered has no readable expires_date")?;
+        items.push((product.clone(), Known::fetched(facts, at)));
+    }
+    for (product, bought) in fields(subscriber, "non_subscriptions") {
+        let bought = bought.as_array().and_then(|bought| bought.last());
+        if let Some(bought) = bought {
+            let facts = purchase_of(product, bought, subscriber);
+            items.push((product.clone(), Known::fetched(facts, at)));
+        }
+    }
+    items.retain(|(product, _)| !product.is_empty() && product.len() <= MOST_NAME);
+    reading.objects.push(Seen {
+        customer: customer.clone(),
+        kind: "customer",
+        id: customer.clone(),
+        at,
+        object: subscriber.clone(),
+    });
+    reading.changes.push(Told::Whole {
+        customer,
+        items,
+        order,
+    });
+    Ok(reading)
+}
+
+/// Customers of a page of `GET /v2/projects/{project_id}/customers`, and whether there are more behind it.
+///
+/// # Errors
+/// A sentence for the operator when the answer is none of `RevenueCat`'s.
+pub fn listed(list: &Value) -> Result<(Vec<String>, bool), &'static str> {
+    let none = "What RevenueCat answered is no list of customers";
+    let items = list.get("items").and_then(Value::as_array).ok_or(none)?;
+    let names: Option<Vec<String>> = items.iter().map(|item| name(item.get("id"))).collect();
+    let names = names.ok_or("A customer that RevenueCat answered has no id")?;
+    let more = list.get("next_page").is_some_and(|next| !next.is_null());
+    // A list that goes on behind nothing would never end.
+    if more && names.is_empty() {
+        return Err(none);
+    }
+    Ok((names, more))
+}
+
+/// Whether a subscriber ever bought anything: who did not has no plan, whatever else they are called.
+#[must_use]
+pub fn has_purchases(answer: &Value) -> bool {
+    let some = |field: &str| {
+        let bought = answer
+            .get("subscriber")
+            .and_then(|subscriber| subscriber.get(field));
+        bought
+            .and_then(Value::as_object)
+            .is_some_and(|bought| !bought.is_empty())
+    };
+    some("subscriptions") || some("non_subscriptions")
+}
+
+/// A page of customers, each with what version 1 answered of them and with the list of their names; and behind which one
+/// the list goes on, if it does.
+///
+/// # Errors
+/// A sentence for the operator when an answer is none of `RevenueCat`'s.
+pub fn fetched_page(
+    list: &Value,
+    answers: &[(Value, Option<Value>)],
+    at: Millis,
+) -> Result<(Reading, Option<String>), &'static str> {
+    let (customers, more) = listed(list)?;
+    if customers.len() != answers.len() {
+        return Err("RevenueCat did not answer for each customer of its list");
+    }
+    let mut page = Reading::default();
+    for (asked, (answer, names)) in customers.iter().zip(answers) {
+        if !has_purchases(answer) {
+            continue;
+        }
+        let mut reading = fetched(asked, answer, at)?;
+        let whose = reading.changes.iter().find_map(|change| match change {
+            Told::Whole { customer, .. } => Some(customer.clone()),
+            Told::Item { .. } | Told::Transfer { .. } => None,
+        });
+        let names = names.as_ref().and_then(|names| names.get("items")?.as_array());
+        for (alias, customer) in names
+            .into_iter()
+            .flatten()
+            .zip(whose.iter().cycle())
+            .take(MOST_ALIASES)
+        {
+            let alias =
+                name(alias.get("id")).filter(|alias| alias != customer && !alias.starts_with(ANONYMOUS));
+            reading
+                .aliases
+                .extend(alias.map(|alias| (alias, customer.clone())));
+        }
+        page.changes.append(&mut reading.changes);
+        page.aliases.append(&mut reading.aliases);
+        page.objects.append(&mut reading.objects);
+    }
+    Ok((page, customers.last().cloned().filter(|_| more)))
+}
+
+fn fields<'a>(subscriber: &'a Value, field: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let fields = subscriber.get(field).and_then(Value::as_object);
+    fields.into_iter().flatten()
+}
+
+/// `None`: its end cannot be read, and one that is not understood is not one without an end.
+fn subscription_of(product: &str, subscription: &Value, subscriber: &Value, at: Millis) -> Option<Facts> {
+    subscription.get("expires_date")?;
+    let end = date(subscription, "expires_date")?;
+    let (refunded, bought) = (
+        date(subscription, "refunded_at")?,
+        date(subscription, "purchase_date")?,
+    );
+    // Bought again since: the refund was of an earlier period.
+    let refunded = refunded.is_some_and(|refunded| bought.is_none_or(|bought| bought <= refunded));
+    let is = |field: &str| subscription.get(field).is_some_and(|value| !value.is_null());
+    let over = end.is_some_and(|end| end <= at);
+    let status = if refunded {
+        Status::Cancelled
+    } else if is("billing_issues_detected_at") {
+        Status::PastDue
+    } else if is("auto_resume_date") && over {
+        Status::Paused
+    } else if subscription.get("period_type").and_then(Value::as_str) == Some("trial") {
+        Status::Trialing
+    } else {
+        Status::Active
+    };
+    let stops = is("unsubscribe_detected_at") || is("auto_resume_date") || status == Status::Cancelled;
+    let plan = name(subscription.get("product_plan_identifier"));
+    Some(Facts {
+        products: products_at(product, plan.as_deref(), subscriber),
+        paid_until: end.filter(|_| status == Status::PastDue),
+        period_end: end,
+        grace_until: date(subscription, "grace_period_expires_date").flatten(),
+        will_renew: !stops
+            && end.is_some()
+            && subscription.get("store").and_then(Value::as_str) != Some("promotional"),
+        sandbox: subscription.get("is_sandbox") == Some(&Value::Bool(true)),
+        ..Facts::of(status)
+    })
+}
+
+/// Something that was bought once: it lasts as long as the entitlement that it gives.
+fn purchase_of(product: &str, bought: &Value, subscriber: &Value) -> Facts {
+    let ends =
+        entitlements_of(product, subscriber).filter_map(|(_, one)| date(one, "expires_date").flatten());
+    Facts {
+        products: products_at(product, None, subscriber),
+        period_end: ends.max(),
+        sandbox: bought.get("is_sandbox") == Some(&Value::Bool(true)),
+        ..Facts::of(Status::Active)
+    }
+}
+
+/// The product, with its base plan at Play, and the entitlements that it gives.
+fn products_at(product: &str, plan: Option<&str>, subscriber: &Value) -> Vec<String> {
+    let gives = entitlements_of(product, subscriber).map(|(entitlement, _)| entitlement.clone());
+    let mut products: Vec<String> = gives.collect();
+    products.extend(product.split_once(':').map(|(base, _)| base.to_owned()));
+    products.extend(plan.map(|plan| format!("{product}:{plan}")));
+    products.push(product.to_owned());
+    products.retain(|product| !product.is_empty() && product.len() <= MOST_NAME);
+    products.sort_unstable();
+    products.dedup();
+    products
+}
+
+fn entitlements_of<'a>(
+    product: &'a str,
+    subscriber: &'a Value,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let gives = move |one: &Value| one.get("product_identifier").and_then(Value::as_str) == Some(product);
+    fields(subscriber, "entitlements").filter(move |(_, one)| gives(one))
+}
+
+/// A field of the API's: null is no time; `None`: it is there and cannot be read.
+#[expect(clippy::option_option, reason = "no time is not a time that cannot be read")]
+fn date(object: &Value, field: &str) -> Option<Option<Millis>> {
+    match object.get(field) {
+        None | Some(Value::Null) => Some(None),
+        Some(value) => Millis::from_rfc3339(value.as_str()?).map(Some),
+    }
 }
 
 /// Of two events of one moment the one that follows from the other.

@@ -19,22 +19,34 @@ use crate::time::Millis;
 pub struct EntitlementConfigGet {}
 
 /// See [`super::call::Call::EntitlementConfigPut`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EntitlementConfigPut {
     /// All rules, as they shall be.
     pub config: Config,
     /// A key of Stripe's API, in clear: the object seals it. Left out: as it is; null: none.
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub stripe_api_key: Option<Option<String>>,
+    /// A secret key of version 1 of `RevenueCat`'s API, in the same way.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub revenuecat_api_key: Option<Option<String>>,
+    /// One of version 2, which lists customers.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub revenuecat_v2_api_key: Option<Option<String>>,
+    /// The project there that is listed.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub revenuecat_project_id: Option<Option<String>>,
 }
 
 /// Keys stay out of logs.
 impl fmt::Debug for EntitlementConfigPut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.stripe_api_key.as_ref().map(|key| key.as_ref().map(|_| "…"));
+        let shown = |key: &Option<Option<String>>| key.as_ref().map(|key| key.as_ref().map(|_| "…"));
         f.debug_struct("EntitlementConfigPut")
             .field("config", &self.config)
-            .field("stripe_api_key", &key)
+            .field("stripe_api_key", &shown(&self.stripe_api_key))
+            .field("revenuecat_api_key", &shown(&self.revenuecat_api_key))
+            .field("revenuecat_v2_api_key", &shown(&self.revenuecat_v2_api_key))
+            .field("revenuecat_project_id", &self.revenuecat_project_id)
             .finish()
     }
 }
@@ -48,6 +60,15 @@ pub struct EntitlementConfigView {
     /// The last characters of the key of Stripe's API; none: there is no key.
     #[serde(default)]
     pub stripe_api_key_hint: Option<String>,
+    /// The same of version 1 of `RevenueCat`'s.
+    #[serde(default)]
+    pub revenuecat_api_key_hint: Option<String>,
+    /// The same of version 2.
+    #[serde(default)]
+    pub revenuecat_v2_api_key_hint: Option<String>,
+    /// The project there.
+    #[serde(default)]
+    pub revenuecat_project_id: Option<String>,
     /// How asking the provider again goes.
     #[serde(default)]
     pub refetch: Refetch,
@@ -126,23 +147,37 @@ pub struct FetchOrder {
     pub sealed_key: String,
     /// The generation that it was sealed with.
     pub generation: u64,
+    /// What lists customers, at a provider where that is another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListKey>,
     /// What is asked.
     pub ask: FetchAsk,
     /// Nobody waits for the answer after this: it is asked again.
     pub until: Millis,
 }
 
+/// A key that lists customers, and of what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListKey {
+    /// The provider's project.
+    pub project: String,
+    /// Base64 of [`crate::seal`]'s blob.
+    pub sealed_key: String,
+    /// The generation that it was sealed with.
+    pub generation: u64,
+}
+
 /// What is asked of a provider's API.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FetchAsk {
-    /// A customer with all subscriptions.
+    /// A customer with all purchases.
     Customer(String),
-    /// A page of all subscriptions with their customers, for a backfill.
+    /// A page of all subscriptions with their customers, or of all customers with their purchases, for a backfill.
     Page {
         /// Which one.
         task: TaskId,
-        /// Behind this subscription; none: from the beginning.
+        /// Behind this subscription, or customer; none: from the beginning.
         #[serde(default)]
         after: Option<String>,
     },
@@ -153,6 +188,9 @@ pub enum FetchAsk {
 pub struct EntitlementBackfill {
     /// Chosen by the edge, so that a repeat starts nothing twice.
     pub id: TaskId,
+    /// Where it reads.
+    #[serde(default = "stripe")]
+    pub provider: Provider,
     /// Nothing of what is found is taken: it is compared with the table.
     pub dry_run: bool,
     /// Who should have which plan, by any name of the customer; none: no plan.
@@ -181,14 +219,34 @@ pub struct Difference {
     pub found: Judged,
 }
 
+const fn stripe() -> Provider {
+    Provider::Stripe
+}
+
 /// Where the sealed key of a provider's API stands: see [`crate::seal::Place`].
 pub const KEY_TABLE: &str = "entitlement";
 
 /// Where the sealed key of Stripe's API stands in it.
 pub const KEY_COLUMN: &str = "stripe_api_key";
 
-/// See [`super::call::Call::EntitlementFetched`]. Beside it the answers: the customer, the list of subscriptions; none
-/// when it failed.
+/// Where that of version 1 of `RevenueCat`'s stands.
+pub const REVENUECAT_COLUMN: &str = "revenuecat_api_key";
+
+/// Where that of version 2 stands.
+pub const REVENUECAT_V2_COLUMN: &str = "revenuecat_v2_api_key";
+
+/// Where the key stands that customers of a provider are asked for with.
+#[must_use]
+pub const fn key_column(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Stripe => KEY_COLUMN,
+        Provider::RevenueCat => REVENUECAT_COLUMN,
+    }
+}
+
+/// See [`super::call::Call::EntitlementFetched`]. Beside it the answers: at Stripe the customer and the list of
+/// subscriptions, or the list alone; at `RevenueCat` the subscriber, or the list of customers, and for each of them the
+/// subscriber and the list of names, which is empty where nobody asked. None when it failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntitlementFetched {
     /// Whose API was asked.

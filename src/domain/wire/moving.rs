@@ -79,16 +79,27 @@ pub struct ExportPage {
     /// Secrets and headers' values too, in clear.
     #[serde(default)]
     pub secrets: bool,
+    /// The caller knows the places between entitlements: one of a release before does not, and gets none.
+    #[serde(default)]
+    pub entitlements: bool,
 }
 
 /// A place in an export, between two rows of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExportFrom {
     /// Endpoints with a larger number than this come next.
     Endpoint(u32),
     /// Sources with a larger number than this come next.
     Source(u16),
+    /// The rules of entitlements come next.
+    EntitlementConfig,
+    /// What is known behind this customer, provider and purchase comes next.
+    Entitlement([String; 3]),
+    /// Other names behind this name, provider and customer come next.
+    EntitlementAlias([String; 3]),
+    /// Providers' objects behind this customer, provider, kind and id come next.
+    EntitlementObject([String; 4]),
     /// This message comes next, or the first behind it that is there.
     Message(u64),
     /// This message's own row was given: what it owes to endpoints with a larger number comes next.
@@ -120,7 +131,8 @@ pub struct ExportedPage {
 /// What a line of an export is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedLine {
-    /// `endpoint`, `source`, `message`, `delivery` or `attempt`, as it stands in the line.
+    /// `endpoint`, `source`, `entitlementConfig`, `entitlement`, `entitlementAlias`, `entitlementObject`, `message`,
+    /// `delivery` or `attempt`, as it stands in the line.
     pub kind: String,
     /// The place behind it; none: an export cannot be taken up again just there.
     #[serde(default)]
@@ -145,8 +157,11 @@ pub struct Erased {
     pub endpoints: u64,
     /// Sources with their secrets, tombstones among them.
     pub sources: u64,
+    /// Purchases of the tenant's own customers, of entitlements.
+    #[serde(default)]
+    pub entitlements: u64,
     /// That the storage took.
     pub bytes: u64,
-    /// False: there were more deliveries or attempts than are counted one by one, and their counts are "at least".
+    /// False: there were more deliveries, attempts or entitlements than are counted one by one, and their counts are "at least".
     pub exact: bool,
 }

@@ -1,6 +1,10 @@
 //! Entitlements: written with the message that says so, judged when asked, told when they change, and not paid for by
 //! those who did not ask.
 
+mod moving;
+mod revenuecat;
+mod time;
+
 use postern_domain::entitlement::{Config, Judged, Known, OWNER, PastDue, Plan, Provider, State};
 use postern_domain::id::TaskId;
 use postern_domain::problem::Code;
@@ -42,6 +46,7 @@ fn put(tenant: &mut Tenant, config: Config, key: Option<Option<&str>>) -> Entitl
         .call(EntitlementConfigPut {
             config,
             stripe_api_key,
+            ..EntitlementConfigPut::default()
         })
         .unwrap()
 }
@@ -925,6 +930,7 @@ fn begin(tenant: &mut Tenant, dry_run: bool, expected: &[(&str, Option<&str>)]) 
     let view = tenant
         .call(EntitlementBackfill {
             id: TASK,
+            provider: Provider::Stripe,
             dry_run,
             expected,
         })
@@ -1080,6 +1086,7 @@ fn a_backfill_is_one_at_a_time_needs_a_key_and_can_be_stopped() {
     let (mut tenant, _) = tenant();
     let another = EntitlementBackfill {
         id: TaskId([6; 20]),
+        provider: Provider::Stripe,
         dry_run: true,
         expected: Vec::new(),
     };

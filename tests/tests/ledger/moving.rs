@@ -124,6 +124,7 @@ fn page(tenant: &mut Tenant, from: ExportFrom, through: Option<u64>, secrets: bo
         from,
         through,
         secrets,
+        entitlements: true,
     };
     let caller = Caller::Organisation(tenant.organisation);
     let (page, lines) = tenant.call_as(caller, call, &[]).unwrap();
@@ -132,7 +133,7 @@ fn page(tenant: &mut Tenant, from: ExportFrom, through: Option<u64>, secrets: bo
         assert!(!line.contains(&b'\n'), "a line is one");
         let line: Value = serde_json::from_slice(&line).unwrap();
         assert_eq!(line["kind"], told.kind);
-        (told.kind.clone(), told.behind, line[&told.kind].clone())
+        (told.kind.clone(), told.behind.clone(), line[&told.kind].clone())
     });
     let rows = rows.collect();
     (page, rows)
@@ -249,7 +250,7 @@ fn an_export_goes_on_behind_every_place_that_it_named_without_a_gap_or_a_double(
     let whole = export(&mut tenant);
     for (at, (_, behind, _)) in whole.iter().enumerate() {
         let Some(behind) = behind else { continue };
-        let rest = export_from(&mut tenant, *behind, Some(told.through));
+        let rest = export_from(&mut tenant, behind.clone(), Some(told.through));
         assert_eq!(rest, whole[at + 1..], "behind row {at}");
     }
 }
@@ -399,7 +400,8 @@ fn an_erasure_tells_what_there_was_and_leaves_one_row_that_refuses_everything() 
         code(tenant.call(ExportPage {
             from: ExportFrom::START,
             through: None,
-            secrets: false
+            secrets: false,
+            entitlements: true,
         })),
         Code::NotFound
     );

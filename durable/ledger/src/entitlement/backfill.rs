@@ -1,4 +1,4 @@
-//! Reading all subscriptions at the provider: on the first day the projection is empty, and everybody would lose the plan.
+//! Reading all subscriptions at the provider, or all customers where it lists those: on the first day the projection is empty, and everybody would lose the plan.
 //!
 //! A background task: a row of `task`, one page a slice. The alarm hands out the asking for a page with a lease; what the
 //! answer comes to and where the task stands move in one transaction, so that a page that is answered twice counts once. A
@@ -8,7 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use postern_domain::entitlement::{Provider, Reading, Told, judge, page_from_stripe};
+use postern_domain::entitlement::{
+    Facts, Known, MOST_LISTED, Provider, Reading, Status, Told, WHOLE, judge, listed_by_revenuecat,
+    page_from_revenuecat, page_from_stripe,
+};
 use postern_domain::id::TaskId;
 use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
@@ -20,19 +23,25 @@ use postern_domain::wire::entitlement::{
 use postern_domain::wire::replay::{TaskKind, TaskProgress, TaskView};
 use serde::{Deserialize, Serialize};
 
-use super::fetch::{LEASE_MS, question};
+use super::fetch::{LEASE_MS, parse, question};
 use super::{Effect, Kept, Rows, known_of, rows_of};
 use crate::page::MOST_ROWS;
 use crate::select::Place;
 use crate::sql::{Row, Sql, Value};
-use crate::task::RUNNING;
+use crate::task::{self, RUNNING, json};
 use crate::{Ledger, Random};
 
 /// Lines of an uploaded table at the most.
 const MOST_EXPECTED: usize = 20_000;
 
-/// Between two pages.
+/// Between two pages of Stripe's.
 const PAUSE_MS: u64 = 200;
+
+/// Between two of `RevenueCat`'s, each of which is one question a customer: it lets a project ask 480 times a minute.
+const LONG_PAUSE_MS: u64 = 2000;
+
+/// Such a page has this long, in the queue and at the provider.
+const LONG_LEASE_MS: u64 = 180_000;
 
 /// A page that failed so often in a row ends the task.
 const MOST_TRIES: u32 = 8;
@@ -41,7 +50,7 @@ const MOST_TRIES: u32 = 8;
 const CHUNK: usize = 500;
 
 /// Where it stands. The first fields are those of every task.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Stand {
     place: Place,
@@ -51,8 +60,30 @@ struct Stand {
     after: Option<String>,
     #[serde(default)]
     tries: u32,
+    #[serde(default = "stripe")]
+    provider: Provider,
     #[serde(default)]
     dry_run: bool,
+}
+
+const fn stripe() -> Provider {
+    Provider::Stripe
+}
+
+impl Stand {
+    const fn lease_ms(&self) -> u64 {
+        match self.provider {
+            Provider::Stripe => LEASE_MS,
+            Provider::RevenueCat => LONG_LEASE_MS,
+        }
+    }
+
+    const fn pause_ms(&self) -> u64 {
+        match self.provider {
+            Provider::Stripe => PAUSE_MS,
+            Provider::RevenueCat => LONG_PAUSE_MS,
+        }
+    }
 }
 
 impl<S: Sql> Ledger<S> {
@@ -66,10 +97,8 @@ impl<S: Sql> Ledger<S> {
             return Ok(stands);
         }
         let kept = self.entitlements()?;
-        if kept.stripe.is_none() {
-            let sentence =
-                "There is no key of Stripe's API to ask with; PUT …/entitlement-config with stripeApiKey";
-            return Err(Problem::new(Code::Conflict, sentence));
+        if !may_read(&kept, call.provider) {
+            return Err(Problem::new(Code::Conflict, lacking(call.provider)));
         }
         if call.expected.len() > MOST_EXPECTED {
             let sentence = format!("must have {MOST_EXPECTED} lines at the most");
@@ -85,15 +114,18 @@ impl<S: Sql> Ledger<S> {
             return Err(Problem::new(Code::Conflict, sentence));
         }
         let stand = Stand {
-            dry_run: call.dry_run,
+            place: Place::default(),
             shown: TaskProgress {
                 approximated: true,
                 ..TaskProgress::default()
             },
-            ..Stand::default()
+            after: None,
+            tries: 0,
+            provider: call.provider,
+            dry_run: call.dry_run,
         };
         let id = call.id.to_string();
-        let values = [id.as_str().into(), kind.into(), text(&stand)?, now.into()];
+        let progress = json(&stand)?;
         let armed = self.sql.atomic(|sql| {
             for table in ["entitlement_found", "entitlement_expected"] {
                 sql.run(&format!("DELETE FROM {table}"), &[])?;
@@ -104,9 +136,8 @@ impl<S: Sql> Ledger<S> {
                 let values = [id.as_str().into(), customer.as_str().into(), plan.clone().into()];
                 sql.run(statement, &values)?;
             }
-            let statement = "INSERT INTO task (id, kind, state, work, progress, next_at, created_at, updated_at) \
-                             VALUES (?1, ?2, 'running', '{}', ?3, ?4, ?4, ?4)";
-            sql.run(statement, &values)?;
+            let kind = TaskKind::EntitlementBackfill;
+            task::insert(sql, call.id, kind, ("{}".into(), progress), now)?;
             self.wake_by(now, now)
         })?;
         self.armed = armed;
@@ -119,18 +150,23 @@ impl<S: Sql> Ledger<S> {
         let stand: Stand = json::read(progress).map_err(Problem::internal)?;
         let tenant = self.memory()?.tenant;
         let kept = self.memory()?.entitlement.clone();
-        let kept = kept.filter(|kept| kept.config.enabled);
-        let Some(key) = kept.as_ref().and_then(|kept| kept.stripe.as_ref()) else {
-            let why = "Entitlements or the key of Stripe's API were taken away meanwhile";
+        let provider = stand.provider;
+        let kept = kept.filter(|kept| kept.config.enabled && may_read(kept, provider));
+        let key = kept
+            .as_ref()
+            .and_then(|kept| Some((kept.key_of(provider)?, kept.list_key())));
+        let Some((key, list)) = key else {
+            let why = "Entitlements or the key of the provider's API were taken away meanwhile";
             return self.end_backfill(id, why, now);
         };
         let task: TaskId = id.parse().map_err(Problem::internal)?;
-        let until = now.plus(LEASE_MS);
+        let until = now.plus(stand.lease_ms());
+        let list = list.filter(|_| provider == Provider::RevenueCat);
         let ask = FetchAsk::Page {
             task,
             after: stand.after,
         };
-        let out = question(tenant, key, ask, until)?;
+        let out = question(tenant, (provider, key), ask, list, until)?;
         let statement = "UPDATE task SET next_at = ? WHERE id = ?";
         self.sql.run(statement, &[until.into(), id.into()])?;
         self.fetches.push(out);
@@ -147,7 +183,7 @@ impl<S: Sql> Ledger<S> {
         (now, random): (Millis, &mut dyn Random),
     ) -> Result<(), Problem> {
         let kept = self.memory()?.entitlement.clone();
-        let Some(kept) = kept.filter(|kept| kept.config.enabled && kept.stripe.is_some()) else {
+        let Some(kept) = kept.filter(|kept| kept.config.enabled && may_read(kept, call.provider)) else {
             return Ok(());
         };
         let id = task.to_string();
@@ -156,10 +192,10 @@ impl<S: Sql> Ledger<S> {
             return Ok(());
         };
         let mut stand: Stand = json::read(&row.text(0)?).map_err(Problem::internal)?;
-        if stand.after.as_deref() != after {
+        if stand.after.as_deref() != after || stand.provider != call.provider {
             return Ok(());
         }
-        let (reading, next) = match page(call, bodies, &kept) {
+        let (reading, next, seen) = match page(call, bodies, &kept) {
             Ok(page) => page,
             Err(why) => return self.page_failed(&id, stand, &why, now),
         };
@@ -169,18 +205,20 @@ impl<S: Sql> Ledger<S> {
             self.effect_of(call.provider, &reading, &kept, (0, now))?
         };
         stand.tries = 0;
-        stand.shown.done += reading.changes.len() as u64;
+        stand.shown.done += seen;
         stand.shown.total = stand.shown.done;
         stand.shown.approximated = next.is_some();
         stand.after = next.or(stand.after);
         let going_on = stand.shown.approximated;
         let state = if going_on { "running" } else { "finished" };
-        let at = now.plus(PAUSE_MS);
+        let at = now.plus(stand.pause_ms());
         effect.beside.push(
             "UPDATE task SET state = ?, progress = ?, next_at = ?, updated_at = ?, error = NULL WHERE id = ?",
-            vec![state.into(), text(&stand)?, at.into(), now.into(), id.into()],
+            vec![state.into(), json(&stand)?, at.into(), now.into(), id.into()],
         );
-        effect.beside.wake = going_on.then_some(at);
+        if going_on {
+            effect.beside.wakes(at);
+        }
         self.put(&effect, now, random)
     }
 
@@ -191,7 +229,7 @@ impl<S: Sql> Ledger<S> {
             return self.end_backfill(id, why, now);
         }
         let at = now.plus(1000 << stand.tries);
-        let values = [text(&stand)?, why.into(), at.into(), now.into(), id.into()];
+        let values = [json(&stand)?, why.into(), at.into(), now.into(), id.into()];
         let armed = self.sql.atomic(|sql| {
             let statement =
                 "UPDATE task SET progress = ?, error = ?, next_at = ?, updated_at = ? WHERE id = ?";
@@ -216,37 +254,50 @@ impl<S: Sql> Ledger<S> {
         }
         let mut effect = Effect::default();
         for change in &reading.changes {
-            let Told::Item {
-                customer,
-                item,
-                known,
-            } = change
-            else {
-                continue;
-            };
-            let aliases = names
-                .get(customer.as_str())
-                .map(Vec::as_slice)
-                .unwrap_or_default();
-            let mut name = customer.as_str();
-            for candidate in std::iter::once(&customer.as_str()).chain(aliases) {
-                let statement = "SELECT 1 FROM entitlement_expected WHERE task = ? AND customer = ?";
-                if self
-                    .sql
-                    .row(statement, &[task.into(), (*candidate).into()])?
-                    .is_some()
-                {
-                    name = candidate;
-                    break;
+            match change {
+                Told::Item {
+                    customer,
+                    item,
+                    known,
+                } => {
+                    let name = self.name_in_table(task, customer, &names)?;
+                    effect.beside.push(FOUND, found(task, &name, item, known)?);
                 }
+                // That this is all stands beside what there is: what else was known does not count any more.
+                Told::Whole {
+                    customer,
+                    items,
+                    order,
+                } => {
+                    let name = self.name_in_table(task, customer, &names)?;
+                    for (product, known) in items {
+                        effect.beside.push(FOUND, found(task, &name, product, known)?);
+                    }
+                    let mark = Known::seen(Facts::of(Status::Cancelled), order.clone());
+                    effect.beside.push(FOUND, found(task, &name, WHOLE, &mark)?);
+                }
+                Told::Transfer { .. } => {}
             }
-            effect.beside.push(
-                "INSERT INTO entitlement_found (task, customer, item, known) VALUES (?, ?, ?, ?) \
-                 ON CONFLICT DO UPDATE SET known = excluded.known",
-                vec![task.into(), name.into(), item.as_str().into(), text(known)?],
-            );
         }
         Ok(effect)
+    }
+
+    /// By which of its names the uploaded table has a customer; else the provider's id.
+    fn name_in_table(
+        &self,
+        task: &str,
+        customer: &str,
+        names: &BTreeMap<&str, Vec<&str>>,
+    ) -> Result<String, Problem> {
+        let aliases = names.get(customer).map(Vec::as_slice).unwrap_or_default();
+        for candidate in std::iter::once(&customer).chain(aliases) {
+            let statement = "SELECT 1 FROM entitlement_expected WHERE task = ? AND customer = ?";
+            let row = self.sql.row(statement, &[task.into(), (*candidate).into()])?;
+            if row.is_some() {
+                return Ok((*candidate).to_owned());
+            }
+        }
+        Ok(customer.to_owned())
     }
 
     /// A page of what a dry run found otherwise than the table says. Purchases that it did not come across (Stripe lists
@@ -263,6 +314,12 @@ impl<S: Sql> Ledger<S> {
         }
         let id = call.id.to_string();
         let limit = usize::from(call.page.limit.clamp(1, 250));
+        let statement = "SELECT progress FROM task WHERE id = ?";
+        let row = self.sql.row(statement, &[id.as_str().into()])?;
+        let progress = row.ok_or_else(Problem::not_found)?.text(0)?;
+        let provider = json::read::<Stand>(&progress)
+            .map_err(Problem::internal)?
+            .provider;
         let (mut data, mut looked) = (Vec::new(), 0);
         let mut last = call.page.iterator.clone().unwrap_or_default();
         loop {
@@ -272,7 +329,7 @@ impl<S: Sql> Ledger<S> {
                 if data.len() == limit {
                     return Ok(differences(data, last, false));
                 }
-                data.extend(self.difference(&id, &name, &kept, now)?);
+                data.extend(self.difference(&id, &name, provider, (&kept, now))?);
                 last = name;
             }
             if !more || looked >= MOST_ROWS {
@@ -310,8 +367,8 @@ impl<S: Sql> Ledger<S> {
         &self,
         task: &str,
         name: &str,
-        kept: &Rc<Kept>,
-        now: Millis,
+        provider: Provider,
+        (kept, now): (&Rc<Kept>, Millis),
     ) -> Result<Option<Difference>, Problem> {
         let statement = "SELECT plan FROM entitlement_expected WHERE task = ? AND customer = ?";
         let expected = self.sql.row(statement, &[task.into(), name.into()])?;
@@ -319,19 +376,17 @@ impl<S: Sql> Ledger<S> {
         let statement = "SELECT item, known FROM entitlement_found WHERE task = ? AND customer = ?";
         let mut rows = Rows::new();
         for row in self.sql.rows(statement, &[task.into(), name.into()])? {
-            rows.push((
-                Provider::Stripe,
-                name.to_owned(),
-                row.text(0)?,
-                known_of(&row, 1)?,
-            ));
+            rows.push((provider, name.to_owned(), row.text(0)?, known_of(&row, 1)?));
         }
+        let whole = rows.iter().any(|(_, _, item, _)| item == WHOLE);
         for customer in super::customers_of(&self.sql, name)? {
             let of_others = rows_of(&self.sql, &customer)?;
-            let fresh = |item: &str| !rows.iter().any(|(_, _, found, _)| found == item);
+            let fresh = |of: Provider, item: &str| {
+                of != provider || !(whole || rows.iter().any(|(_, _, found, _)| found == item))
+            };
             let of_others: Rows = of_others
                 .into_iter()
-                .filter(|(_, _, item, _)| fresh(item))
+                .filter(|(of, _, item, _)| fresh(*of, item))
                 .collect();
             rows.extend(of_others);
         }
@@ -345,17 +400,56 @@ impl<S: Sql> Ledger<S> {
     }
 }
 
+/// Whether there are the keys that a backfill at the provider needs.
+fn may_read(kept: &Kept, provider: Provider) -> bool {
+    let lists = provider == Provider::Stripe || kept.list_key().is_some();
+    lists && kept.key_of(provider).is_some()
+}
+
+const fn lacking(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Stripe => {
+            "There is no key of Stripe's API to ask with; PUT …/entitlement-config with stripeApiKey"
+        }
+        Provider::RevenueCat => {
+            "RevenueCat's customers are listed by revenuecatV2ApiKey and revenuecatProjectId and asked for with \
+             revenuecatApiKey; PUT …/entitlement-config with what is missing"
+        }
+    }
+}
+
+/// What a page says, behind whom the next one is, and how many this one had.
 fn page(
     call: &EntitlementFetched,
     bodies: &[Vec<u8>],
     kept: &Kept,
-) -> Result<(Reading, Option<String>), String> {
+) -> Result<(Reading, Option<String>, u64), String> {
     if let Some(why) = &call.failed {
         return Err(why.clone());
     }
-    let body = bodies.first().map(Vec::as_slice).unwrap_or_default();
-    let list = serde_json::from_slice(body).map_err(|_| "Stripe's answer is no JSON, or is too long")?;
-    Ok(page_from_stripe(&list, call.begun, &kept.config)?)
+    let list = parse(bodies, 0)?;
+    if call.provider == Provider::Stripe {
+        let (reading, next) = page_from_stripe(&list, call.begun, &kept.config)?;
+        let seen = reading.changes.len() as u64;
+        return Ok((reading, next, seen));
+    }
+    let customers = listed_by_revenuecat(&list)?.0.len();
+    let mut answers = Vec::new();
+    for at in 0..customers.min(2 * MOST_LISTED) {
+        let names = bodies.get(2 + 2 * at).filter(|names| !names.is_empty());
+        let names = names.map(|_| parse(bodies, 2 + 2 * at)).transpose()?;
+        answers.push((parse(bodies, 1 + 2 * at)?, names));
+    }
+    let (reading, next) = page_from_revenuecat(&list, &answers, call.begun)?;
+    Ok((reading, next, customers as u64))
+}
+
+/// Keeps what a dry run found.
+const FOUND: &str = "INSERT INTO entitlement_found (task, customer, item, known) VALUES (?, ?, ?, ?) \
+                     ON CONFLICT DO UPDATE SET known = excluded.known";
+
+fn found(task: &str, customer: &str, item: &str, known: &Known) -> Result<Vec<Value>, Problem> {
+    Ok(vec![task.into(), customer.into(), item.into(), json(known)?])
 }
 
 fn differences(data: Vec<Difference>, last: String, done: bool) -> Page<Difference> {
@@ -365,10 +459,4 @@ fn differences(data: Vec<Difference>, last: String, done: bool) -> Page<Differen
         prev_iterator: None,
         done,
     }
-}
-
-fn text<T: Serialize>(value: &T) -> Result<Value, Problem> {
-    serde_json::to_string(value)
-        .map(Value::from)
-        .map_err(Problem::internal)
 }

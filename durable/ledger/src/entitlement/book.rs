@@ -1,4 +1,8 @@
 //! What is known of the customers that a reading touches, before and after.
+//!
+//! Where a provider's API tells of a whole customer ([`Told::Whole`]), the row [`WHOLE`] keeps when that was: what is heard
+//! late of before is nothing new. A purchase keeps the id that events gave it; one that the API alone told of stands under
+//! its product until an event names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,8 +52,17 @@ impl Book {
                 known,
             } => {
                 let customer = self.whose(sql, customer, &known.order)?;
+                if self.is_told_whole(sql, &customer, &known.order)? {
+                    return Ok(());
+                }
+                self.named(sql, &customer, item, known)?;
                 self.join(sql, &customer, item, known.clone())
             }
+            Told::Whole {
+                customer,
+                items,
+                order,
+            } => self.whole(sql, customer, items, order),
             Told::Transfer { from, to, order } => self.transfer(sql, from, to, order),
         }
     }
@@ -78,6 +91,74 @@ impl Book {
         };
         after.insert(key, joined);
         Ok(())
+    }
+
+    /// Whether everything of this time was told at once, later.
+    fn is_told_whole<S: Sql>(&mut self, sql: &S, customer: &str, order: &Order) -> Result<bool, Problem> {
+        if self.provider != Provider::RevenueCat {
+            return Ok(false);
+        }
+        let key = (self.provider, WHOLE.to_owned());
+        let whole = self.page(sql, customer)?.after.get(&key);
+        Ok(whole.is_some_and(|whole| whole.order.is_fetch() && whole.order >= *order))
+    }
+
+    /// What stood under a product has an id of its own now.
+    fn named<S: Sql>(&mut self, sql: &S, customer: &str, item: &str, known: &Known) -> Result<(), Problem> {
+        let provider = self.provider;
+        if provider == Provider::RevenueCat {
+            self.page(sql, customer)?.after.retain(|(of, stands), before| {
+                let unnamed = *of == provider && stands != item && known.facts.products.contains(stands);
+                !(unnamed && before.order <= known.order)
+            });
+        }
+        Ok(())
+    }
+
+    /// Replaces all that is not newer. Of somebody who has nothing and had nothing nothing is kept.
+    fn whole<S: Sql>(
+        &mut self,
+        sql: &S,
+        customer: &str,
+        items: &[(String, Known)],
+        order: &Order,
+    ) -> Result<(), Problem> {
+        if self.is_told_whole(sql, customer, order)? {
+            return Ok(());
+        }
+        let provider = self.provider;
+        let page = self.page(sql, customer)?;
+        let mut old = Items::new();
+        page.after.retain(|key, known| {
+            let stays = key.0 != provider || known.order > *order;
+            if !stays {
+                old.insert(key.clone(), known.clone());
+            }
+            stays
+        });
+        if items.is_empty() && old.is_empty() {
+            return Ok(());
+        }
+        let newer: Vec<String> = page
+            .after
+            .values()
+            .flat_map(|known| known.facts.products.iter().cloned())
+            .collect();
+        for (product, known) in items.iter().filter(|(product, _)| !newer.contains(product)) {
+            let same = |(_, item): &&(Provider, String), before: &Known| {
+                item.as_str() != WHOLE && before.facts.products.contains(product)
+            };
+            let stood = old.iter().filter(|(key, before)| same(key, before));
+            let stood = stood.max_by_key(|(_, before)| before.order.clone());
+            let id = stood.map_or_else(|| product.clone(), |((_, item), _)| item.clone());
+            self.join(sql, customer, &id, known.clone())?;
+        }
+        let mark = Known {
+            order: order.clone(),
+            fetched_at: items.first().and_then(|(_, known)| known.fetched_at),
+            facts: Facts::of(Status::Cancelled),
+        };
+        self.join(sql, customer, WHOLE, mark)
     }
 
     /// Moves what is not newer than the transfer. Those who gave keep a mark, for what is heard late.

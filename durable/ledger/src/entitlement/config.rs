@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use postern_domain::entitlement::Config;
+use postern_domain::entitlement::{Config, Provider};
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::entitlement::{
-    EntitlementConfigPut, EntitlementConfigView, KEY_COLUMN, KEY_TABLE, Refetch,
+    EntitlementConfigPut, EntitlementConfigView, KEY_TABLE, ListKey, REVENUECAT_V2_COLUMN, Refetch,
+    key_column,
 };
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,15 @@ pub(crate) struct Kept {
     #[serde(default)]
     generation: u64,
     #[serde(default)]
-    pub(super) stripe: Option<SealedKey>,
+    stripe: Option<SealedKey>,
+    #[serde(default)]
+    revenuecat: Option<SealedKey>,
+    /// Of the version that lists customers.
+    #[serde(default)]
+    revenuecat_v2: Option<SealedKey>,
+    /// The project that it lists.
+    #[serde(default)]
+    revenuecat_project: Option<String>,
 }
 
 /// A key as it is kept.
@@ -40,6 +49,48 @@ pub(crate) struct SealedKey {
     pub(super) sealed: String,
     pub(super) generation: u64,
     hint: String,
+}
+
+impl Kept {
+    /// What customers of a provider are asked for with.
+    pub(super) fn key_of(&self, provider: Provider) -> Option<&SealedKey> {
+        match provider {
+            Provider::Stripe => self.stripe.as_ref(),
+            Provider::RevenueCat => self.revenuecat.as_ref(),
+        }
+    }
+
+    /// Whether anybody can be asked.
+    pub(super) const fn asks(&self) -> bool {
+        self.stripe.is_some() || self.revenuecat.is_some()
+    }
+
+    /// What customers are listed with, at the provider where that is another key.
+    pub(super) fn list_key(&self) -> Option<ListKey> {
+        let (key, project) = self
+            .revenuecat_v2
+            .as_ref()
+            .zip(self.revenuecat_project.as_ref())?;
+        Some(ListKey {
+            project: project.clone(),
+            sealed_key: key.sealed.clone(),
+            generation: key.generation,
+        })
+    }
+
+    /// Every key with the column that it was sealed for.
+    pub(super) fn keys(&self) -> [(&'static str, Option<&SealedKey>); 3] {
+        [
+            (key_column(Provider::Stripe), self.stripe.as_ref()),
+            (key_column(Provider::RevenueCat), self.revenuecat.as_ref()),
+            (REVENUECAT_V2_COLUMN, self.revenuecat_v2.as_ref()),
+        ]
+    }
+
+    /// The provider's project whose customers are listed.
+    pub(super) fn project(&self) -> Option<&str> {
+        self.revenuecat_project.as_deref()
+    }
 }
 
 impl<S: Sql> Ledger<S> {
@@ -58,9 +109,13 @@ impl<S: Sql> Ledger<S> {
                      (SELECT error FROM entitlement_stale WHERE next_at >= 0 LIMIT ?)";
         let row = self.sql.row(count, &[MOST_COUNTED.into()])?;
         let row = row.ok_or_else(|| Problem::internal("a count without a row"))?;
+        let [stripe, revenuecat, revenuecat_v2] = kept.keys().map(|(_, key)| key.map(|key| key.hint.clone()));
         Ok(EntitlementConfigView {
             config: kept.config.clone(),
-            stripe_api_key_hint: kept.stripe.as_ref().map(|key| key.hint.clone()),
+            stripe_api_key_hint: stripe,
+            revenuecat_api_key_hint: revenuecat,
+            revenuecat_v2_api_key_hint: revenuecat_v2,
+            revenuecat_project_id: kept.revenuecat_project.clone(),
             refetch: Refetch {
                 waiting: row.number(0)?,
                 failing: row.number(1)?,
@@ -79,33 +134,61 @@ impl<S: Sql> Ledger<S> {
         let kept = self.memory()?.entitlement.clone().unwrap_or_default();
         let mut kept = Kept::clone(&kept);
         kept.config = call.config;
-        match call.stripe_api_key {
-            None => {}
-            Some(None) => kept.stripe = None,
-            Some(Some(key)) => {
-                kept.generation += 1;
-                kept.stripe = Some(self.seal_provider_key(&key, kept.generation, random)?);
+        let mut generation = kept.generation;
+        for (column, place, change) in [
+            (
+                key_column(Provider::Stripe),
+                &mut kept.stripe,
+                call.stripe_api_key,
+            ),
+            (
+                key_column(Provider::RevenueCat),
+                &mut kept.revenuecat,
+                call.revenuecat_api_key,
+            ),
+            (
+                REVENUECAT_V2_COLUMN,
+                &mut kept.revenuecat_v2,
+                call.revenuecat_v2_api_key,
+            ),
+        ] {
+            match change {
+                None => {}
+                Some(None) => *place = None,
+                Some(Some(key)) => {
+                    generation += 1;
+                    *place = Some(self.seal_provider_key(column, &key, generation, random)?);
+                }
             }
         }
+        kept.generation = generation;
+        if let Some(project) = call.revenuecat_project_id {
+            kept.revenuecat_project = project;
+        }
         let text = serde_json::to_string(&kept).map_err(Problem::internal)?;
-        let without_key = kept.stripe.is_none();
+        let without_key = !kept.asks();
         // Another key may do what the one before could not.
         let armed = self.sql.atomic(|sql| {
             let statement = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
             sql.run(statement, &[NAME.into(), text.into()])?;
             if without_key {
                 sql.run("DELETE FROM entitlement_stale", &[])?;
-                return Ok(self.armed);
+            } else {
+                let statement =
+                    "UPDATE entitlement_stale SET next_at = ? WHERE next_at > ? AND error IS NOT NULL";
+                sql.run(statement, &[now.into(), now.into()])?;
             }
-            let first = sql.row("SELECT min(next_at) FROM entitlement_stale", &[])?;
-            let first = first.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
-            if first.is_none() {
-                return Ok(self.armed);
+            // What was turned on again may be late.
+            let mut wake: Option<Millis> = None;
+            for first in [
+                "SELECT min(next_at) FROM entitlement_stale",
+                "SELECT min(at) FROM entitlement_end",
+            ] {
+                let first = sql.row(first, &[])?;
+                let first = first.map(|row| row.maybe(0, Row::time)).transpose()?.flatten();
+                wake = wake.into_iter().chain(first).min();
             }
-            let statement =
-                "UPDATE entitlement_stale SET next_at = ? WHERE next_at > ? AND error IS NOT NULL";
-            sql.run(statement, &[now.into(), now.into()])?;
-            self.wake_by(now, now)
+            wake.map_or(Ok(self.armed), |at| self.wake_by(at.max(now), now))
         })?;
         self.armed = armed;
         self.memory()?.entitlement = Some(Rc::new(kept));
@@ -114,6 +197,7 @@ impl<S: Sql> Ledger<S> {
 
     fn seal_provider_key(
         &mut self,
+        column: &'static str,
         key: &str,
         generation: u64,
         random: &mut dyn Random,
@@ -121,7 +205,7 @@ impl<S: Sql> Ledger<S> {
         let place = Place {
             tenant: self.memory()?.tenant,
             table: KEY_TABLE,
-            column: KEY_COLUMN,
+            column,
             row: 0,
             generation,
         };

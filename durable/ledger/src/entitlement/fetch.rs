@@ -6,15 +6,17 @@
 
 use std::collections::BTreeSet;
 
-use postern_domain::entitlement::{Item, Judged, Provider, Reading, State, fetched_from_stripe};
+use postern_domain::entitlement::{
+    Item, Judged, Provider, Reading, State, fetched_from_revenuecat, fetched_from_stripe,
+};
 use postern_domain::id::TenantId;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder};
+use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder, ListKey};
 use postern_domain::wire::{self, frame};
 
 use super::config::SealedKey;
-use super::{Beside, Effect, Kept};
+use super::{Beside, Effect, Kept, provider_of};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
 
@@ -34,10 +36,14 @@ const BACKOFF_MS: u64 = 3_600_000;
 const KEPT_MS: u64 = 7 * Millis::DAY;
 
 /// A renewal that was not heard of is asked for within this long.
-const DOUBTED_MS: u64 = 2 * Millis::DAY;
+pub(super) const DOUBTED_MS: u64 = 2 * Millis::DAY;
 
 /// Characters of an error that are kept.
 const MOST_ERROR: usize = 300;
+
+/// Writes down one of whom nothing was heard: what an event said is asked for by itself.
+pub(super) const IN_DOUBT: &str = "INSERT INTO entitlement_stale (customer, provider, since, next_at, tries) \
+                                   VALUES (?1, ?2, ?3, ?3, 0) ON CONFLICT DO NOTHING";
 
 /// One question on its way: a message of the queue `fetches`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +54,7 @@ pub struct FetchOut {
 
 /// Writes down who is to be asked for.
 pub(super) fn mark(beside: &mut Beside, provider: Provider, reading: &Reading, kept: &Kept, now: Millis) {
-    if provider != Provider::Stripe || kept.stripe.is_none() {
+    if kept.key_of(provider).is_none() {
         return;
     }
     let at = now.plus(GATHER_MS);
@@ -58,7 +64,7 @@ pub(super) fn mark(beside: &mut Beside, provider: Provider, reading: &Reading, k
              ON CONFLICT DO UPDATE SET since = excluded.since",
             vec![customer.as_str().into(), provider.as_str().into(), now.into(), at.into()],
         );
-        beside.wake = Some(at);
+        beside.wakes(at);
     }
 }
 
@@ -66,7 +72,7 @@ impl<S: Sql> Ledger<S> {
     /// When somebody is to be asked for next.
     pub(crate) fn fetches_at(&self) -> Result<Option<Millis>, Problem> {
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        let asks = |kept: &Kept| kept.config.enabled && kept.stripe.is_some();
+        let asks = |kept: &Kept| kept.config.enabled && kept.asks();
         if !memory.entitlement.as_deref().is_some_and(asks) {
             return Ok(None);
         }
@@ -78,33 +84,35 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn offer_fetches(&mut self, now: Millis) -> Result<(), Problem> {
         let memory = self.memory()?;
         let tenant = memory.tenant;
-        let kept = memory.entitlement.clone().filter(|kept| kept.config.enabled);
-        let Some(key) = kept.as_ref().and_then(|kept| kept.stripe.as_ref()) else {
+        let kept = memory.entitlement.clone();
+        let Some(kept) = kept.filter(|kept| kept.config.enabled && kept.asks()) else {
             return Ok(());
         };
-        let statement = "SELECT customer FROM entitlement_stale WHERE next_at <= ? ORDER BY next_at LIMIT ?";
+        let statement =
+            "SELECT customer, provider FROM entitlement_stale WHERE next_at <= ? ORDER BY next_at LIMIT ?";
         let rows = self.sql.rows(statement, &[now.into(), BATCH.into()])?;
-        let customers: Result<Vec<String>, Problem> = rows.iter().map(|row| row.text(0)).collect();
-        let (customers, until) = (customers?, now.plus(LEASE_MS));
-        let mut outs = Vec::new();
-        for customer in &customers {
-            outs.push(question(
-                tenant,
-                key,
-                FetchAsk::Customer(customer.clone()),
-                until,
-            )?);
+        let until = now.plus(LEASE_MS);
+        let (mut outs, mut leased, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+        for row in &rows {
+            let (customer, provider) = (row.text(0)?, provider_of(&row.text(1)?)?);
+            let Some(key) = kept.key_of(provider) else {
+                dropped.push((customer, provider)); // its key was taken away
+                continue;
+            };
+            let ask = FetchAsk::Customer(customer.clone());
+            outs.push(question(tenant, (provider, key), ask, None, until)?);
+            leased.push((customer, provider));
         }
         self.sql.atomic(|sql| {
-            for customer in &customers {
+            for (customer, provider) in &leased {
                 let statement =
                     "UPDATE entitlement_stale SET next_at = ? WHERE customer = ? AND provider = ?";
-                let values = [
-                    until.into(),
-                    customer.as_str().into(),
-                    Provider::Stripe.as_str().into(),
-                ];
-                sql.run(statement, &values)?;
+                let provider = provider.as_str().into();
+                sql.run(statement, &[until.into(), customer.as_str().into(), provider])?;
+            }
+            for (customer, provider) in &dropped {
+                let statement = "DELETE FROM entitlement_stale WHERE customer = ? AND provider = ?";
+                sql.run(statement, &[customer.as_str().into(), provider.as_str().into()])?;
             }
             Ok(())
         })?;
@@ -115,7 +123,7 @@ impl<S: Sql> Ledger<S> {
     /// A period that should have been renewed is over, and nobody said anything: the event may be lost. Who is asked about is
     /// looked after, once for each period; nobody else pays for it.
     pub(super) fn doubt(&mut self, judged: &Judged, kept: &Kept, now: Millis) -> Result<(), Problem> {
-        if kept.stripe.is_none() {
+        if !kept.asks() {
             return Ok(());
         }
         let silent = |item: &&Item| {
@@ -123,23 +131,21 @@ impl<S: Sql> Ledger<S> {
             let recent = end
                 .is_some_and(|end| now.since(end) < DOUBTED_MS && item.fetched_at.is_none_or(|at| at < end));
             let waits = matches!(item.state, State::Grace | State::Expired);
-            recent && waits && item.provider == Provider::Stripe && item.observed_at < now
+            recent && waits && kept.key_of(item.provider).is_some() && item.observed_at < now
         };
-        let customers: BTreeSet<&str> = judged
+        let customers: BTreeSet<(&str, Provider)> = judged
             .items
             .iter()
             .filter(silent)
-            .map(|item| &*item.customer)
+            .map(|item| (&*item.customer, item.provider))
             .collect();
         if customers.is_empty() {
             return Ok(());
         }
         let armed = self.sql.atomic(|sql| {
-            for customer in &customers {
-                let statement = "INSERT INTO entitlement_stale (customer, provider, since, next_at, tries) \
-                                 VALUES (?1, ?2, ?3, ?3, 0) ON CONFLICT DO NOTHING";
-                let provider = Provider::Stripe.as_str();
-                sql.run(statement, &[(*customer).into(), provider.into(), now.into()])?;
+            for (customer, provider) in &customers {
+                let values = [(*customer).into(), provider.as_str().into(), now.into()];
+                sql.run(IN_DOUBT, &values)?;
             }
             self.wake_by(now, now)
         })?;
@@ -168,7 +174,8 @@ impl<S: Sql> Ledger<S> {
         };
         let kept = self.memory()?.entitlement.clone();
         // Turned off, or without a key, since it was asked: nobody wants the answer.
-        let Some(kept) = kept.filter(|kept| kept.config.enabled && kept.stripe.is_some()) else {
+        let has_key = |kept: &Kept| kept.config.enabled && kept.key_of(call.provider).is_some();
+        let Some(kept) = kept.filter(|kept| has_key(kept)) else {
             return Ok(());
         };
         let statement = "SELECT since, tries FROM entitlement_stale WHERE customer = ? AND provider = ?";
@@ -179,7 +186,7 @@ impl<S: Sql> Ledger<S> {
         let (since, tries) = (stale.time(0)?, stale.number(1)?);
         let reading = match &call.failed {
             Some(why) => Err(why.clone()),
-            None => read(bodies, customer, call.begun, &kept),
+            None => read(call, bodies, customer, &kept),
         };
         let (effect, next) = match reading {
             Ok(reading) => {
@@ -221,25 +228,27 @@ impl<S: Sql> Ledger<S> {
                 call.provider.as_str().into(),
             ];
             effect.beside.push(statement, values);
-            effect.beside.wake = Some(at);
+            effect.beside.wakes(at);
         }
         self.put(&effect, now, random)
     }
 }
 
-/// One question to Stripe, for the queue.
+/// One question to a provider, for the queue.
 pub(super) fn question(
     tenant: TenantId,
-    key: &SealedKey,
+    (provider, key): (Provider, &SealedKey),
     ask: FetchAsk,
+    list: Option<ListKey>,
     until: Millis,
 ) -> Result<FetchOut, Problem> {
     let order = FetchOrder {
         v: wire::VERSION,
         tenant,
-        provider: Provider::Stripe,
+        provider,
         sealed_key: key.sealed.clone(),
         generation: key.generation,
+        list,
         ask,
         until,
     };
@@ -247,14 +256,25 @@ pub(super) fn question(
     Ok(FetchOut { frame })
 }
 
-fn read(bodies: &[Vec<u8>], customer: &str, begun: Millis, kept: &Kept) -> Result<Reading, String> {
-    let parse = |at: usize| {
-        let body = bodies.get(at).map(Vec::as_slice).unwrap_or_default();
-        serde_json::from_slice(body).map_err(|_| "Stripe's answer is no JSON, or is too long")
-    };
-    let (whole, list): (serde_json::Value, serde_json::Value) = (parse(0)?, parse(1)?);
+/// One of the answers.
+pub(super) fn parse(bodies: &[Vec<u8>], at: usize) -> Result<serde_json::Value, String> {
+    let body = bodies.get(at).map(Vec::as_slice).unwrap_or_default();
+    serde_json::from_slice(body).map_err(|_| "The provider's answer is no JSON, or is too long".to_owned())
+}
+
+fn read(
+    call: &EntitlementFetched,
+    bodies: &[Vec<u8>],
+    customer: &str,
+    kept: &Kept,
+) -> Result<Reading, String> {
+    let whole = parse(bodies, 0)?;
+    if call.provider == Provider::RevenueCat {
+        return Ok(fetched_from_revenuecat(customer, &whole, call.begun)?);
+    }
     if whole.get("id").and_then(serde_json::Value::as_str) != Some(customer) {
         return Err("Stripe answered with another customer".to_owned());
     }
-    Ok(fetched_from_stripe(&whole, &list, begun, &kept.config)?)
+    let list = parse(bodies, 1)?;
+    Ok(fetched_from_stripe(&whole, &list, call.begun, &kept.config)?)
 }

@@ -4,17 +4,22 @@
 //! Only a tenant that turned it on pays for it: one row for a purchase that changed, one for the object as it was seen, and
 //! now and then a name. What changes for a customer becomes a message `entitlement.changed` of the same transaction.
 //! Whether somebody has access is judged when it is asked ([`read`]), by the rules of now. With a key of the provider's API
-//! a customer of whom an event told is asked for again, a few seconds later ([`fetch`]).
+//! a customer of whom an event told is asked for again, a few seconds later ([`fetch`]). What ends with its time is told
+//! by the alarm ([`ends`]).
 
 mod backfill;
 mod book;
 mod config;
+mod ends;
+mod export;
 mod fetch;
 mod read;
 
 use std::rc::Rc;
 
-use postern_domain::entitlement::{self, CHANGED, Judged, Known, MOST_OBJECT_BYTES, Provider, Reading};
+use postern_domain::entitlement::{
+    self, CHANGED, Change, Judged, Known, MOST_OBJECT_BYTES, Provider, Reading,
+};
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -55,6 +60,18 @@ impl Beside {
     fn push(&mut self, statement: &'static str, values: Vec<Value>) {
         self.writes.push((statement, values));
     }
+
+    /// The alarm rings then, if nothing is earlier.
+    fn wakes(&mut self, at: Millis) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+}
+
+/// What a change comes from: the hop of the message that caused it, and the provider's id of the event; by default time.
+#[derive(Debug, Clone, Default)]
+struct Cause {
+    hop: u8,
+    event: String,
 }
 
 /// What an event comes to: what is written, and what is told.
@@ -65,6 +82,45 @@ pub(crate) struct Effect {
 }
 
 impl Effect {
+    /// What became of a customer, as a message.
+    fn tell(
+        &mut self,
+        (before, after): (&Judged, &Judged),
+        change: Change,
+        aliases: &[String],
+        cause: &Cause,
+        now: Millis,
+    ) {
+        let short = |judged: &Judged| {
+            json!({
+                "plan": judged.plan,
+                "active": judged.active,
+                "until": judged.until.map(Millis::to_rfc3339),
+                "state": judged.state,
+            })
+        };
+        let body = json!({
+            "type": CHANGED,
+            "timestamp": now.to_rfc3339(),
+            "data": {
+                "change": change,
+                "customer": after.customer,
+                "aliases": aliases,
+                "plan": after.plan,
+                "active": after.active,
+                "until": after.until.map(Millis::to_rfc3339),
+                "state": after.state,
+                "source": after.source,
+                "observedAt": after.observed_at.map(Millis::to_rfc3339),
+                "fetchedAt": after.fetched_at.map(Millis::to_rfc3339),
+                "eventId": Some(&cause.event).filter(|event| !event.is_empty()),
+                "previous": short(before),
+            },
+        });
+        self.told
+            .push((told(cause.hop, now), body.to_string().into_bytes()));
+    }
+
     /// What is told, as messages to be stored.
     pub(crate) fn messages(&self) -> impl Iterator<Item = Incoming<'_>> {
         self.told
@@ -135,38 +191,25 @@ impl<S: Sql> Ledger<S> {
                 ],
             );
         }
+        let cause = Cause {
+            hop,
+            event: reading.event.clone(),
+        };
         for (before, after) in book.judged(&kept.config, now) {
-            let Some(change) = after.change_since(&before) else {
-                continue;
+            let end = self.end_of(&after.customer)?;
+            let overdue = end.as_ref().and_then(|end| end.overdue(&after.customer, now));
+            let before = overdue.unwrap_or(before);
+            let change = after.change_since(&before);
+            let looked = ends::Looked {
+                told: change.is_some(),
+                asked: false,
+                now,
             };
-            let aliases = self.aliases_of(provider, &after.customer, reading)?;
-            let short = |judged: &Judged| {
-                json!({
-                    "plan": judged.plan,
-                    "active": judged.active,
-                    "until": judged.until.map(Millis::to_rfc3339),
-                    "state": judged.state,
-                })
-            };
-            let body = json!({
-                "type": CHANGED,
-                "timestamp": now.to_rfc3339(),
-                "data": {
-                    "change": change,
-                    "customer": after.customer,
-                    "aliases": aliases,
-                    "plan": after.plan,
-                    "active": after.active,
-                    "until": after.until.map(Millis::to_rfc3339),
-                    "state": after.state,
-                    "source": after.source,
-                    "observedAt": after.observed_at.map(Millis::to_rfc3339),
-                    "fetchedAt": after.fetched_at.map(Millis::to_rfc3339),
-                    "eventId": Some(&reading.event).filter(|event| !event.is_empty()),
-                    "previous": short(&before),
-                },
-            });
-            effect.told.push((told(hop, now), body.to_string().into_bytes()));
+            ends::moved(&mut effect.beside, &after, end.as_ref(), kept, looked)?;
+            if let Some(change) = change {
+                let aliases = self.aliases_of(provider, &after.customer, reading)?;
+                effect.tell((&before, &after), change, &aliases, &cause, now);
+            }
         }
         Ok(effect)
     }
@@ -195,16 +238,19 @@ impl<S: Sql> Ledger<S> {
         customer: &str,
         reading: &Reading,
     ) -> Result<Vec<String>, Problem> {
-        let statement = "SELECT alias FROM entitlement_alias WHERE customer = ? AND provider = ? LIMIT ?";
-        let values = [customer.into(), provider.as_str().into(), MOST_NAMES.into()];
-        let rows = self.sql.rows(statement, &values)?;
-        let stored: Result<Vec<String>, Problem> = rows.iter().map(|row| row.text(0)).collect();
-        let mut names = stored?;
+        let mut names = self.stored_aliases(provider, customer)?;
         let new = reading.aliases.iter().filter(|(_, whose)| whose == customer);
         names.extend(new.map(|(alias, _)| alias.clone()));
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    fn stored_aliases(&self, provider: Provider, customer: &str) -> Result<Vec<String>, Problem> {
+        let statement = "SELECT alias FROM entitlement_alias WHERE customer = ? AND provider = ? LIMIT ?";
+        let values = [customer.into(), provider.as_str().into(), MOST_NAMES.into()];
+        let rows = self.sql.rows(statement, &values)?;
+        rows.iter().map(|row| row.text(0)).collect()
     }
 }
 

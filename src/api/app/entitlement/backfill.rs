@@ -1,8 +1,9 @@
-//! `POST /api/v1/app/{app_id}/entitlement-backfill`: reads all subscriptions at Stripe, in the background.
+//! `POST /api/v1/app/{app_id}/entitlement-backfill`: reads all that a provider has, in the background.
 
 use std::collections::BTreeMap;
 
 use postern_domain::csv;
+use postern_domain::entitlement::Provider;
 use postern_domain::id::TaskId;
 use postern_domain::problem::Problem;
 use postern_domain::wire::entitlement::EntitlementBackfill;
@@ -26,6 +27,8 @@ const MOST_CELL: usize = 256;
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form_or_empty()?;
     let dry_run = form.optional("dryRun", field::flag).unwrap_or(true);
+    let provider = form.optional("provider", field::entitlement_provider);
+    let provider = provider.unwrap_or(Provider::Stripe);
     let csv = form.optional("csv", field::text);
     if csv.is_some() && !dry_run {
         form.say(&["csv"], "is compared in a dry run only", "value_error");
@@ -34,20 +37,27 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let expected = form.finish(Some(expected))?;
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
     let directory = access.directory()?;
-    idempotency::once(&directory, key, ask.now, start(&access, &ask, dry_run, expected)).await
+    idempotency::once(
+        &directory,
+        key,
+        ask.now,
+        start(&access, &ask, (provider, dry_run), expected),
+    )
+    .await
 }
 
 async fn start(
     access: &TenantAccess,
     ask: &Ask,
-    dry_run: bool,
+    (provider, dry_run): (Provider, bool),
     expected: Vec<(String, Option<String>)>,
 ) -> Result<Answer, Problem> {
     let id = TaskId::new(ask.now, random::bytes());
-    let request = json!({ "dryRun": dry_run, "lines": expected.len() });
+    let request = json!({ "provider": provider, "dryRun": dry_run, "lines": expected.len() });
     let task = (id, TaskKind::EntitlementBackfill);
     let call = EntitlementBackfill {
         id,
+        provider,
         dry_run,
         expected,
     };

@@ -11,14 +11,20 @@ use crate::api::field;
 use crate::api::form::Form;
 use crate::api::reply::Answer;
 
-/// 200 with the rules. What is left out is as if it had never been set, but for the key, which stays.
+/// 200 with the rules. What is left out is as if it had never been set, but for keys and the project, which stay.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let config = config(&mut form);
     let stripe_api_key = form.change("stripeApiKey", field::stripe_api_key);
+    let revenuecat_api_key = form.change("revenuecatApiKey", field::revenuecat_api_key);
+    let revenuecat_v2_api_key = form.change("revenuecatV2ApiKey", field::revenuecat_api_key);
+    let revenuecat_project_id = form.change("revenuecatProjectId", field::revenuecat_project);
     let call = EntitlementConfigPut {
         config: form.finish(config)?,
         stripe_api_key,
+        revenuecat_api_key,
+        revenuecat_v2_api_key,
+        revenuecat_project_id,
     };
     let (view, _) = access.object().call(call, &[]).await?;
     Answer::ok(&ConfigOut::new(view))

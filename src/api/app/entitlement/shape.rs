@@ -76,6 +76,12 @@ pub(crate) struct ConfigOut {
     billing_owner: Option<String>,
     /// The last characters of the key; null: there is none. The key itself is never shown.
     stripe_api_key_hint: Option<String>,
+    /// The same of the key of version 1 of `RevenueCat`'s API.
+    revenuecat_api_key_hint: Option<String>,
+    /// The same of version 2, which lists customers.
+    revenuecat_v2_api_key_hint: Option<String>,
+    /// The project at `RevenueCat` that is listed.
+    revenuecat_project_id: Option<String>,
     refetch: RefetchOut,
 }
 
@@ -187,6 +193,9 @@ impl ConfigOut {
         let EntitlementConfigView {
             config,
             stripe_api_key_hint,
+            revenuecat_api_key_hint,
+            revenuecat_v2_api_key_hint,
+            revenuecat_project_id,
             refetch:
                 Refetch {
                     waiting,
@@ -212,6 +221,9 @@ impl ConfigOut {
             user_id_keys: config.user_id_keys,
             billing_owner: config.billing_owner,
             stripe_api_key_hint,
+            revenuecat_api_key_hint,
+            revenuecat_v2_api_key_hint,
+            revenuecat_project_id,
             refetch: RefetchOut {
                 waiting,
                 failing,
