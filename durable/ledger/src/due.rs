@@ -34,6 +34,8 @@ struct Due {
     endpoint: u32,
     sequence: u64,
     kind: i64,
+    /// Of the hand-out whose lease is over.
+    number: Option<u64>,
     generation: Option<u64>,
 }
 
@@ -51,7 +53,7 @@ enum Move {
     Stay,
 }
 
-const COLUMNS: &str = "time, endpoint, sequence, kind, generation";
+const COLUMNS: &str = "time, endpoint, sequence, kind, number, generation";
 
 impl Due {
     fn read(row: &Row) -> Result<Self, Problem> {
@@ -60,7 +62,8 @@ impl Due {
             endpoint: row.small(1)?,
             sequence: row.number(2)?,
             kind: row.int(3)?,
-            generation: row.maybe(4, Row::number)?,
+            number: row.maybe(4, Row::number)?,
+            generation: row.maybe(5, Row::number)?,
         })
     }
 
@@ -179,6 +182,7 @@ impl<S: Sql> Ledger<S> {
         } else {
             Trigger::Scheduled
         };
+        memory.gave_number(due.endpoint, due.number.unwrap_or_default());
         let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
         let number = out.handout.number;
         outgoing.push(out);

@@ -3,7 +3,7 @@
 use postern_domain::id::MessageId;
 use postern_domain::outcome::Cause;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{EndpointGet, EndpointPatch, PageOf, TenantSettings};
+use postern_domain::wire::call::{EndpointChange, EndpointGet, EndpointPatch, PageOf, TenantSettings};
 use postern_domain::wire::reads::{EndpointsOfMessage, WaitReason};
 use postern_domain::wire::replay::{CancelMessages, Resend};
 use postern_domain::wire::report::LaneReport;
@@ -405,6 +405,34 @@ mod order {
         }
     }
 
+    #[test]
+    fn each_value_of_a_key_is_a_line_of_its_own_and_one_that_is_blocked_goes_on_when_told_to_skip() {
+        let order = |on_failure: &str| json!({"key": "/customer", "onFailure": on_failure});
+        let (mut tenant, endpoint) = ordered(&json!({"retrySchedule": [], "ordering": order("wait")}));
+        for customer in ["a", "b", "a", "b"] {
+            let call = tenant.publish_call("invoice.paid");
+            let body = json!({"customer": customer}).to_string();
+            tenant.accept(call, body.as_bytes()).unwrap();
+        }
+        let heads = tenant.outs();
+        assert_eq!(sequences(&heads), [2, 3]);
+        tenant.report(&heads[0], Answer::Broken);
+        tenant.report(&heads[1], Answer::Ok);
+        let next = tenant.out();
+        assert_eq!(sequences(std::slice::from_ref(&next)), [5]);
+        tenant.report(&next, Answer::Ok);
+        assert!(tenant.pass_until_out(MINUTE).is_empty(), "4 waits for 2");
+        let ordering = serde_json::from_value(order("skip")).unwrap();
+        tenant.patch(
+            endpoint,
+            EndpointChange {
+                ordering: Some(Some(ordering)),
+                ..EndpointChange::default()
+            },
+        );
+        assert_eq!(sequences(&tenant.pass_until_out(SECOND)), [4]);
+    }
+
     /// A line whose head, the message 2, has failed for good a second before 3 and 4 came.
     fn blocked(settings: Settings) -> (Tenant, u32) {
         let mut tenant = Tenant::with(settings, TenantSettings::default());
@@ -518,6 +546,23 @@ mod end {
             assert_eq!(send(Answer::Broken), None);
         }
         assert_eq!(send(Answer::Broken), Some(DisabledReason::DeliveriesFailed));
+    }
+
+    #[test]
+    fn attempts_are_counted_over_evictions_as_far_as_they_decide_something() {
+        let mut tenant = Tenant::wide();
+        let endpoint = tenant.endpoint_with(json!({"disableAfter": {"failed": 0, "days": 5}}));
+        for _ in 0..9 {
+            tenant.publish();
+            let out = tenant.out();
+            tenant.report(&out, Answer::Broken);
+            tenant.evict();
+        }
+        tenant.now = tenant.now.plus(5 * Millis::DAY);
+        tenant.publish();
+        let out = tenant.outs().pop().unwrap();
+        tenant.report(&out, Answer::Broken);
+        assert_eq!(disabled(&mut tenant, endpoint), Some(DisabledReason::NoSuccess));
     }
 
     #[test]

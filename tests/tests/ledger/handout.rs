@@ -6,6 +6,7 @@ use postern_domain::signature::SigningKey;
 use postern_domain::wire::call::{Accept, Bodies, Caller, EndpointSecret};
 use postern_domain::wire::frame;
 use postern_domain::wire::lane::{Lane, MAX_BYTES, MAX_DELIVERIES};
+use postern_domain::wire::replay::Resend;
 use postern_domain::wire::report::Stalled;
 use postern_ledger::QueueKind;
 use postern_tests::tenant::{Answer, MASTER_KEYS, Stand, Tenant, code};
@@ -90,6 +91,56 @@ fn hand_out_numbers_are_unique_in_an_endpoint() {
     numbers.dedup();
     assert_eq!((count, numbers.len()), (20, 20));
     assert!(numbers.is_sorted());
+}
+
+#[test]
+fn they_stay_so_over_an_eviction_within_the_same_millisecond() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint();
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..8).map(|_| tenant.publish()).collect();
+    let mut numbers: Vec<u64> = tenant.outs().iter().map(|out| out.handout.number).collect();
+    assert!(numbers.iter().any(|number| *number > tenant.now.0));
+    for message in messages.iter().chain(&messages) {
+        tenant.evict();
+        tenant
+            .call(Resend {
+                message: message.to_string(),
+                endpoint: endpoint.clone(),
+                idempotency: None,
+            })
+            .unwrap();
+        tenant.ring();
+        numbers.push(tenant.out().handout.number);
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+#[test]
+fn those_of_a_line_too() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint_with(json!({"throttleRate": 50}));
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..30).map(|_| tenant.publish()).collect();
+    let burst: Vec<u64> = tenant
+        .pass_until_out(1000)
+        .iter()
+        .map(|out| out.handout.number)
+        .collect();
+    assert!(burst.len() > 1, "several in a millisecond: {burst:?}");
+    tenant.evict();
+    let message = messages[29].to_string();
+    let idempotency = None;
+    tenant
+        .call(Resend {
+            message,
+            endpoint,
+            idempotency,
+        })
+        .unwrap();
+    tenant.evict();
+    let next = tenant.pass_until_out(1000);
+    assert!(next.iter().all(|out| out.handout.number > burst[burst.len() - 1]));
 }
 
 #[test]

@@ -39,7 +39,7 @@ const TABLES: [&str; 9] = [
 ];
 
 /// An object that was thrown out is not back sooner.
-const RESTART: u64 = 10;
+const RESTART: u64 = 0;
 
 /// How often the alarm's time is waited for; then all goes well to the end.
 const PASSES: u32 = 4;
