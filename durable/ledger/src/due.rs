@@ -10,10 +10,11 @@ use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
 
 use crate::Ledger;
-use crate::delivery::{self, State};
+use crate::delivery::{self, DeliveryRow, State};
 use crate::endpoint::Endpoint;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, Outgoing};
+use crate::manual::extra_numbers;
 use crate::sql::{Row, Sql, Value};
 
 /// Rows in one run.
@@ -182,7 +183,6 @@ impl<S: Sql> Ledger<S> {
         } else {
             Trigger::Scheduled
         };
-        memory.gave_number(due.endpoint, due.number.unwrap_or_default());
         let out = memory.hand_out(due.endpoint, None, &message, until, trigger, now);
         let number = out.handout.number;
         outgoing.push(out);
@@ -243,6 +243,24 @@ impl<S: Sql> Ledger<S> {
         )?))
     }
 
+    /// Its next number is larger than each that this delivery had: an object that has forgotten them begins at the clock, and
+    /// they may have run ahead of that.
+    fn goes_above(&mut self, due: &Due, segment: u64, row: Option<DeliveryRow>) -> Result<(), Problem> {
+        let mut had: Vec<u64> = due.number.into_iter().collect();
+        if due.is_manual() {
+            had.extend(extra_numbers(&self.sql, segment, due.sequence, due.endpoint)?);
+        }
+        if let Some(row) = row {
+            had.extend(row.first.map(|(number, _)| number));
+            had.extend(row.numbers);
+        }
+        let memory = self.memory()?;
+        for number in had {
+            memory.gave_number(due.endpoint, number);
+        }
+        Ok(())
+    }
+
     /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
     fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
         let rules = self.settings.rules;
@@ -264,9 +282,10 @@ impl<S: Sql> Ledger<S> {
                 return Ok(None);
             }
             let row = delivery::read(&self.sql, segment, due.endpoint, due.sequence)?;
-            if !manual && row.is_none_or(|row| row.state != State::Waiting) {
+            if !manual && row.as_ref().is_none_or(|row| row.state != State::Waiting) {
                 return Ok(None);
             }
+            self.goes_above(due, segment, row)?;
         }
         if !self
             .memory()?

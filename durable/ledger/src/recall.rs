@@ -30,8 +30,7 @@ impl<S: Sql> Ledger<S> {
             return Ok(());
         }
         let end = now.plus(self.settings.lease_ms + APART_MS);
-        let statement =
-            "SELECT time, endpoint, sequence, number FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
+        let statement = "SELECT time, endpoint, sequence, number FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
         let due = self.sql.rows(statement, &[now.into(), end.into()])?;
         for row in &due {
             let (endpoint, number) = (row.small(1)?, row.number(3)?);

@@ -117,6 +117,37 @@ fn they_stay_so_over_an_eviction_within_the_same_millisecond() {
 }
 
 #[test]
+fn so_do_those_that_have_their_results() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint();
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..4).map(|_| tenant.publish()).collect();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Ok);
+    }
+    for _ in 0..3 {
+        tenant.evict();
+        let idempotency = None;
+        let (message, endpoint) = (messages[3].to_string(), endpoint.clone());
+        tenant
+            .call(Resend {
+                message,
+                endpoint,
+                idempotency,
+            })
+            .unwrap();
+        tenant.ring();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Broken);
+    }
+    assert_eq!(
+        tenant.attempts(messages[3]).len(),
+        4,
+        "each is an attempt of its own"
+    );
+}
+
+#[test]
 fn those_of_a_line_too() {
     let mut tenant = Tenant::wide();
     let endpoint = tenant.endpoint_with(json!({"throttleRate": 50}));
