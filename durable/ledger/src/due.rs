@@ -10,10 +10,11 @@ use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
 
 use crate::Ledger;
-use crate::delivery::{self, State};
+use crate::delivery::{self, DeliveryRow, State};
 use crate::endpoint::Endpoint;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, Outgoing};
+use crate::manual::extra_numbers;
 use crate::sql::{Row, Sql, Value};
 
 /// Rows in one run.
@@ -34,6 +35,8 @@ struct Due {
     endpoint: u32,
     sequence: u64,
     kind: i64,
+    /// Of the hand-out whose lease is over.
+    number: Option<u64>,
     generation: Option<u64>,
 }
 
@@ -51,7 +54,7 @@ enum Move {
     Stay,
 }
 
-const COLUMNS: &str = "time, endpoint, sequence, kind, generation";
+const COLUMNS: &str = "time, endpoint, sequence, kind, number, generation";
 
 impl Due {
     fn read(row: &Row) -> Result<Self, Problem> {
@@ -60,7 +63,8 @@ impl Due {
             endpoint: row.small(1)?,
             sequence: row.number(2)?,
             kind: row.int(3)?,
-            generation: row.maybe(4, Row::number)?,
+            number: row.maybe(4, Row::number)?,
+            generation: row.maybe(5, Row::number)?,
         })
     }
 
@@ -239,6 +243,24 @@ impl<S: Sql> Ledger<S> {
         )?))
     }
 
+    /// Its next number is larger than each that this delivery had: an object that has forgotten them begins at the clock, and
+    /// they may have run ahead of that.
+    fn goes_above(&mut self, due: &Due, segment: u64, row: Option<DeliveryRow>) -> Result<(), Problem> {
+        let mut had: Vec<u64> = due.number.into_iter().collect();
+        if due.is_manual() {
+            had.extend(extra_numbers(&self.sql, segment, due.sequence, due.endpoint)?);
+        }
+        if let Some(row) = row {
+            had.extend(row.first.map(|(number, _)| number));
+            had.extend(row.numbers);
+        }
+        let memory = self.memory()?;
+        for number in had {
+            memory.gave_number(due.endpoint, number);
+        }
+        Ok(())
+    }
+
     /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
     fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
         let rules = self.settings.rules;
@@ -260,9 +282,10 @@ impl<S: Sql> Ledger<S> {
                 return Ok(None);
             }
             let row = delivery::read(&self.sql, segment, due.endpoint, due.sequence)?;
-            if !manual && row.is_none_or(|row| row.state != State::Waiting) {
+            if !manual && row.as_ref().is_none_or(|row| row.state != State::Waiting) {
                 return Ok(None);
             }
+            self.goes_above(due, segment, row)?;
         }
         if !self
             .memory()?

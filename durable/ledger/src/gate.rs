@@ -205,9 +205,14 @@ impl Health {
         until
     }
 
-    /// Whether a try by hand need not wait: what it waited for is a probe, and a pause is none.
-    fn lets_by_hand(&self, now: Millis) -> bool {
-        self.opened > 0 && self.paused_until <= now
+    /// What holds this one back now. A person need not wait for a probe, but for a pause.
+    fn holds(&self, wish: Wish, now: Millis) -> Option<Hold> {
+        let (until, reason) = if wish == Wish::Manual && self.opened > 0 {
+            (self.paused_until, Reason::Paused)
+        } else {
+            (self.opens_at, self.reason)
+        };
+        (until > now).then_some(Hold { until, reason })
     }
 
     fn verdict(&mut self, result: &SendResult, config: &EndpointConfig, now: Millis) -> Verdict {
@@ -437,15 +442,11 @@ impl Memory {
         let first_end = flight.first_end().unwrap_or(now.plus(1000));
         let empty = flight.is_empty();
         if let Some(health) = self.health.get(&endpoint) {
-            let skips = wish == Wish::Manual && health.lets_by_hand(now);
-            if health.opens_at > now && !skips {
-                return Err(Hold {
-                    until: health.opens_at,
-                    reason: health.reason,
-                });
+            if let Some(hold) = health.holds(wish, now) {
+                return Err(hold);
             }
-            // Half open: one probe, and nothing beside it.
-            if health.opened > 0 && !empty && !skips {
+            // Half open: one probe, and nothing of the plan beside it.
+            if health.opened > 0 && !empty && wish != Wish::Manual {
                 return Err(Hold {
                     until: first_end,
                     reason: Reason::BreakerOpen,

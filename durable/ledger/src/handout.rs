@@ -62,6 +62,8 @@ pub(crate) struct Outgoing {
     pub(crate) line: Option<Rc<str>>,
     pub(crate) handout: Handout,
     pub(crate) body: Option<Rc<[u8]>>,
+    /// What it takes in a lane: as much as it was admitted with.
+    bytes: usize,
 }
 
 /// What a hand-out needs to know of a message.
@@ -110,7 +112,8 @@ impl MessageToSend {
     /// What it takes in a lane.
     pub(crate) fn bytes(&self) -> usize {
         let came = self.came.as_ref().map_or(0, |came| came.bytes());
-        bytes_of(&self.event_type, &self.content_type, self.body.as_deref()) + came
+        let body = self.body.as_ref().map_or(0, |body| 4 + body.len());
+        HANDOUT_BYTES + self.event_type.len() + self.content_type.len() + body + came
     }
 
     /// Reads it again, for a hand-out that is not the first. One whose content is gone is
@@ -234,6 +237,7 @@ impl Memory {
                 forwarded,
             },
             body: message.body.clone(),
+            bytes: message.bytes(),
         }
     }
 }
@@ -389,29 +393,17 @@ pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
     512 + endpoint.config.url.len() + keys + headers
 }
 
-/// What a hand-out takes in a lane.
-fn bytes_of(event_type: &str, content_type: &str, body: Option<&[u8]>) -> usize {
-    HANDOUT_BYTES + event_type.len() + content_type.len() + body.map_or(0, |body| 4 + body.len())
-}
-
 /// Cuts hand-outs into lanes: so many at the most, and 60 KB.
 fn parts(handouts: Vec<Outgoing>, fixed: usize, most: usize) -> Vec<Vec<Outgoing>> {
     let mut parts: Vec<Vec<Outgoing>> = Vec::new();
     let mut size = usize::MAX;
     for out in handouts {
-        let event_type = out.handout.event_type.as_deref().unwrap_or_default();
-        let forwarded = out.handout.forwarded.as_ref().map_or(0, |forwarded| {
-            let headers = forwarded.headers.iter();
-            let headers: usize = headers.map(|(name, value)| name.len() + value.len() + 8).sum();
-            FORWARDED_BYTES + headers + forwarded.event_id.as_ref().map_or(0, String::len)
-        });
-        let own = bytes_of(event_type, &out.handout.content_type, out.body.as_deref()) + forwarded;
         let full = parts.last().is_none_or(|part| part.len() >= most);
-        if full || size.saturating_add(own) > MAX_BYTES {
+        if full || size.saturating_add(out.bytes) > MAX_BYTES {
             parts.push(Vec::new());
             size = fixed;
         }
-        size += own;
+        size += out.bytes;
         if let Some(part) = parts.last_mut() {
             part.push(out);
         }

@@ -92,6 +92,12 @@ impl Memory {
         *last
     }
 
+    /// A number that was given before: whatever comes next is larger, though the clock be behind it.
+    pub(crate) fn gave_number(&mut self, endpoint: u32, number: u64) {
+        let last = self.numbers.entry(endpoint).or_default();
+        *last = number.max(*last);
+    }
+
     /// What of an endpoint is out.
     pub(crate) fn flight(&mut self, endpoint: u32) -> &mut Flight {
         let Gates { window, unproven, .. } = self.gates;

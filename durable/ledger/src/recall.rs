@@ -2,6 +2,9 @@
 //!
 //! A hand-out is known by one of three: the accept lease of a message without a delivery row, a `due` row that stands at
 //! the end of its lease, or the `until` of a line. Whatever may be out counts as out, so that order and concurrency hold.
+//!
+//! Numbers of hand-outs run ahead of the clock where many leave within a millisecond. Those in `due` are stored; the others
+//! are given once more, at the times at which they were: what is handed out from now on has a larger one.
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -17,23 +20,26 @@ const SLICE: usize = 1000;
 /// Where more was accepted within a lease than this, the rest counts as out without a look.
 const LOOKED: usize = 5000;
 
+/// Tries by hand that are out beside another hand-out of their delivery have a lease that is longer by so much at the most.
+const APART_MS: u64 = 1000;
+
 impl<S: Sql> Ledger<S> {
     /// Reads it back. Part of reading the memory.
     pub(crate) fn recall(&mut self, now: Millis) -> Result<(), Problem> {
         if !self.settings.rules.recall {
             return Ok(());
         }
+        let end = now.plus(self.settings.lease_ms + APART_MS);
+        let statement = "SELECT time, endpoint, sequence, number FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
+        let due = self.sql.rows(statement, &[now.into(), end.into()])?;
+        for row in &due {
+            let (endpoint, number) = (row.small(1)?, row.number(3)?);
+            self.memory()?.gave_number(endpoint, number);
+        }
         self.recall_lines(now)?;
         self.recall_accepts(now)?;
         // Behind the others: a try by hand may be out beside the first hand-out of the same delivery.
-        self.recall_due(now)
-    }
-
-    fn recall_due(&mut self, now: Millis) -> Result<(), Problem> {
-        let end = now.plus(self.settings.lease_ms);
-        let statement =
-            "SELECT time, endpoint, sequence FROM due WHERE time > ? AND time <= ? AND number IS NOT NULL";
-        for row in self.sql.rows(statement, &[now.into(), end.into()])? {
+        for row in &due {
             let (until, endpoint, sequence) = (row.time(0)?, row.small(1)?, row.number(2)?);
             let flight = self.memory()?.flight(endpoint);
             flight.goes_on(None, 1, &[(sequence, until)]);
@@ -73,7 +79,12 @@ impl<S: Sql> Ledger<S> {
             if given.is_empty() && all {
                 continue; // all of it has its results: its lease says nothing any more
             }
-            let flight = self.memory()?.flight(line.endpoint);
+            let began = line.until.minus(self.settings.lease_ms);
+            let memory = self.memory()?;
+            for _ in &given {
+                memory.next_number(line.endpoint, began);
+            }
+            let flight = memory.flight(line.endpoint);
             if in_order {
                 flight.goes_on(Some(line.key.as_str().into()), 1, &given);
             } else {
@@ -122,7 +133,9 @@ impl<S: Sql> Ledger<S> {
                         continue;
                     };
                     let ordered = known.keeps_order_of(row.sequence);
-                    if until <= now && !ordered {
+                    if until > now {
+                        memory.next_number(endpoint, row.time);
+                    } else if !ordered {
                         continue;
                     }
                     // What a line holds back did not leave at its accept.

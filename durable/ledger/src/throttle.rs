@@ -76,6 +76,16 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_is_a_fifth_of_a_second_and_one_token_at_least() {
+        for (rate, burst) in [(1, 1), (9, 1), (10, 2), (500, 100)] {
+            let mut bucket = Bucket::empty(rate, Millis(0));
+            assert_eq!(bucket.available(Millis(60_000)), burst, "{rate} a second");
+            bucket.take(burst);
+            assert_eq!(bucket.available(Millis(60_000)), 0);
+        }
+    }
+
+    #[test]
     fn it_says_when_it_opens() {
         let mut bucket = Bucket::empty(1, Millis(0));
         let at = bucket.opens_at(Millis(0));

@@ -177,6 +177,19 @@ fn a_repeat_whose_first_try_never_arrived_makes_the_message_and_the_next_repeat_
 }
 
 #[test]
+fn two_repeats_whose_first_tries_never_arrived_are_two_messages() {
+    let mut tenant = Tenant::new();
+    let calls = [(); 2].map(|()| Accept {
+        repeat: true,
+        ..tenant.publish_call("invoice.paid")
+    });
+    tenant.pass(10 * 60_000);
+    let [first, second] = calls.map(|call| tenant.accept(call, b"1").unwrap().message.id);
+    assert_ne!(first, second);
+    assert_eq!(tenant.count("message_1"), 2);
+}
+
+#[test]
 fn a_repeat_finds_its_nonce_across_segments() {
     let settings = postern_ledger::Settings {
         retention_ms: 8 * 10_000,

@@ -1100,6 +1100,11 @@ fn a_backfill_is_one_at_a_time_needs_a_key_and_can_be_stopped() {
     tenant.call(TaskCancel { id: TASK }).unwrap();
     page_of(&mut tenant, &asked[0].ask, &[("cus_a", "active")], true);
     assert_eq!(task(&mut tenant).0, TaskState::Cancelled);
+    assert_eq!(
+        tenant.count("outbox WHERE type = 'replay.finished'"),
+        0,
+        "nothing was sent again"
+    );
     assert_eq!(tenant.count("entitlement"), 0);
     tenant.call(another).unwrap();
 }

@@ -1,7 +1,7 @@
 //! The object may be thrown out of memory, or forget after a failed write, between any two steps.
 
 use postern_domain::time::Millis;
-use postern_tests::tenant::{Answer, Stand, Tenant};
+use postern_tests::tenant::{Answer, Out, Stand, Tenant};
 use serde_json::json;
 
 /// How an object loses its memory.
@@ -98,6 +98,67 @@ fn what_was_owed_by_then_does_not_wait_longer_because_the_alarm_was_forgotten() 
     let begin = tenant.now;
     assert_eq!(tenant.pass_until_out(Millis::DAY).len(), 1);
     assert!(tenant.now.since(begin) < 36_000, "{}", tenant.now.since(begin));
+}
+
+#[test]
+fn a_retry_that_waits_behind_a_closed_gate_is_found_again() {
+    let mut tenant = Tenant::new();
+    let endpoint = tenant.endpoint_with(json!({"retrySchedule": [1, 1, 1]}));
+    let messages = [tenant.publish(), tenant.publish()];
+    let outs = tenant.outs();
+    tenant.report(&outs[0], Answer::RetryAfter(60_000));
+    tenant.report(&outs[1], Answer::Broken);
+    tenant.pass(30_000);
+    assert!(
+        tenant.outs().is_empty(),
+        "its time came, and the endpoint has asked for more"
+    );
+    tenant.evict();
+    for _ in 0..2 {
+        for out in tenant.pass_until_out(60_000) {
+            tenant.report(&out, Answer::Ok);
+        }
+    }
+    for message in messages {
+        assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 2));
+    }
+}
+
+#[test]
+fn what_left_at_its_accept_when_a_line_had_caught_up_is_still_out() {
+    let mut tenant = Tenant::new();
+    tenant.endpoint_with(json!({"throttleRate": 1}));
+    tenant.publish();
+    assert_eq!(tenant.pass_until_out(2000).len(), 1, "the bucket begins empty");
+    tenant.pass(5000);
+    let second = tenant.publish();
+    assert_eq!(tenant.out().message(), second);
+    tenant.evict();
+    assert!(tenant.pass_until_out(30_000).is_empty(), "both leases run");
+}
+
+#[test]
+fn what_of_a_lane_in_order_had_its_result_is_not_waited_for() {
+    let mut tenant = Tenant::new();
+    tenant.endpoint_with(json!({"ordering": {"key": null, "onFailure": "wait"}}));
+    tenant.prove();
+    for _ in 0..3 {
+        tenant.publish();
+    }
+    let head = tenant.out();
+    tenant.report(&head, Answer::Ok);
+    let lane = tenant.outs();
+    assert_eq!(lane.len(), 2);
+    tenant.report_lane(&[(&lane[0], Answer::Ok)], false);
+    tenant.evict();
+    let behind = tenant.publish();
+    assert!(
+        tenant.pass_until_out(1000).is_empty(),
+        "the second of the lane is out"
+    );
+    tenant.report_lane(&[(&lane[1], Answer::Ok)], true);
+    let next = tenant.pass_until_out(1000);
+    assert_eq!(next.iter().map(Out::message).collect::<Vec<_>>(), [behind]);
 }
 
 #[test]

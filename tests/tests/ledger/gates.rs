@@ -3,9 +3,9 @@
 use postern_domain::id::MessageId;
 use postern_domain::outcome::Cause;
 use postern_domain::time::Millis;
-use postern_domain::wire::call::{EndpointGet, EndpointPatch, PageOf, TenantSettings};
+use postern_domain::wire::call::{EndpointChange, EndpointGet, EndpointPatch, PageOf, TenantSettings};
 use postern_domain::wire::reads::{EndpointsOfMessage, WaitReason};
-use postern_domain::wire::replay::CancelMessages;
+use postern_domain::wire::replay::{CancelMessages, Resend};
 use postern_domain::wire::report::LaneReport;
 use postern_domain::wire::{DisabledReason, EndpointView, Trigger};
 use postern_ledger::{QueueKind, Settings};
@@ -208,6 +208,38 @@ mod pause {
     }
 
     #[test]
+    fn it_outlives_an_eviction_also_where_the_breaker_is_open_for_longer() {
+        let (mut tenant, endpoint) =
+            with(json!({"retrySchedule": [3600], "disableAfter": {"failed": 0, "days": 0}}));
+        tenant.prove();
+        let messages: Vec<_> = (0..12).map(|_| tenant.publish()).collect();
+        let outs = tenant.outs();
+        for out in &outs[..10] {
+            tenant.report(out, Answer::Broken);
+        }
+        tenant.report(&outs[10], Answer::RetryAfter(10 * SECOND));
+        tenant.evict();
+        let endpoint = tenant.endpoint_id(endpoint);
+        let message = messages[11].to_string();
+        let idempotency = None;
+        tenant
+            .call(Resend {
+                message,
+                endpoint,
+                idempotency,
+            })
+            .unwrap();
+        let begin = tenant.now;
+        let by_hand = tenant.pass_until_out(MINUTE);
+        assert_eq!(by_hand[0].handout.trigger, Trigger::Manual);
+        assert_eq!(
+            tenant.now.since(begin),
+            10 * SECOND,
+            "a person need not wait for a probe, but for a pause"
+        );
+    }
+
+    #[test]
     fn another_failure_shortens_no_pause() {
         let (mut tenant, _) = with(json!({"retrySchedule": [1]}));
         let (_, _) = (tenant.publish(), tenant.publish());
@@ -336,6 +368,17 @@ mod order {
     }
 
     #[test]
+    fn a_head_that_was_lost_with_nothing_behind_it_comes_again() {
+        let (mut tenant, endpoint) = ordered(&json!({}));
+        let message = tenant.publish();
+        assert_eq!(tenant.out().message(), message); // the queue loses it
+        let again = tenant.pass_until_out(2 * MINUTE);
+        assert_eq!(sequences(&again), [2]);
+        tenant.report(&again[0], Answer::Ok);
+        assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 1));
+    }
+
+    #[test]
     fn a_success_by_hand_lets_those_behind_a_failed_head_go() {
         for key in [Value::Null, json!("/paid")] {
             let ordering = json!({"key": key, "onFailure": "wait"});
@@ -360,6 +403,34 @@ mod order {
             assert_eq!(sequences(&rest), [3, 4]);
             assert_eq!(tenant.stand(head.message(), endpoint).0, Stand::Delivered);
         }
+    }
+
+    #[test]
+    fn each_value_of_a_key_is_a_line_of_its_own_and_one_that_is_blocked_goes_on_when_told_to_skip() {
+        let order = |on_failure: &str| json!({"key": "/customer", "onFailure": on_failure});
+        let (mut tenant, endpoint) = ordered(&json!({"retrySchedule": [], "ordering": order("wait")}));
+        for customer in ["a", "b", "a", "b"] {
+            let call = tenant.publish_call("invoice.paid");
+            let body = json!({"customer": customer}).to_string();
+            tenant.accept(call, body.as_bytes()).unwrap();
+        }
+        let heads = tenant.outs();
+        assert_eq!(sequences(&heads), [2, 3]);
+        tenant.report(&heads[0], Answer::Broken);
+        tenant.report(&heads[1], Answer::Ok);
+        let next = tenant.out();
+        assert_eq!(sequences(std::slice::from_ref(&next)), [5]);
+        tenant.report(&next, Answer::Ok);
+        assert!(tenant.pass_until_out(MINUTE).is_empty(), "4 waits for 2");
+        let ordering = serde_json::from_value(order("skip")).unwrap();
+        tenant.patch(
+            endpoint,
+            EndpointChange {
+                ordering: Some(Some(ordering)),
+                ..EndpointChange::default()
+            },
+        );
+        assert_eq!(sequences(&tenant.pass_until_out(SECOND)), [4]);
     }
 
     /// A line whose head, the message 2, has failed for good a second before 3 and 4 came.
@@ -446,6 +517,18 @@ mod end {
     }
 
     #[test]
+    fn of_a_long_outage_no_more_attempts_are_stored_than_decide_something() {
+        let mut tenant = Tenant::wide(); // without a breaker, whose probes are stored
+        tenant.endpoint_with(json!({"disableAfter": {"failed": 0, "days": 5}}));
+        for _ in 0..30 {
+            tenant.publish();
+            let out = tenant.out();
+            tenant.report(&out, Answer::Broken);
+        }
+        assert_eq!(tenant.count("health WHERE attempts = 10"), 1);
+    }
+
+    #[test]
     fn deliveries_in_a_row_that_failed_for_good_are_counted_over_evictions_and_a_success_begins_anew() {
         let (mut tenant, endpoint) = with(json!({"retrySchedule": []}));
         let mut send = |answer| {
@@ -463,6 +546,23 @@ mod end {
             assert_eq!(send(Answer::Broken), None);
         }
         assert_eq!(send(Answer::Broken), Some(DisabledReason::DeliveriesFailed));
+    }
+
+    #[test]
+    fn attempts_are_counted_over_evictions_as_far_as_they_decide_something() {
+        let mut tenant = Tenant::wide();
+        let endpoint = tenant.endpoint_with(json!({"disableAfter": {"failed": 0, "days": 5}}));
+        for _ in 0..9 {
+            tenant.publish();
+            let out = tenant.out();
+            tenant.report(&out, Answer::Broken);
+            tenant.evict();
+        }
+        tenant.now = tenant.now.plus(5 * Millis::DAY);
+        tenant.publish();
+        let out = tenant.outs().pop().unwrap();
+        tenant.report(&out, Answer::Broken);
+        assert_eq!(disabled(&mut tenant, endpoint), Some(DisabledReason::NoSuccess));
     }
 
     #[test]

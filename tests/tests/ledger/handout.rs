@@ -3,8 +3,10 @@
 use postern_domain::problem::Code;
 use postern_domain::seal::{self, MasterKeys, Place};
 use postern_domain::signature::SigningKey;
-use postern_domain::wire::call::{Bodies, Caller, EndpointSecret};
-use postern_domain::wire::lane::{MAX_BYTES, MAX_DELIVERIES};
+use postern_domain::wire::call::{Accept, Bodies, Caller, EndpointSecret};
+use postern_domain::wire::frame;
+use postern_domain::wire::lane::{Lane, MAX_BYTES, MAX_DELIVERIES};
+use postern_domain::wire::replay::Resend;
 use postern_domain::wire::report::Stalled;
 use postern_ledger::QueueKind;
 use postern_tests::tenant::{Answer, MASTER_KEYS, Stand, Tenant, code};
@@ -92,18 +94,126 @@ fn hand_out_numbers_are_unique_in_an_endpoint() {
 }
 
 #[test]
+fn they_stay_so_over_an_eviction_within_the_same_millisecond() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint();
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..8).map(|_| tenant.publish()).collect();
+    let mut numbers: Vec<u64> = tenant.outs().iter().map(|out| out.handout.number).collect();
+    assert!(numbers.iter().any(|number| *number > tenant.now.0));
+    for message in messages.iter().chain(&messages) {
+        tenant.evict();
+        tenant
+            .call(Resend {
+                message: message.to_string(),
+                endpoint: endpoint.clone(),
+                idempotency: None,
+            })
+            .unwrap();
+        tenant.ring();
+        numbers.push(tenant.out().handout.number);
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+#[test]
+fn so_do_those_that_have_their_results() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint();
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..4).map(|_| tenant.publish()).collect();
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Ok);
+    }
+    for _ in 0..3 {
+        tenant.evict();
+        let idempotency = None;
+        let (message, endpoint) = (messages[3].to_string(), endpoint.clone());
+        tenant
+            .call(Resend {
+                message,
+                endpoint,
+                idempotency,
+            })
+            .unwrap();
+        tenant.ring();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Broken);
+    }
+    assert_eq!(
+        tenant.attempts(messages[3]).len(),
+        4,
+        "each is an attempt of its own"
+    );
+}
+
+#[test]
+fn those_of_a_line_too() {
+    let mut tenant = Tenant::wide();
+    let endpoint = tenant.endpoint_with(json!({"throttleRate": 50}));
+    let endpoint = tenant.endpoint_id(endpoint);
+    let messages: Vec<_> = (0..30).map(|_| tenant.publish()).collect();
+    let burst: Vec<u64> = tenant
+        .pass_until_out(1000)
+        .iter()
+        .map(|out| out.handout.number)
+        .collect();
+    assert!(burst.len() > 1, "several in a millisecond: {burst:?}");
+    tenant.evict();
+    let message = messages[29].to_string();
+    let idempotency = None;
+    tenant
+        .call(Resend {
+            message,
+            endpoint,
+            idempotency,
+        })
+        .unwrap();
+    tenant.evict();
+    let next = tenant.pass_until_out(1000);
+    assert!(next.iter().all(|out| out.handout.number > burst[burst.len() - 1]));
+}
+
+#[test]
 fn a_lane_is_at_most_60_kilobytes() {
     let mut tenant = Tenant::new();
     tenant.endpoint();
+    tenant.prove();
     for size in [25_000, 25_000, 25_000, 39_000, 100, 40_000, 39_999] {
         let call = tenant.publish_call("invoice.paid");
         tenant.accept(call, &vec![b'x'; size]).unwrap();
     }
-    let lanes = tenant.ledger.take_lanes().unwrap();
-    assert!(lanes.len() >= 4);
-    for lane in lanes {
+    let lanes = tenant.take_lanes().unwrap();
+    for lane in &lanes {
         assert!(lane.frame.len() <= MAX_BYTES, "{}", lane.frame.len());
     }
+    let lanes = lanes
+        .iter()
+        .map(|lane| frame::decode::<Lane>(&lane.frame).unwrap().0);
+    let together: Vec<usize> = lanes.map(|lane| lane.deliveries.len()).collect();
+    assert_eq!(together, [2, 1, 2, 1, 1], "as many as fit");
+}
+
+#[test]
+fn so_is_one_of_webhooks_whose_headers_go_with_them() {
+    let mut tenant = Tenant::new();
+    tenant.endpoint();
+    tenant.prove();
+    let source = tenant.source();
+    for n in 0..16 {
+        let headers = [("x-vendor".to_owned(), "v".repeat(2000))];
+        let call = Accept {
+            source: Some(source),
+            event_id: Some(format!("{n:0>200}")),
+            headers: headers.into(),
+            ..tenant.publish_call("charge.succeeded")
+        };
+        tenant.accept(call, &[b'x'; 2000]).unwrap();
+    }
+    let lanes = tenant.take_lanes().unwrap();
+    let sizes: Vec<usize> = lanes.iter().map(|lane| lane.frame.len()).collect();
+    assert!(sizes.iter().all(|size| *size <= MAX_BYTES), "{sizes:?}");
+    assert_eq!(sizes.len(), 2, "{sizes:?}");
 }
 
 #[test]
@@ -298,6 +408,38 @@ fn a_lost_hand_out_of_a_line_comes_again_while_others_keep_coming() {
         }
     }
     assert_eq!(tenant.stand(lost.unwrap(), endpoint), (Stand::Delivered, 1));
+}
+
+#[test]
+fn the_last_hand_out_of_a_line_comes_again_if_it_is_lost() {
+    let mut tenant = Tenant::new();
+    let endpoint = tenant.endpoint_with(json!({"throttleRate": 1}));
+    let messages = [tenant.publish(), tenant.publish()];
+    let first = tenant.pass_until_out(2000);
+    tenant.report(&first[0], Answer::Ok);
+    assert_eq!(tenant.pass_until_out(2000).len(), 1); // the queue loses it
+    for out in tenant.pass_until_out(120_000) {
+        tenant.report(&out, Answer::Ok);
+    }
+    for message in messages {
+        assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 1));
+    }
+}
+
+#[test]
+fn a_look_at_a_gate_that_is_still_closed_writes_no_row() {
+    let mut tenant = Tenant::new();
+    let endpoint = tenant.endpoint_with(json!({"throttleRate": 1}));
+    for _ in 0..3 {
+        tenant.publish();
+    }
+    assert_eq!(tenant.pass_until_out(2000).len(), 1);
+    tenant.disable(endpoint, false); // whatever is edited makes the alarm look
+    let rows = |tenant: &Tenant| tenant.storage.native().connection().total_changes();
+    let before = rows(&tenant);
+    tenant.pass(1);
+    assert!(tenant.outs().is_empty());
+    assert_eq!(rows(&tenant), before);
 }
 
 #[test]

@@ -455,10 +455,17 @@ fn what_cannot_be_sent_is_refused_with_the_reason() {
 }
 
 #[test]
-fn where_there_is_a_rate_it_waits_for_the_try_of_the_plan_that_is_out() {
-    for moment in [Moment::FirstIsOut, Moment::RetryIsOut] {
+fn where_there_is_a_rate_or_an_order_it_waits_for_the_try_of_the_plan_that_is_out() {
+    let rate = json!({"throttleRate": 10});
+    let order = json!({"ordering": {"key": null, "onFailure": "wait"}});
+    for (moment, settings) in [
+        (Moment::FirstIsOut, &rate),
+        (Moment::RetryIsOut, &rate),
+        (Moment::FirstIsOut, &order),
+        (Moment::RetryIsOut, &order),
+    ] {
         for evicted in [false, true] {
-            let (mut tenant, endpoint, message, out, _) = at(moment, &json!({"throttleRate": 10}));
+            let (mut tenant, endpoint, message, out, _) = at(moment, settings);
             let out = out.unwrap();
             resend(&mut tenant, message, endpoint).unwrap();
             if evicted {

@@ -1,5 +1,7 @@
 //! What lies between a publish and what is owed: filters, what a message was not sent to, batches, a later time.
 
+use std::collections::BTreeSet;
+
 use postern_domain::id::MessageId;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
@@ -242,6 +244,8 @@ fn a_batch_is_taken_whole_with_consecutive_ids_and_leaves_in_one_lane() {
     let accepted = accept_batch(&mut tenant, call).unwrap();
     let sequences: Vec<u64> = accepted.messages.iter().map(|view| view.id.0.sequence).collect();
     assert_eq!(sequences, (2..=101).collect::<Vec<u64>>());
+    let random: BTreeSet<[u8; 7]> = accepted.messages.iter().map(|view| view.id.0.random).collect();
+    assert_eq!(random.len(), 100, "of no id another can be guessed");
     let lanes = tenant.lanes();
     assert_eq!(lanes.len(), 4, "32 at the most in each");
     let sent: usize = lanes.iter().map(|(lane, _, _)| lane.deliveries.len()).sum();

@@ -85,6 +85,20 @@ fn a_retry_is_never_earlier_than_the_endpoint_asked() {
 }
 
 #[test]
+fn an_attempt_has_the_time_at_which_its_request_was_begun_and_not_that_of_its_hand_out() {
+    let (mut tenant, _, out) = handed_out(&[5]);
+    tenant.pass(700);
+    tenant.report(&out, Answer::Broken);
+    let first = tenant.now;
+    let out = next(&mut tenant);
+    tenant.pass(300);
+    tenant.report(&out, Answer::Ok);
+    let attempts = tenant.attempts(out.message());
+    let times: Vec<Millis> = attempts.iter().map(|attempt| attempt.timestamp).collect();
+    assert_eq!(times, [tenant.now, first]);
+}
+
+#[test]
 fn a_retry_that_succeeds_ends_the_delivery() {
     let (mut tenant, endpoint, out) = handed_out(&[5, 5]);
     tenant.report(&out, Answer::Broken);

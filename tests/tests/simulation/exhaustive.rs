@@ -38,9 +38,6 @@ const TABLES: [&str; 9] = [
     "SELECT * FROM meta WHERE name = 'mark'",
 ];
 
-/// An object that was thrown out is not back sooner.
-const RESTART: u64 = 10;
-
 /// How often the alarm's time is waited for; then all goes well to the end.
 const PASSES: u32 = 4;
 
@@ -366,7 +363,7 @@ impl Way {
                 self.passes = 0;
                 self.world.quiet = true;
             } else {
-                self.evict();
+                self.world.evict();
             }
         }
         Ok(())
@@ -387,7 +384,7 @@ impl Way {
                 world.ring();
             }
             Next::Evicted => {
-                self.evict();
+                self.world.evict();
                 return Ok(());
             }
             Next::Off(off) => {
@@ -405,11 +402,6 @@ impl Way {
             }
         }
         world.after_call()
-    }
-
-    fn evict(&mut self) {
-        self.world.evict();
-        self.world.set_clock(self.world.clock.plus(RESTART));
     }
 
     /// From here on all goes well.
