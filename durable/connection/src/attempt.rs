@@ -491,6 +491,15 @@ pub(crate) fn next_at<S: Sql>(sql: &S, now: Millis) -> Result<Option<Millis>, Pr
     Ok(crate::alarm::earlier(Some(old.plus(session::KNOWN_MS)), lost))
 }
 
+/// Nothing is left of links and attempts: a disconnect or a reset takes their secrets too.
+pub(crate) fn shred<S: Sql>(sql: &S) -> Result<(), Problem> {
+    sql.run("UPDATE attempt SET verifier = NULL, nonce = NULL", &[])?;
+    sql.run("UPDATE session SET secret = NULL", &[])?;
+    sql.run("DELETE FROM attempt", &[])?;
+    sql.run("DELETE FROM session", &[])?;
+    Ok(())
+}
+
 /// Writes down how an attempt ended. Part of a transaction.
 pub(crate) fn end<S: Sql>(
     sql: &S,

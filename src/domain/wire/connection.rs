@@ -578,6 +578,10 @@ pub struct TokenRefused {
 
 /// A token to spend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the secret is called what every provider calls it"
+)]
 pub struct Token {
     /// The access token or the API key. A secret.
     pub token: Secret,

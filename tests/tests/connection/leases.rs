@@ -1,5 +1,6 @@
 //! Tokens to spend.
 
+use postern_connection::sql::Sql as _;
 use postern_domain::oauth::provider::Rotation;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;

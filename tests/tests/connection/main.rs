@@ -1,12 +1,12 @@
 //! The state machine of one connection, as its specification reads.
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
+mod apps;
 mod browser;
+mod checks;
 mod connect;
 mod connect_checks;
 mod connect_otherwise;
-mod apps;
-mod checks;
 mod ending;
 mod history;
 mod keys;

@@ -17,7 +17,8 @@ fn no_secret_stands_in_storage() {
     for secret in ["access-canary", "refresh-canary", "code-canary", SECRET] {
         assert!(!dump.contains(secret), "{secret} stands in storage");
     }
-    let told = format!("{:?} {:?}", desk.told, desk.notices());
+    let notices = desk.notices();
+    let told = format!("{:?} {notices:?}", desk.told);
     assert!(!told.contains("canary"));
 }
 
