@@ -276,7 +276,8 @@ fn segment(id: &str) -> Result<String, String> {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            out.push('%');
+            out.push_str(&hex::encode_upper([byte]));
         }
     }
     Ok(out)

@@ -126,12 +126,11 @@ pub async fn open(opening: Opening<'_>) -> Result<Response, Cause> {
     let request = to_request(opening.target.as_str(), opening.method, opening.headers, body)
         .map_err(|error| cause_of(&error, Phase::Headers))?;
     let sent = Fetch::Request(request);
-    match within(opening.deadline_ms, sent.send_with_signal(&signal)).await {
-        Some(answer) => answer.map_err(|error| cause_of(&error, Phase::Headers)),
-        None => {
-            abort.abort();
-            Err(Cause::Timeout)
-        }
+    if let Some(answer) = within(opening.deadline_ms, sent.send_with_signal(&signal)).await {
+        answer.map_err(|error| cause_of(&error, Phase::Headers))
+    } else {
+        abort.abort();
+        Err(Cause::Timeout)
     }
 }
 

@@ -170,7 +170,8 @@ pub(crate) async fn reseal(directory: &Directory, row: &Row, before: &str) -> Re
 pub(crate) struct Changed {
     pub(crate) id: OAuthAppId,
     /// The last connection that was told; empty: none.
-    pub(crate) changed: String,
+    #[serde(rename = "changed")]
+    pub(crate) told: String,
     pub(crate) updated_at: Millis,
 }
 

@@ -97,7 +97,7 @@ impl<S: Sql> Connection<S> {
         if let Some(credential) = &change.credential {
             at = earlier(at, self.refresh_alarm_at(record, credential, now));
             at = earlier(at, self.check_alarm_at(record, credential, now));
-            at = earlier(at, self.forecast_at(record, credential));
+            at = earlier(at, Self::forecast_at(record, credential));
         }
         at
     }

@@ -124,10 +124,15 @@ impl<S: Sql> Connection<S> {
             &[session.hash.clone().into(), now.into()],
         )?;
         let all = self.sql.row(
-            "SELECT count(*) FROM attempt WHERE session = ?",
+            "SELECT count(*), max(made_at) FROM attempt WHERE session = ?",
             &[session.hash.clone().into()],
         )?;
-        let all: usize = all.map_or(Ok(0), |row| row.small::<u16>(0)).map(usize::from)?;
+        let Some(all) = all else {
+            return Err(Problem::internal("count(*) gave no row"));
+        };
+        // Two of one millisecond still have an order.
+        let made_at = all.maybe(1, Row::time)?.map_or(now, |last| now.max(last.plus(1)));
+        let all = usize::from(all.small::<u16>(0)?);
         if all >= MOST {
             return Err(Problem::new(
                 Code::RateLimited,
@@ -178,7 +183,7 @@ impl<S: Sql> Connection<S> {
             hash_of(cookie.reveal().as_bytes()).into(),
             verifier.into(),
             nonce.into(),
-            now.into(),
+            made_at.into(),
             now.plus(LIFE_MS).into(),
             Value::Blob(result.to_vec()),
         ];
@@ -306,10 +311,10 @@ impl<S: Sql> Connection<S> {
             return Ok(None);
         };
         let open = |column, blob: &Option<Vec<u8>>| {
-            let opened = blob
+            let secret = blob
                 .as_deref()
                 .map(|blob| sealing::open(&opener, column, attempt.number, GENERATION, blob));
-            opened.transpose()
+            secret.transpose()
         };
         let verifier = open(Column::Verifier, &attempt.verifier)?;
         let nonce = open(Column::Nonce, &attempt.nonce)?;

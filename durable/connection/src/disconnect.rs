@@ -113,10 +113,10 @@ impl<S: Sql> Connection<S> {
             secret: None,
         });
         let opener = self.opener(record);
-        let opened: Result<(Option<Secret>, Option<Secret>), _> = credential
+        let tokens: Result<(Option<Secret>, Option<Secret>), _> = credential
             .open_access(&opener)
             .and_then(|access| Ok((access, credential.open_refresh(&opener)?)));
-        let Ok((access, refresh)) = opened else {
+        let Ok((access, refresh)) = tokens else {
             return self.shred(RevokeResult::Failed, now);
         };
         let request = token_request::revoke(

@@ -91,7 +91,7 @@ struct Unfit {
 }
 
 impl Unfit {
-    fn failed(words: impl ToString) -> Self {
+    fn failed(words: &(impl ToString + ?Sized)) -> Self {
         let detail = Detail {
             words: Some(words.to_string()),
             ..Detail::default()
@@ -127,13 +127,13 @@ impl Unfit {
 
 impl From<Fault> for Unfit {
     fn from(fault: Fault) -> Self {
-        Self::failed(fault)
+        Self::failed(&fault)
     }
 }
 
 impl From<Untold> for Unfit {
     fn from(untold: Untold) -> Self {
-        Self::failed(untold)
+        Self::failed(&untold)
     }
 }
 
@@ -197,14 +197,14 @@ impl<S: Sql> Connection<S> {
                 let ended = http(done)?;
                 match outcome::read(begun.provider(), &ended) {
                     Ok(tokens) => self.tokens_came(begun, tokens, now, random),
-                    Err(refusal) => self.unfit(&begun, None, Unfit::refused(&refusal), now),
+                    Err(refusal) => self.unfit(&begun, None, &Unfit::refused(&refusal), now),
                 }
             }
             Stage::Keys(tokens) => {
                 let ended = http(done)?;
                 match self.keep_keys(&begun, &ended, now) {
                     Ok(()) => self.look_at_id_token(begun, *tokens, false, now),
-                    Err(unfit) => self.unfit(&begun, Some(&tokens), unfit, now),
+                    Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
                 }
             }
             Stage::Signature(tokens, more) => {
@@ -214,10 +214,10 @@ impl<S: Sql> Connection<S> {
                 match held {
                     Ok(true) => match begun.claims(&tokens, now) {
                         Ok(claims) => self.ask_account(begun, *tokens, Some(claims), now, random),
-                        Err(fault) => self.unfit(&begun, Some(&tokens), fault.into(), now),
+                        Err(fault) => self.unfit(&begun, Some(&tokens), &fault.into(), now),
                     },
                     Ok(false) if more.is_empty() => {
-                        self.unfit(&begun, Some(&tokens), Fault::Signature.into(), now)
+                        self.unfit(&begun, Some(&tokens), &Fault::Signature.into(), now)
                     }
                     Ok(false) => {
                         self.look_at_signature(begun, tokens, more);
@@ -226,7 +226,7 @@ impl<S: Sql> Connection<S> {
                     Err(problem) => {
                         self.notice("id_token_not_verified", &problem);
                         let unfit = Unfit::failed("the id token's signature could not be looked at");
-                        self.unfit(&begun, Some(&tokens), unfit, now)
+                        self.unfit(&begun, Some(&tokens), &unfit, now)
                     }
                 }
             }
@@ -234,7 +234,7 @@ impl<S: Sql> Connection<S> {
                 let ended = http(done)?;
                 match account_of_call(&begun, claims.as_ref(), &ended) {
                     Ok(account) => self.connect(&begun, *tokens, Some(account), now, random),
-                    Err(unfit) => self.unfit(&begun, Some(&tokens), unfit, now),
+                    Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
                 }
             }
             Stage::Undone => {
@@ -263,7 +263,7 @@ impl<S: Sql> Connection<S> {
                 begun.variables.extend(learned.clone());
                 tokens.learned = learned;
             }
-            Err(refused) => return self.unfit(&begun, Some(&tokens), Unfit::failed(refused), now),
+            Err(refused) => return self.unfit(&begun, Some(&tokens), &Unfit::failed(&refused), now),
         }
         if begun.provider().kind == Kind::Oidc {
             self.look_at_id_token(begun, tokens, true, now)
@@ -286,7 +286,7 @@ impl<S: Sql> Connection<S> {
                 return Ok(());
             }
             Ok(Err(fetch)) => fetch,
-            Err(unfit) => return self.unfit(&begun, Some(&tokens), unfit, now),
+            Err(unfit) => return self.unfit(&begun, Some(&tokens), &unfit, now),
         };
         let task = Task::Http {
             request: fetch,
@@ -334,7 +334,7 @@ impl<S: Sql> Connection<S> {
             return Err(Unfit::failed("the issuer's keys could not be fetched"));
         }
         let set = KeySet::parse(&ended.body)
-            .map_err(|sentence| Unfit::failed(format!("what the issuer says are its keys {sentence}")))?;
+            .map_err(|sentence| Unfit::failed(&format!("what the issuer says are its keys {sentence}")))?;
         self.exchange.keys = Some(Keys {
             url: keys_url(begun)?,
             set,
@@ -386,14 +386,14 @@ impl<S: Sql> Connection<S> {
                             self.ask(request, Purpose::Exchange(Box::new(step)));
                             return Ok(());
                         }
-                        Err(unfilled) => Err(Unfit::failed(unfilled)),
+                        Err(unfilled) => Err(Unfit::failed(&unfilled)),
                     }
                 }
             },
         };
         match account {
             Ok(account) => self.connect(&begun, tokens, account, now, random),
-            Err(unfit) => self.unfit(&begun, Some(&tokens), unfit, now),
+            Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
         }
     }
 
@@ -408,7 +408,7 @@ impl<S: Sql> Connection<S> {
     ) -> Result<(), Problem> {
         let mut change = self.change()?;
         if let Some(unfit) = unwanted(&change, begun, &tokens, account.as_ref())? {
-            return self.unfit_of(begun, Some(&tokens), account.as_ref(), unfit, now);
+            return self.unfit_of(begun, Some(&tokens), account.as_ref(), &unfit, now);
         }
         let granted = granted_of(begun, &tokens)?;
         let outcome = if granted.missing.is_empty() {
@@ -459,7 +459,7 @@ impl<S: Sql> Connection<S> {
         &mut self,
         begun: &Begun,
         tokens: Option<&TokenSet>,
-        unfit: Unfit,
+        unfit: &Unfit,
         now: Millis,
     ) -> Result<(), Problem> {
         self.unfit_of(begun, tokens, None, unfit, now)
@@ -472,7 +472,7 @@ impl<S: Sql> Connection<S> {
         begun: &Begun,
         tokens: Option<&TokenSet>,
         account: Option<&Account>,
-        unfit: Unfit,
+        unfit: &Unfit,
         now: Millis,
     ) -> Result<(), Problem> {
         self.end_attempt(&begun.attempt, unfit.outcome, &unfit.detail, unfit.class, now)?;
@@ -571,7 +571,7 @@ fn keys_url(begun: &Begun) -> Result<String, Unfit> {
         .as_ref()
         .and_then(|oauth| oauth.jwks_url.as_ref());
     let url = url.ok_or_else(|| Unfit::failed("it is not known where the issuer's keys are"))?;
-    template::fill(url, &begun.variables).map_err(Unfit::failed)
+    template::fill(url, &begun.variables).map_err(|unfilled| Unfit::failed(&unfilled))
 }
 
 fn keys_request(url: String) -> Request {

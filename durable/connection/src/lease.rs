@@ -43,8 +43,10 @@ impl<S: Sql> Connection<S> {
         let ended_since = turn.since.is_some_and(|since| self.refreshed_in > Some(since));
         let force = call.refresh && !ended_since;
         let answer = self.token(force, now, random)?;
-        if turn.since.is_none() && !matches!(answer, Answer::Late(Err(_))) {
-            self.count_use(call, now, random)?;
+        match answer {
+            Answer::Now(_) => self.count_use(call, now, random)?,
+            // Who waits is counted when it gets its token; that somebody asked is known to the refresh that it waits for.
+            Answer::Late(_) => self.used.at = Some(now),
         }
         Ok(answer)
     }
@@ -176,8 +178,8 @@ fn may_spend(memory: &Memory) -> Result<(), Problem> {
         return Err(not_spendable(Reason::SwitchedOff));
     }
     match (record.state, record.reason) {
-        (State::Active | State::Degraded, _) => Ok(()),
-        (State::Blocked, Some(Reason::App | Reason::Config | Reason::Storage)) => Ok(()),
+        (State::Active | State::Degraded, _)
+        | (State::Blocked, Some(Reason::App | Reason::Config | Reason::Storage)) => Ok(()),
         (State::Blocked, Some(Reason::KekMissing)) => Err(Unopened::NoKey.into()),
         (State::Pending, _) => Err(not_connected()),
         (_, reason) => Err(not_spendable(reason.unwrap_or(Reason::GrantDead))),

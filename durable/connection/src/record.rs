@@ -182,18 +182,16 @@ fn told_of(record: &Record, to: State) -> Result<Told, Problem> {
         // Nobody was told of it.
         (Pending, Revoked) if !record.announced => None,
         (_, Revoked) => Some(Event::Revoked),
-        // A reset by its owner.
-        (_, Pending) => None,
         (Pending, Active) if !record.announced => Some(Event::Created),
-        (Pending | Degraded | NeedsReauth, Active) => Some(Event::Recovered),
-        (Active, Degraded) => Some(Event::Degraded),
-        (Active | Degraded, NeedsReauth) => Some(Event::NeedsReauth),
-        (Active | Degraded | NeedsReauth, Blocked) => Some(Event::Degraded),
-        (Blocked, Active) => Some(Event::Recovered),
-        (Blocked, NeedsReauth) => Some(Event::NeedsReauth),
-        // Told as degraded before: it heals further, or fails in another way.
-        (Blocked, Degraded) => None,
-        (Active, Active) | (Degraded, Degraded) | (NeedsReauth, NeedsReauth) | (Blocked, Blocked) => None,
+        (Pending | Degraded | NeedsReauth | Blocked, Active) => Some(Event::Recovered),
+        (Active, Degraded) | (Active | Degraded | NeedsReauth, Blocked) => Some(Event::Degraded),
+        (Active | Degraded | Blocked, NeedsReauth) => Some(Event::NeedsReauth),
+        // A reset by its owner; what was told as degraded before and heals further, or fails in another way; no change.
+        (_, Pending)
+        | (Blocked | Degraded, Degraded)
+        | (Active, Active)
+        | (NeedsReauth, NeedsReauth)
+        | (Blocked, Blocked) => None,
         (from @ (Pending | NeedsReauth), to) => {
             let (from, to) = (from.as_str(), to.as_str());
             return Err(Problem::internal(format_args!("no way from {from} to {to}")));

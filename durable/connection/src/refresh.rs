@@ -460,8 +460,8 @@ impl<S: Sql> Connection<S> {
             access_ends: credential.expires_at,
             access_refused: credential.access_refused,
         };
-        let chance = u32::try_from(random.number() >> 32).unwrap_or_default();
-        let decision = rotation::after(rotation, refusal, &trail, now, chance);
+        let spread = u32::try_from(random.number() >> 32).unwrap_or_default();
+        let decision = rotation::after(rotation, refusal, &trail, now, spread);
         credential.intent = None;
         credential.failures = credential.failures.saturating_add(1);
         credential.lost_at = decision.lost_at;
@@ -497,7 +497,7 @@ impl<S: Sql> Connection<S> {
         }
         let mut entry = line("refresh", sentence, now);
         entry.class = Some(refusal.class);
-        entry.words = words_of(refusal);
+        entry.words = Some(words_of(refusal));
         entry.next_at = change.credential.as_ref().and_then(due_at);
         change.line(entry);
         self.commit(change, now, |_| Ok(()))?;
@@ -611,7 +611,7 @@ impl<S: Sql> Connection<S> {
         at
     }
 
-    pub(crate) fn forecast_at(&self, record: &Record, credential: &Credential) -> Option<Millis> {
+    pub(crate) fn forecast_at(record: &Record, credential: &Credential) -> Option<Millis> {
         if !matches!(record.state, State::Active | State::Degraded) {
             return None;
         }
@@ -655,8 +655,8 @@ pub(crate) fn plan(change: &mut Change, now: Millis, random: &mut dyn Random) {
         credential.expires_at = Some(credential.obtained_at.plus(seconds.saturating_mul(1000)));
     }
     let times = times_of(credential);
-    let chance = u32::try_from(random.number() >> 32).unwrap_or_default();
-    credential.next_refresh_at = lifetime::next_refresh_at(provider, &times, chance);
+    let spread = u32::try_from(random.number() >> 32).unwrap_or_default();
+    credential.next_refresh_at = lifetime::next_refresh_at(provider, &times, spread);
     let due = lifetime::dies_at(provider, &times).map_or(0, |death| lifetime::notices_due(&death, now));
     // Of a grant that was short from its beginning nobody is told what lies behind already.
     credential.warned = if credential.granted_at == now {
@@ -716,7 +716,7 @@ fn rotation_of(provider: &Provider) -> Rotation {
         .map_or(Rotation::None, |oauth| oauth.rotation)
 }
 
-fn words_of(refusal: &Refusal) -> Option<String> {
+fn words_of(refusal: &Refusal) -> String {
     let said = [refusal.error.as_deref(), refusal.words.as_deref()];
     let said: Vec<&str> = said.into_iter().flatten().collect();
     let words = if said.is_empty() {
@@ -724,7 +724,7 @@ fn words_of(refusal: &Refusal) -> Option<String> {
     } else {
         said.join(": ")
     };
-    Some(words.chars().take(200).collect())
+    words.chars().take(200).collect()
 }
 
 fn fingerprint(record: &Record, refresh: &Secret) -> Fingerprint {

@@ -157,7 +157,7 @@ impl<S: Sql> Connection<S> {
             }
             (Stage::Signature(_), Done::Signed(Err(problem))) => {
                 self.notice("assertion_not_signed", &problem);
-                self.refused(goal, &unsigned(), now, random)
+                self.refused(&goal, &unsigned(), now, random)
             }
             (Stage::Signature(_), done) => Err(unexpected(&done)),
             (Stage::Token, done) => match (outcome::read(goal.provider(), &http(done)?), goal) {
@@ -166,7 +166,7 @@ impl<S: Sql> Connection<S> {
                     let stored = self.store_account(*call, maker, tokens, now, random);
                     self.put_ended(stored)
                 }
-                (Err(refusal), goal) => self.refused(goal, &refusal, now, random),
+                (Err(refusal), goal) => self.refused(&goal, &refusal, now, random),
             },
         }
     }
@@ -182,7 +182,7 @@ impl<S: Sql> Connection<S> {
 
     fn refused(
         &mut self,
-        goal: Goal,
+        goal: &Goal,
         refusal: &Refusal,
         now: Millis,
         random: &mut dyn Random,

@@ -260,7 +260,12 @@ fn can_be_asked(terms: &Terms) -> Result<(), Problem> {
 }
 
 fn insert<S: Sql>(sql: &S, session: &Session, now: Millis) -> Result<(), Problem> {
-    let standing = sql.rows("SELECT hash FROM session ORDER BY made_at", &[])?;
+    let standing = sql.rows("SELECT hash, made_at FROM session ORDER BY made_at", &[])?;
+    // Two of one millisecond still have an order.
+    let made_at = match standing.last() {
+        Some(row) => now.max(row.time(1)?.plus(1)),
+        None => now,
+    };
     let too_many = (standing.len() + 1).saturating_sub(MOST);
     for row in &standing[..too_many] {
         remove(sql, row.blob(0)?)?;
@@ -271,7 +276,7 @@ fn insert<S: Sql>(sql: &S, session: &Session, now: Millis) -> Result<(), Problem
         &[
             session.hash.clone().into(),
             session.number.into(),
-            now.into(),
+            made_at.into(),
             session.expires_at.into(),
             terms.into(),
             session.secret.clone().into(),

@@ -156,7 +156,7 @@ impl Export {
             object,
             tenant: access.tenant,
             // No cursor stands before their end: who has one has them all.
-            listed: after.is_none().then(|| Listed::Apps(None)),
+            listed: after.is_none().then_some(Listed::Apps(None)),
             access,
             base_url,
             secrets,
@@ -201,7 +201,7 @@ impl Export {
                 }
                 Err(problem) => {
                     let cursor = self.cursor();
-                    self.break_off(&mut out, &problem, Some(cursor));
+                    self.break_off(&mut out, &problem, Some(&cursor));
                     return Some((out, self));
                 }
             }
@@ -259,7 +259,7 @@ impl Export {
         Ok(())
     }
 
-    fn break_off(&mut self, out: &mut Vec<u8>, problem: &Problem, cursor: Option<String>) {
+    fn break_off(&mut self, out: &mut Vec<u8>, problem: &Problem, cursor: Option<&str>) {
         let fields = json!({ "tenant": self.tenant, "code": problem.code, "cause": problem.cause });
         log::error("export_broken", fields);
         self.over = true;

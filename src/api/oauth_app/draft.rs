@@ -289,7 +289,7 @@ fn lists(
             }
             row.scopes = written(&scopes)?;
         }
-        None if whole => row.scopes = "[]".to_owned(),
+        None if whole => "[]".clone_into(&mut row.scopes),
         None => {}
     }
     let all = form.given("allScopes", field::flag);
@@ -297,7 +297,7 @@ fn lists(
     let development = base_url.starts_with("http://");
     match form.given("returnUrls", |value| return_urls(value, development)) {
         Some(urls) => row.return_urls = written(&urls)?,
-        None if whole => row.return_urls = "[]".to_owned(),
+        None if whole => "[]".clone_into(&mut row.return_urls),
         None => {}
     }
     Ok(())

@@ -26,7 +26,7 @@ const SLICES: u32 = 8;
 pub(super) async fn begin(env: &Env, directory: &Directory, id: OAuthAppId, updated_at: Millis) {
     let app = Changed {
         id,
-        changed: String::new(),
+        told: String::new(),
         updated_at,
     };
     if let Err(problem) = slice(env, directory, &app).await {
@@ -41,7 +41,7 @@ pub(crate) async fn tidy(env: &Env) -> Result<(), Problem> {
     for mut app in oauth_app::changed(&directory).await? {
         for _ in 0..SLICES {
             match slice(env, &directory, &app).await? {
-                Some(last) => app.changed = last.to_string(),
+                Some(last) => app.told = last.to_string(),
                 None => break,
             }
         }
@@ -72,7 +72,7 @@ fn reseal(row: &mut Row, keys: &postern_domain::seal::MasterKeys) -> Result<(), 
 
 /// Tells some; the last of them, if there may be more.
 async fn slice(env: &Env, directory: &Directory, app: &Changed) -> Result<Option<ConnectionId>, Problem> {
-    let ids = connection::of_app(directory, app.id, &app.changed, AT_ONCE).await?;
+    let ids = connection::of_app(directory, app.id, &app.told, AT_ONCE).await?;
     let told = ids.iter().map(|id| async {
         let object = ConnectionObject::new(env, *id, Caller::System);
         match object.call(AppChanged {}).await {

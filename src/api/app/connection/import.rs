@@ -47,7 +47,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    idempotency::once(&access.directory()?, key, ask.now, async {
+    let made = async {
         let view = lifecycle::make(
             &access,
             &chosen,
@@ -58,8 +58,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         )
         .await?;
         Answer::json(201, &ConnectionOut::new(view))
-    })
-    .await
+    };
+    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
 }
 
 /// 1 B to 16 KB of visible ASCII. What was wrong with it is said without it.

@@ -31,9 +31,9 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let user = form.optional("user", field::name);
     let secret = form.finish(secret)?;
     let stands = match &replaced {
-        Some(named) => {
+        Some(standing) => {
             let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-            let key = Key::read(named).ok_or_else(missing)?;
+            let key = Key::read(standing).ok_or_else(missing)?;
             let directory = access.directory()?;
             let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
             Some(row.filter(|row| row.state != "revoked").ok_or_else(missing)?)

@@ -85,12 +85,12 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
     let mut token = spender.token(now).await?;
     let api = token.api.clone().ok_or_else(no_api)?;
     let url = request.url().map_err(Problem::internal)?;
-    let called = proxy::url(&api, &asked.rest, url.query())
+    let destination = proxy::url(&api, &asked.rest, url.query())
         .map_err(|refused| Problem::new(Code::BadRequest, refused.to_string()))?;
     let config = Config::from_env(env)?;
     let target = config
         .provider_policy
-        .judge(&called)
+        .judge(&destination)
         .map_err(|refusal| Problem::new(Code::BadRequest, refusal.to_string()))?;
 
     let method = request.method();
@@ -119,7 +119,7 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
         let opening = Opening {
             target: &target,
             method: method.clone(),
-            headers: &headers_out(&api, &passed, &token)?,
+            headers: &headers_out(&api, &passed, &token),
             body: sent,
             deadline_ms: HEADERS_MS,
         };
@@ -189,11 +189,7 @@ async fn body(request: &mut Request) -> Result<(Kept, Option<wasm_bindgen::JsVal
     Ok((Kept { bytes, whole }, stream.map(Into::into)))
 }
 
-fn headers_out(
-    api: &Api,
-    passed: &[(String, String)],
-    token: &Token,
-) -> Result<Vec<(String, String)>, Problem> {
+fn headers_out(api: &Api, passed: &[(String, String)], token: &Token) -> Vec<(String, String)> {
     let mut headers = vec![("user-agent".to_owned(), USER_AGENT.to_owned())];
     for (name, value) in &api.headers {
         if !passed.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
@@ -216,7 +212,7 @@ fn headers_out(
         }
         TokenPlace::Header(name) => (name.to_ascii_lowercase(), secret.to_owned()),
     });
-    Ok(headers)
+    headers
 }
 
 /// An answer whose headers and first part are there.

@@ -45,7 +45,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    idempotency::once(&access.directory()?, key, ask.now, async {
+    let made = async {
         let view = lifecycle::make(
             &access,
             &chosen,
@@ -56,8 +56,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         )
         .await?;
         Answer::json(201, &ConnectionOut::new(view))
-    })
-    .await
+    };
+    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
 }
 
 /// The parts of a key's file that count.

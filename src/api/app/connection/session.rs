@@ -31,8 +31,8 @@ pub(crate) struct ConnectionSessionOut {
     connection: ConnectionOut,
 }
 
-/// 201. With `connectionId` it is a reconnect of that one. An `Idempotency-Key` changes nothing: a link is kept nowhere, so
-/// asked twice it gives two.
+/// 201. With `connectionId` it is a reconnect of that one. An `Idempotency-Key` changes
+/// nothing: a link is kept nowhere, so a second request gives a second one.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let names = Names::read(&mut form);
@@ -60,7 +60,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         ));
     }
     let stands = match &reconnect {
-        Some(named) => Some(standing(&access, named).await?),
+        Some(known) => Some(standing(&access, known).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
