@@ -31,8 +31,8 @@ pub(crate) struct ConnectionSessionOut {
     connection: ConnectionOut,
 }
 
-/// 201. With `connectionId` it is a reconnect of that one. An `Idempotency-Key` changes
-/// nothing: a link is kept nowhere, so a second request gives a second one.
+/// Answers 201. With `connectionId` it is a reconnect of that one. An `Idempotency-Key` changes nothing: a link is kept
+/// nowhere, so a second request gives a second one.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let names = Names::read(&mut form);
