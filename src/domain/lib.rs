@@ -30,4 +30,6 @@ pub mod schedule;
 pub mod seal;
 pub mod signature;
 
+pub mod watch;
+
 pub mod wire;

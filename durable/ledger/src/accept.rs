@@ -47,6 +47,7 @@ impl<S: Sql> Ledger<S> {
             return Ok(Accepted {
                 message: self.known_view(message, call)?,
                 duplicate: false,
+                watchers: Vec::new(),
             });
         }
         let keys = match self.keys_of(call)? {
@@ -54,6 +55,7 @@ impl<S: Sql> Ledger<S> {
                 return Ok(Accepted {
                     message: self.known_view(message, call)?,
                     duplicate: true,
+                    watchers: Vec::new(),
                 });
             }
             Keys::New(keys) => keys,
@@ -67,6 +69,7 @@ impl<S: Sql> Ledger<S> {
         Ok(Accepted {
             message,
             duplicate: false,
+            watchers: Vec::new(),
         })
     }
 

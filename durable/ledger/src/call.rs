@@ -179,6 +179,7 @@ impl<S: Sql> Ledger<S> {
             Call::RouteIn(call) => head(self.route_in(&call, bodies, now, random)),
             Call::RouteChanged(call) => head(self.route_changed(&call)),
             Call::RouteTrust(call) => head(self.route_trust(&call)),
+            Call::WatchWire(call) => head(self.watch_wire(&call)),
             Call::UnroutedKeys(call) => head(self.unrouted_keys(&call)),
             Call::UnroutedEvents(call) => head(self.unrouted_events(&call)),
             Call::RouteReplay(call) => head(self.route_replay(&call, now)),
@@ -236,6 +237,7 @@ impl<S: Sql> Ledger<S> {
                     | Call::PublicKeys(_)
                     | Call::Inspect(_)
                     | Call::EntitlementFetched(_)
+                    | Call::WatchWire(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }

@@ -87,6 +87,7 @@ mod tell;
 mod throttle;
 mod unrouted;
 mod watch;
+mod watch_wire;
 
 #[cfg(feature = "native")]
 pub use postern_sql::native;

@@ -34,8 +34,13 @@ impl<S: Sql> Ledger<S> {
         random: &mut dyn Random,
     ) -> Result<Accepted, Problem> {
         let mut done = self.take_events(source, vec![(call.clone(), body)], None, now, random)?;
-        done.pop()
-            .ok_or_else(|| Problem::internal("one event has one answer"))
+        let done = done
+            .pop()
+            .ok_or_else(|| Problem::internal("one event has one answer"))?;
+        Ok(Accepted {
+            watchers: self.watchers_of(source, call)?,
+            ..done
+        })
     }
 
     /// Takes a request of several events.
@@ -97,6 +102,7 @@ impl<S: Sql> Ledger<S> {
             return Ok(vec![Accepted {
                 message,
                 duplicate: false,
+                watchers: Vec::new(),
             }]);
         }
         let received = first.received.clone().unwrap_or_default();
@@ -114,6 +120,7 @@ impl<S: Sql> Ledger<S> {
                     answers.push(Some(Accepted {
                         message,
                         duplicate: true,
+                        watchers: Vec::new(),
                     }));
                 }
                 // Twice in one request: the first of the two counts.
@@ -166,6 +173,7 @@ impl<S: Sql> Ledger<S> {
                     *answer = Some(Accepted {
                         message,
                         duplicate: false,
+                        watchers: Vec::new(),
                     });
                 }
             }

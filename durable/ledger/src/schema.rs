@@ -31,6 +31,7 @@ pub const STEPS: &[Step] = &[
             include_str!("../../schema/0003_entitlement.sql"),
             include_str!("../../schema/0003_entitlement_end.sql"),
             include_str!("../../schema/0003_route.sql"),
+            include_str!("../../schema/0003_watch.sql"),
         ),
         segment: "",
     },

@@ -55,6 +55,7 @@ use super::signing::{
     EndpointSecretRotate, HeadersView, KeySet, PublicKeys, SigningChange,
 };
 use super::source::{SourceForIngest, SourceView};
+use super::watch::WatchWire;
 use crate::entitlement::Judged;
 use crate::filter::Filter;
 use crate::id::{MessageId, OrganisationId, TenantId, Uid};
@@ -294,6 +295,8 @@ calls! {
     RouteChanged -> ();
     /// Whether a source's unsigned routing keys are trusted; changes it, if that is asked.
     RouteTrust -> RouteTrustView;
+    /// Events of a source about this key are handed to a connection, too; or not any more.
+    WatchWire -> ();
     /// A page of routing keys of which events were not routed.
     UnroutedKeys -> UnroutedKeysPage;
     /// A page of events of one key that were not routed, newest first.
@@ -469,6 +472,9 @@ pub struct Accepted {
     /// It was there already.
     #[serde(default)]
     pub duplicate: bool,
+    /// Connections that watch what it is about: see [`super::inbound::Received::watched`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watchers: Vec<crate::id::ConnectionId>,
 }
 
 /// See [`Call::Report`]. The responses' bodies stand beside it, over all lanes in order.

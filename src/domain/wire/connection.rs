@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{Page, PageOf};
+use super::watch::{WatchDelete, WatchList, WatchPushed, WatchPut, WatchView};
 use crate::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
 use crate::oauth::provider::{Class, Provider};
 use crate::oauth::standing::{Reason, State};
@@ -144,6 +145,14 @@ calls! {
     AppChanged -> ();
     /// The tenant goes: as [`Disconnect`], and nothing is kept.
     ConnectionErase -> Disconnected;
+    /// Watches something at the provider. Waits until that stands, or is known to fail.
+    WatchPut -> WatchView;
+    /// Its watches, oldest first.
+    WatchList -> Vec<WatchView>;
+    /// Takes a watch away; it is ended at the provider behind the answer.
+    WatchDelete -> WatchView;
+    /// Something may have changed at the provider. Stored before it is answered.
+    WatchPushed -> ();
 }
 
 /// Everything about an app that a connection needs, as the directory has it.

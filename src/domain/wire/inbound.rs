@@ -225,6 +225,9 @@ pub struct Received {
     /// The provider does not come again: what is too fast is taken all the same.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub only_once: bool,
+    /// What the event is about, where a connection may watch that: of Gmail the mailbox, lower case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched: Option<String>,
 }
 
 /// See [`super::call::Call::Receive`]. The whole body stands beside it, then the part of each event.

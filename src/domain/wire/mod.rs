@@ -21,6 +21,7 @@ pub mod report;
 pub mod request;
 pub mod route;
 pub mod signing;
+pub mod watch;
 
 mod endpoint;
 mod message;
