@@ -35,6 +35,10 @@ pub(crate) async fn run(env: &Env, task: Task) -> Done {
             event_id,
             payload,
         } => Done::Written(tell(env, tenant, event_type, event_id, payload).await),
+        Task::Wire { ledger, call } => {
+            let object = TenantObject::new(env, ledger, call::Caller::System);
+            Done::Written(object.call(call, &[]).await.map(drop))
+        }
     }
 }
 

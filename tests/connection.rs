@@ -23,6 +23,7 @@ use postern_domain::wire::connection::{
     HistoryList, HistoryView, Reply, SessionGo, SessionOpen, Token, TokenLease,
 };
 use postern_domain::wire::frame;
+use postern_domain::wire::watch::WatchWire;
 use serde_json::{Value, json};
 
 use crate::peer::{Peer, SECRET};
@@ -57,6 +58,8 @@ pub struct Desk {
     pub told: Vec<(String, String, Value)>,
     /// What the directory learned.
     pub rows: Vec<RowOut>,
+    /// What sources were told to hand over.
+    pub wired: Vec<WatchWire>,
     /// Whether messages and rows arrive.
     pub arrives: bool,
     /// The master keys with which the next object wakes.
@@ -154,6 +157,7 @@ impl Desk {
             app: Ok(AppRow::Active(Box::new(terms(provider)))),
             told: Vec::new(),
             rows: Vec::new(),
+            wired: Vec::new(),
             arrives: true,
             keys: MASTER_KEYS.to_owned(),
             slow: false,
@@ -200,6 +204,7 @@ impl Desk {
             uid: None,
             variables: BTreeMap::new(),
             reconnect: false,
+            watches: Vec::new(),
         };
         let opened = self.call(open).expect("a session");
         let departure = self
@@ -380,6 +385,10 @@ impl Desk {
                     }
                 }))
             }
+            Task::Wire { call, .. } => {
+                let call = call.clone();
+                Done::Written(self.written(|desk| desk.wired.push(call)))
+            }
             Task::Verify(_) | Task::Sign { .. } => panic!("no test here signs"),
         }
     }
@@ -453,6 +462,8 @@ impl Desk {
             "attempt",
             "outbox",
             "history",
+            "watch",
+            "watch_event",
         ];
         let mut dump = String::new();
         for table in tables {

@@ -2,6 +2,7 @@
 //! and randomness that a test holds.
 
 pub mod connection;
+pub mod google;
 pub mod peer;
 pub mod storage;
 pub mod tenant;

@@ -52,6 +52,8 @@ pub struct Peer {
     pub keys: Vec<String>,
     /// All requests, method and URL.
     pub requests: Vec<String>,
+    /// Gmail and Calendar, if it is Google.
+    pub google: Option<crate::google::Google>,
     grant: Option<Grant>,
     number: u64,
 }
@@ -83,6 +85,7 @@ impl Peer {
             revoked: Vec::new(),
             keys: Vec::new(),
             requests: Vec::new(),
+            google: None,
             grant: None,
             number: 0,
         }
@@ -149,6 +152,11 @@ impl Peer {
             .find(|(name, _)| name == "Authorization")
             .and_then(|(_, value)| value.strip_prefix("Bearer "))
             .unwrap_or_default();
+        if self.takes(token, now)
+            && let Some(answer) = self.google.as_mut().and_then(|google| google.answer(request, now))
+        {
+            return answer;
+        }
         if self.takes(token, now) || self.keys.iter().any(|key| key == token) {
             let (status, body) = self.api.clone();
             said(status, &body)
@@ -224,7 +232,7 @@ fn fields(body: &[u8]) -> BTreeMap<String, String> {
     url::form_urlencoded::parse(body).into_owned().collect()
 }
 
-fn said(status: u16, body: &Value) -> Ended {
+pub(crate) fn said(status: u16, body: &Value) -> Ended {
     Ended {
         status: Some(status),
         cause: None,
@@ -236,7 +244,7 @@ fn said(status: u16, body: &Value) -> Ended {
     }
 }
 
-fn lost(cause: Cause) -> Ended {
+pub(crate) fn lost(cause: Cause) -> Ended {
     Ended {
         status: None,
         cause: Some(cause),

@@ -65,3 +65,17 @@ CREATE TABLE history (
   number INTEGER NOT NULL,
   line TEXT NOT NULL
 ) STRICT;
+
+-- What is watched at the provider: how each watch stands, its cursor included.
+CREATE TABLE watch (
+  number INTEGER PRIMARY KEY,
+  facts TEXT NOT NULL                -- JSON; no secret: of a channel's token its digest
+) STRICT;
+
+-- What watches found, until the tenant's ledger has it: one after another, in its order.
+CREATE TABLE watch_event (
+  number INTEGER PRIMARY KEY,
+  type TEXT NOT NULL,
+  event_id TEXT NOT NULL,            -- the same whenever the change is read again
+  payload TEXT NOT NULL
+) STRICT;

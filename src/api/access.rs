@@ -225,6 +225,12 @@ impl TenantAccess {
         )
     }
 
+    /// The ledger of its organisation's app-level sources.
+    pub(crate) fn app_level_object(&self) -> TenantObject {
+        let ledger = postern_domain::app_level::ledger_of(self.organisation);
+        TenantObject::new(&self.env, ledger, call::Caller::Organisation(self.organisation))
+    }
+
     /// The object of one of the tenant's connections. Whether it is one of the tenant's, that object knows.
     pub(crate) fn connection(&self, connection: ConnectionId) -> ConnectionObject {
         let caller = connection::Caller::Tenant {

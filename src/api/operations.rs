@@ -225,6 +225,10 @@ operations! {
     POST "/api/v1/app/{app_id}/connection/{connection_id}/token" caller(connection::token::handle) needs ConnectionToken;
     GET "/api/v1/app/{app_id}/connection/{connection_id}/token/read" tenant(connection::token_reads::handle);
     GET "/api/v1/app/{app_id}/connection/{connection_id}/history" tenant(connection::history::handle) needs ViewBase;
+    GET "/api/v1/app/{app_id}/connection/{connection_id}/watch" tenant(connection::watch::list::handle) needs ViewBase;
+    POST "/api/v1/app/{app_id}/connection/{connection_id}/watch" tenant(connection::watch::create::handle);
+    GET "/api/v1/app/{app_id}/connection/{connection_id}/watch/{watch_id}" tenant(connection::watch::get::handle) needs ViewBase;
+    DELETE "/api/v1/app/{app_id}/connection/{connection_id}/watch/{watch_id}" tenant(connection::watch::delete::handle);
 
     GET "/api/v1/app" organisation(app::list::handle);
     POST "/api/v1/app" organisation(app::create::handle);

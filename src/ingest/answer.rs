@@ -72,6 +72,11 @@ pub(super) fn rejected(reason: Reason, descriptor: &Descriptor) -> Response {
     problem_with(status, &Problem::new(code, rejection::public_sentence(code)))
 }
 
+/// All is well, and there is nothing to say.
+pub(super) fn taken() -> Response {
+    ResponseBuilder::new().with_status(200).empty()
+}
+
 /// One code and one sentence. A failure of ours asks for another try.
 pub(super) fn refusal(problem: &Problem) -> Response {
     let problem = if problem.code.status() >= 500 {

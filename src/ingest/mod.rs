@@ -9,12 +9,14 @@
 //! there never answers 404 or 410: providers take a webhook away on either.
 
 mod answer;
+mod channel;
 mod judge;
 mod kept;
 mod rejection;
 mod route;
 mod source;
 mod store;
+mod watchers;
 
 use std::rc::Rc;
 
@@ -66,6 +68,9 @@ struct Incoming {
 }
 
 async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response, Problem> {
+    if let Some(connection) = token_text.strip_prefix("channel/") {
+        return channel::take(req, env, connection).await;
+    }
     let method = req.method().as_ref().to_owned();
     if !METHODS.contains(&method.as_str()) {
         return Ok(answer::method_not_allowed(&["POST"]));
@@ -145,7 +150,11 @@ async fn accepted(
         .and_then(|index| judged.secrets.generation(index));
     let accept = accept(&source, &incoming, &accepted, secret, now);
     let events = events(&source, accepted, &incoming.body);
-    match store::store(env, token, accept, events, &incoming.body).await {
+    let stored = match store::store(env, token, accept, events, &incoming.body).await {
+        Ok(watchers) => watchers::tell(env, watchers, &incoming.body).await,
+        Err(problem) => Err(problem),
+    };
+    match stored {
         Ok(()) => Ok(ack()),
         Err(problem) => match problem.code {
             Code::NotFound => Err(problem),
@@ -267,6 +276,7 @@ fn accept(
             once,
             retry: kept::retry(headers),
             only_once: !source.config.descriptor().retries(),
+            watched: watchers::watched(source.config.provider(), &incoming.body),
         }),
     }
 }

@@ -4,7 +4,7 @@
 //! Both know the same nonce, so a webhook that reached the object although the answer got lost is not stored twice when
 //! the overflow is drained.
 
-use postern_domain::id::IngestToken;
+use postern_domain::id::{ConnectionId, IngestToken};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
 use postern_domain::wire::inbound::{BodyAt, MAX_INLINE_BODY, Receive, ReceivedEvent};
@@ -49,7 +49,7 @@ pub(super) async fn store(
     mut accept: Accept,
     mut events: Vec<Event>,
     body: &[u8],
-) -> Result<(), Problem> {
+) -> Result<Vec<ConnectionId>, Problem> {
     // One event that is all of the body is an accept, which every release knows.
     let single = events.len() == 1 && events.iter().all(|event| event.body.is_none());
     if single && let Some(event) = events.pop() {
@@ -64,11 +64,11 @@ pub(super) async fn store(
             received.body_at.clone_from(&at);
         }
         let beside = vec![at.as_ref().map_or_else(|| body.to_vec(), |_| Vec::new())];
-        let duplicate = send(env, token, Single(accept), beside).await?;
-        if let Some(at) = at.filter(|_| duplicate) {
+        let stored = send(env, token, Single(accept), beside).await?;
+        if let Some(at) = at.filter(|_| stored.duplicate) {
             discard(env, at);
         }
-        return Ok(());
+        return Ok(stored.watchers);
     }
     // The whole request stands beside its parts, unless it is too large for that: the parts say what it said.
     let whole = if is_large(body) { Vec::new() } else { body.to_vec() };
@@ -86,12 +86,23 @@ pub(super) async fn store(
         accept,
         events: parts,
     };
-    send(env, token, Several(call), beside).await.map(|_| ())
+    send(env, token, Several(call), beside)
+        .await
+        .map(|stored| stored.watchers)
 }
 
-/// A call that stores, and says whether all of it was there already.
+/// What came of storing.
+#[derive(Default)]
+struct Stored {
+    /// All of it was there already.
+    duplicate: bool,
+    /// Who is to be told of it.
+    watchers: Vec<ConnectionId>,
+}
+
+/// A call that stores.
 trait Storing {
-    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem>;
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem>;
 
     /// As a repeat, for the queue.
     fn repeat(self) -> Call;
@@ -102,12 +113,15 @@ struct Single(Accept);
 struct Several(Receive);
 
 impl Storing for Single {
-    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem> {
         let call = Accept {
             repeat,
             ..self.0.clone()
         };
-        object.call(call, bodies).await.map(|(done, _)| done.duplicate)
+        object.call(call, bodies).await.map(|(done, _)| Stored {
+            duplicate: done.duplicate,
+            watchers: done.watchers,
+        })
     }
 
     fn repeat(self) -> Call {
@@ -120,10 +134,13 @@ impl Storing for Single {
 }
 
 impl Storing for Several {
-    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem> {
         let mut call = self.0.clone();
         call.accept.repeat = repeat;
-        object.call(call, bodies).await.map(|(done, _)| done.stored == 0)
+        object.call(call, bodies).await.map(|(done, _)| Stored {
+            duplicate: done.stored == 0,
+            watchers: Vec::new(),
+        })
     }
 
     fn repeat(mut self) -> Call {
@@ -137,7 +154,7 @@ async fn send(
     token: &IngestToken,
     call: impl Storing,
     bodies: Vec<Vec<u8>>,
-) -> Result<bool, Problem> {
+) -> Result<Stored, Problem> {
     let object = TenantObject::new(env, token.tenant, Caller::Ingest);
     let tries = async {
         match call.ask(&object, false, &bodies).await {
@@ -146,14 +163,17 @@ async fn send(
         }
     };
     let cause = match within(DEADLINE_MS, tries).await {
-        Some(Ok(duplicate)) => return Ok(duplicate),
+        Some(Ok(stored)) => return Ok(stored),
         Some(Err(problem)) if next_step(&problem) == NextStep::Refuse => return Err(problem),
         Some(Err(problem)) => problem.to_string(),
         None => format!("no answer within {DEADLINE_MS} ms"),
     };
     let fields = serde_json::json!({ "tenant": token.tenant, "source": token.source, "cause": cause });
     log::warn("accept_overflows", fields);
-    overflow(env, token, call.repeat(), &bodies).await.map(|()| false)
+    // Who watches is not known: they look by themselves when nobody notifies.
+    overflow(env, token, call.repeat(), &bodies)
+        .await
+        .map(|()| Stored::default())
 }
 
 async fn put(env: &Env, token: &IngestToken, accept: &Accept, body: &[u8]) -> Result<BodyAt, Problem> {

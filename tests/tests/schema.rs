@@ -680,6 +680,7 @@ fn every_table_that_grows_is_named_by_its_segment() {
         "task",
         "unrouted",
         "unrouted_key",
+        "watch_wire",
     ];
     for name in names {
         let (kind, number) = name.split_once('_').unwrap_or((&name, ""));

@@ -6,7 +6,7 @@ use postern_domain::time::Millis;
 
 use crate::errand::{Done, Errand, Task};
 use crate::sql::{Random, Sql};
-use crate::{Connection, exchange, probe, refresh, service_account};
+use crate::{Connection, exchange, probe, refresh, service_account, watch};
 
 /// Bytes of a token endpoint's answer that are read, and of an identity call's.
 pub(crate) const CAP: usize = 64 << 10;
@@ -32,6 +32,10 @@ pub(crate) enum Purpose {
     Exchange(Box<exchange::Step>),
     /// A step towards a service account's token.
     ServiceAccount(Box<service_account::Step>),
+    /// A step of a watch.
+    Watch(Box<watch::Flight>),
+    /// The tenant is told what a watch found.
+    TellChange(u64),
 }
 
 impl<S: Sql> Connection<S> {
@@ -60,9 +64,12 @@ impl<S: Sql> Connection<S> {
             Purpose::Revoke => self.revoke_ended(done, now),
             Purpose::Exchange(step) => self.exchange_ended(*step, done, now, random),
             Purpose::ServiceAccount(step) => self.service_account_ended(*step, done, now, random),
+            Purpose::Watch(flight) => self.watch_ended(&flight, done, now, random),
+            Purpose::TellChange(number) => self.watch_event_told(number, &done, now, random),
         });
-        // An end waits for what was in the air.
-        let ended = ended.and_then(|()| self.go_on_ending(now));
+        // An end waits for what was in the air, and so does what needs a token.
+        let ended = ended.and_then(|()| self.go_on_ending(now, random));
+        let ended = ended.and_then(|()| self.go_on_watching(now, random));
         if let Err(problem) = ended {
             self.notice("errand_failed", &problem);
             self.forget();

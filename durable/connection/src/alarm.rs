@@ -41,10 +41,11 @@ impl<S: Sql> Connection<S> {
                 return Ok(()); // nothing stands, or not any more
             }
             self.tidy_attempts(now)?;
-            self.go_on_ending(now)?;
+            self.go_on_ending(now, random)?;
             self.refresh_by_alarm(now, random)?;
             self.forecast(now)?;
             self.probe_by_alarm(now, random)?;
+            self.go_on_watching(now, random)?;
             self.reseal(now, random)?;
             self.forget_pending(now)?;
             self.offer_outbox(now);
@@ -83,7 +84,8 @@ impl<S: Sql> Connection<S> {
     /// When the connection needs the alarm next.
     pub(crate) fn next_at(&self, change: &Change, now: Millis) -> Option<Millis> {
         let record = &change.record;
-        let owes = self.owes_messages || !change.messages.is_empty() || record.version > record.listed;
+        let messages = self.owes_messages || !change.messages.is_empty() || self.watches.owed > 0;
+        let owes = messages || record.version > record.listed;
         let mut at = owes.then(|| self.outbox_pause.unwrap_or_default().max(now.plus(60_000)));
         if record.ending.is_some() {
             at = earlier(at, Some(now.plus(LOST_MS)));
@@ -98,6 +100,7 @@ impl<S: Sql> Connection<S> {
             at = earlier(at, self.refresh_alarm_at(record, credential, now));
             at = earlier(at, self.check_alarm_at(record, credential, now));
             at = earlier(at, Self::forecast_at(record, credential));
+            at = earlier(at, self.watch_alarm_at(record, now));
         }
         at
     }

@@ -115,15 +115,19 @@ impl<S: Sql> Connection<S> {
             Call::ConnectionGet(_) => head(self.view(now)),
             Call::ConnectionPatch(call) => head(self.patch(call, now)),
             Call::ConnectionTest(_) => late(self.test(turn, random)),
-            Call::Disconnect(_) => late(self.disconnect(turn)),
-            Call::Reset(_) => late(self.reset(turn)),
+            Call::Disconnect(_) => late(self.disconnect(turn, random)),
+            Call::Reset(_) => late(self.reset(turn, random)),
             Call::TokenLease(call) => late(self.token_lease(&call, turn, random)),
             Call::TokenRefused(call) => late(self.token_refused(call, turn, random)),
             Call::TokenSpend(_) => head(self.token_spend(now)),
             Call::TokenThrottled(call) => head(self.token_throttled(call, now)),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
-            Call::ConnectionErase(_) => late(self.erase(turn)),
+            Call::ConnectionErase(_) => late(self.erase(turn, random)),
+            Call::WatchPut(call) => late(self.watch_put(call, turn, random)),
+            Call::WatchList(_) => head(self.watch_list(now)),
+            Call::WatchDelete(call) => head(self.watch_delete(call, now, random)),
+            Call::WatchPushed(call) => head(self.watch_pushed(call, now, random)),
         }
     }
 

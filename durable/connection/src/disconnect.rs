@@ -16,18 +16,22 @@ use crate::credential::Kind;
 use crate::errand::{AppRow, Done, Task};
 use crate::history::line;
 use crate::record::{EndKind, Ending};
-use crate::sql::Sql;
-use crate::{Connection, attempt};
+use crate::sql::{Random, Sql};
+use crate::{Connection, attempt, watch};
 
 /// The provider is asked so often: revoking twice harms nothing (RFC 7009 section 2.2), and the first answer may be lost
 /// with the object.
 const MOST_ASKED: u32 = 2;
 
 impl<S: Sql> Connection<S> {
-    pub(crate) fn disconnect(&mut self, turn: Turn) -> Result<Answer<Disconnected>, Problem> {
+    pub(crate) fn disconnect(
+        &mut self,
+        turn: Turn,
+        random: &mut dyn Random,
+    ) -> Result<Answer<Disconnected>, Problem> {
         let now = turn.now;
         if self.standing()?.record.state != State::Revoked {
-            self.end(EndKind::Disconnect, now)?;
+            self.end(EndKind::Disconnect, now, random)?;
         }
         let record = &self.standing()?.record;
         if record.state != State::Revoked {
@@ -39,9 +43,13 @@ impl<S: Sql> Connection<S> {
     }
 
     /// The same for a tenant that goes: nothing is kept. Asked again it says the same, as long as the object lives.
-    pub(crate) fn erase(&mut self, turn: Turn) -> Result<Answer<Disconnected>, Problem> {
+    pub(crate) fn erase(
+        &mut self,
+        turn: Turn,
+        random: &mut dyn Random,
+    ) -> Result<Answer<Disconnected>, Problem> {
         if self.memory.is_some() {
-            self.end(EndKind::Erase, turn.now)?;
+            self.end(EndKind::Erase, turn.now, random)?;
         }
         Ok(match &self.erased {
             Some(erased) => Answer::Now(erased.clone()),
@@ -50,7 +58,12 @@ impl<S: Sql> Connection<S> {
     }
 
     /// Begins to end. Stored first: an object that dies goes on when it wakes.
-    pub(crate) fn end(&mut self, kind: EndKind, now: Millis) -> Result<(), Problem> {
+    pub(crate) fn end(
+        &mut self,
+        kind: EndKind,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<(), Problem> {
         let mut change = self.change()?;
         if change.record.state == State::Revoked && kind == EndKind::Reset {
             return Err(Problem::new(
@@ -67,21 +80,28 @@ impl<S: Sql> Connection<S> {
             change.record.ending = Some(Ending { kind, asked });
             self.commit(change, now, |_| Ok(()))?;
         }
-        self.go_on_ending(now)
+        self.go_on_ending(now, random)
     }
 
     /// Goes on with an end: by the call that began it, by whatever was in the air, by the alarm.
-    pub(crate) fn go_on_ending(&mut self, now: Millis) -> Result<(), Problem> {
+    pub(crate) fn go_on_ending(&mut self, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
+        if self.memory.as_ref().is_none_or(|memory| memory.record.ending.is_none()) {
+            return Ok(());
+        }
+        // Tokens that are about to come are to be revoked too.
+        let busy = self.flies(|purpose| {
+            !matches!(
+                purpose,
+                Purpose::Row(_) | Purpose::Tell(_) | Purpose::TellChange(_) | Purpose::Probe(_)
+            )
+        });
+        if busy || self.end_watches(now, random)? {
+            return Ok(());
+        }
         let Some(memory) = &self.memory else { return Ok(()) };
         let Some(ending) = memory.record.ending else {
             return Ok(());
         };
-        // Tokens that are about to come are to be revoked too.
-        let busy =
-            self.flies(|purpose| !matches!(purpose, Purpose::Row(_) | Purpose::Tell(_) | Purpose::Probe(_)));
-        if busy {
-            return Ok(());
-        }
         let credential = memory.credential.as_ref();
         let revocable = memory.record.provider.oauth.as_ref();
         let revocable = revocable.is_some_and(|oauth| oauth.revoke.is_some());
@@ -155,7 +175,8 @@ impl<S: Sql> Connection<S> {
         change.credential = None;
         change.line(line("change", "Nobody connected it in a day", now));
         change.go(State::Revoked, Some(Reason::Expired), now)?;
-        self.commit(change, now, attempt::shred)
+        self.watches.all.clear();
+        self.commit(change, now, shred_beside)
     }
 
     /// Takes every secret away, and all that browsers could still come with.
@@ -171,11 +192,12 @@ impl<S: Sql> Connection<S> {
         change.line(entry);
         change.record.variables.clear();
         self.unsaved = None;
+        self.watches.end_is_over();
         match ending.kind {
             EndKind::Disconnect => {
                 change.record.revoked = Some(result);
                 change.go(State::Revoked, Some(Reason::Disconnected), now)?;
-                self.commit(change, now, attempt::shred)?;
+                self.commit(change, now, shred_beside)?;
             }
             EndKind::Reset => {
                 change.record.account_key = None;
@@ -184,7 +206,7 @@ impl<S: Sql> Connection<S> {
                 change.record.missing_scopes.clear();
                 change.go(State::Pending, Some(Reason::NotConnected), now)?;
                 change.touch(now);
-                self.commit(change, now, attempt::shred)?;
+                self.commit(change, now, shred_beside)?;
             }
             EndKind::Erase => {
                 change.record.revoked = Some(result);
@@ -194,7 +216,15 @@ impl<S: Sql> Connection<S> {
                 let connection = crate::view::of(&change.record, None, &self.used, now);
                 self.sql.atomic(|sql| {
                     crate::credential::shred(sql)?;
-                    for table in ["connection", "session", "attempt", "outbox", "history"] {
+                    for table in [
+                        "connection",
+                        "session",
+                        "attempt",
+                        "outbox",
+                        "history",
+                        "watch",
+                        "watch_event",
+                    ] {
                         sql.run(&format!("DELETE FROM {table}"), &[])?;
                     }
                     sql.set_alarm(None)
@@ -211,6 +241,12 @@ impl<S: Sql> Connection<S> {
         self.has_moved();
         Ok(())
     }
+}
+
+/// What goes with the secrets.
+fn shred_beside<S: Sql>(sql: &S) -> Result<(), Problem> {
+    attempt::shred(sql)?;
+    watch::shred(sql)
 }
 
 const fn told(result: RevokeResult, had: bool) -> &'static str {

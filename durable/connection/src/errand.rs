@@ -7,6 +7,7 @@ use postern_domain::id::{OAuthAppId, TenantId};
 use postern_domain::oauth::{Ended, Request, Secret};
 use postern_domain::problem::Problem;
 use postern_domain::wire::connection::{AppTerms, ConnectionView};
+use postern_domain::wire::watch::WatchWire;
 
 /// One thing to be done.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,14 @@ pub enum Task {
         /// JSON.
         payload: String,
     },
+    /// Who is handed a source's events about an account: told to the ledger that has the source. Told again it changes
+    /// nothing.
+    Wire {
+        /// Whose.
+        ledger: TenantId,
+        /// What.
+        call: WatchWire,
+    },
 }
 
 /// How an errand ended.
@@ -66,7 +75,7 @@ pub enum Done {
     Signed(Result<Vec<u8>, Problem>),
     /// Of [`Task::App`]; a problem: the directory could not be asked.
     App(Result<AppRow, Problem>),
-    /// Of [`Task::Row`] and [`Task::Tell`].
+    /// Of [`Task::Row`], [`Task::Tell`] and [`Task::Wire`].
     Written(Result<(), Problem>),
 }
 

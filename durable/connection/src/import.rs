@@ -20,7 +20,7 @@ impl<S: Sql> Connection<S> {
     /// that a token that is spent by it is never lost without a trace. What came of it is how the connection stands.
     pub(crate) fn import(
         &mut self,
-        call: Import,
+        mut call: Import,
         maker: Maker,
         turn: Turn,
         random: &mut dyn Random,
@@ -30,8 +30,11 @@ impl<S: Sql> Connection<S> {
             if self.memory.is_some() {
                 return Err(Problem::new(Code::Conflict, "The connection exists already"));
             }
+            let watches = std::mem::take(&mut call.watches);
             self.store_imported(call, maker, now, random)?;
+            self.begin_watches(watches, now)?;
             self.begin_refresh(now, random)?;
+            self.go_on_watching(now, random)?;
         }
         let view = self.view(now)?;
         Ok(if self.refresh_flies() {

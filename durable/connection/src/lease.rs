@@ -98,7 +98,7 @@ impl<S: Sql> Connection<S> {
     }
 
     /// The token as it stands.
-    fn lease_now(&mut self, now: Millis) -> Result<Answer<Token>, Problem> {
+    pub(crate) fn lease_now(&mut self, now: Millis) -> Result<Answer<Token>, Problem> {
         let Memory { record, credential } = self.standing()?.clone();
         let credential = credential.ok_or_else(not_connected)?;
         let token = match credential.open_access(&self.opener(&record)) {

@@ -50,6 +50,7 @@ mod sealing;
 mod service_account;
 mod session;
 mod view;
+mod watch;
 
 #[cfg(feature = "native")]
 pub use postern_sql::native;
@@ -130,6 +131,7 @@ pub struct Connection<S> {
     erased: Option<postern_domain::wire::connection::Disconnected>,
     /// What the exchange keeps in memory.
     exchange: exchange::Memory,
+    watches: watch::Watches,
     notices: Vec<Notice>,
 }
 
@@ -160,6 +162,7 @@ impl<S: Sql> Connection<S> {
             brought: None,
             erased: None,
             exchange: exchange::Memory::default(),
+            watches: watch::Watches::default(),
             notices: Vec::new(),
         }
     }

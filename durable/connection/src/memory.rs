@@ -30,6 +30,7 @@ impl<S: Sql> Connection<S> {
         };
         let credential = credential::load(&self.sql)?;
         self.owes_messages = self.sql.row("SELECT 1 FROM outbox LIMIT 1", &[])?.is_some();
+        self.watches.load(&self.sql)?;
         self.memory = Some(Memory { record, credential });
         Ok(())
     }
@@ -58,6 +59,7 @@ impl<S: Sql> Connection<S> {
     /// Forgets the copy: the next step reads again.
     pub(crate) fn forget(&mut self) {
         self.memory = None;
+        self.watches.all.clear();
         self.armed = crate::alarm::Armed::Unknown;
     }
 }

@@ -35,6 +35,9 @@ impl<S: Sql> Connection<S> {
         {
             self.notice("outbox_not_read", &problem);
         }
+        if let Err(problem) = self.offer_watch_event() {
+            self.notice("outbox_not_read", &problem);
+        }
     }
 
     /// Oldest first: what happened to a connection is told in its order, as long as nothing fails.
@@ -89,7 +92,7 @@ impl<S: Sql> Connection<S> {
     }
 
     /// Whether it arrived. If not, all wait a while: what is behind fails the same way.
-    fn arrived(&mut self, done: &Done, now: Millis) -> Result<bool, Problem> {
+    pub(crate) fn arrived(&mut self, done: &Done, now: Millis) -> Result<bool, Problem> {
         match done {
             Done::Written(Ok(())) => {
                 self.outbox_failures = 0;

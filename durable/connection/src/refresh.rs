@@ -87,6 +87,8 @@ impl<S: Sql> Connection<S> {
         if self.refresh_flies() {
             return Ok(Begun::Flies);
         }
+        // A grant that ends is refreshed no more, but for a token to end its watches with.
+        let spent = !self.ends_watches();
         let memory = self.standing()?;
         let record = &memory.record;
         let Some(credential) = memory
@@ -96,7 +98,7 @@ impl<S: Sql> Connection<S> {
         else {
             return Ok(Begun::Never);
         };
-        if matches!(record.state, State::NeedsReauth | State::Revoked) || record.ending.is_some() {
+        if matches!(record.state, State::NeedsReauth | State::Revoked) || record.ending.is_some() && spent {
             return Ok(Begun::Never);
         }
         if credential.next == Some(Next::Over) || credential.kind == Kind::Key {
@@ -142,7 +144,8 @@ impl<S: Sql> Connection<S> {
             self.refresh_over();
             return Ok(());
         };
-        let (Some(try_), None) = (try_now(credential, now), change.record.ending) else {
+        let spent = change.record.ending.is_some() && !self.ends_watches();
+        let (Some(try_), false) = (try_now(credential, now), spent) else {
             self.refresh_over();
             return Ok(());
         };

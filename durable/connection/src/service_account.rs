@@ -162,8 +162,10 @@ impl<S: Sql> Connection<S> {
             (Stage::Signature(_), done) => Err(unexpected(&done)),
             (Stage::Token, done) => match (outcome::read(goal.provider(), &http(done)?), goal) {
                 (Ok(tokens), Goal::Refresh(_, generation)) => self.refreshed(tokens, generation, now, random),
-                (Ok(tokens), Goal::Put(call, maker)) => {
+                (Ok(tokens), Goal::Put(mut call, maker)) => {
+                    let watches = std::mem::take(&mut call.watches);
                     let stored = self.store_account(*call, maker, tokens, now, random);
+                    let stored = stored.and_then(|()| self.begin_watches(watches, now));
                     self.put_ended(stored)
                 }
                 (Err(refusal), goal) => self.refused(&goal, &refusal, now, random),

@@ -167,6 +167,7 @@ impl<S: Sql> Connection<S> {
             change.touch(now); // kept for another while
         }
         self.commit(change, now, |sql| insert(sql, &session, now))?;
+        self.begin_watches(call.watches, now)?;
         Ok(SessionOpened {
             random: Secret(hex::encode(bytes)),
             expires_at,

@@ -16,7 +16,10 @@ impl<S: Sql> Connection<S> {
     pub(crate) fn view(&mut self, now: Millis) -> Result<ConnectionView, Problem> {
         self.standing()?;
         let memory = self.memory.as_ref().ok_or_else(Problem::not_found)?;
-        Ok(of(&memory.record, memory.credential.as_ref(), &self.used, now))
+        let view = of(&memory.record, memory.credential.as_ref(), &self.used, now);
+        let watches = self.watch_list(now)?;
+        let watches = watches.iter().map(crate::watch::summary).collect();
+        Ok(ConnectionView { watches, ..view })
     }
 }
 

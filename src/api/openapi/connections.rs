@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::described::{Described, list, of, ok};
 use super::inputs::CreateTokenIn;
 use crate::api::app::connection::history::ConnectionHistoryOut;
+use crate::api::app::connection::watch::shape::WatchOut;
 use crate::api::app::connection::session::ConnectionSessionOut;
 use crate::api::app::connection::shape::{ConnectionOut, ConnectionTestOut, DisconnectedOut};
 use crate::api::app::connection::token::ConnectionTokenOut;
@@ -88,6 +89,8 @@ struct ConnectionSessionIn {
     label: Option<String>,
     uid: Option<String>,
     variables: Option<BTreeMap<String, String>>,
+    /// What is watched as soon as it stands.
+    watch: Option<Vec<ConnectionWatchIn>>,
 }
 
 /// Brings tokens that somebody else got.
@@ -104,6 +107,24 @@ struct ConnectionImportIn {
     label: Option<String>,
     uid: Option<String>,
     variables: Option<BTreeMap<String, String>>,
+    /// What is watched as soon as it stands.
+    watch: Option<Vec<ConnectionWatchIn>>,
+}
+
+/// Watches a mailbox or a calendar.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct ConnectionWatchIn {
+    /// `gmail` or `calendar`.
+    kind: String,
+    /// Of Gmail: `projects/{project}/topics/{topic}`; without one it is only looked at every hour.
+    topic: Option<String>,
+    /// Of Gmail: labels that count; all, if none is named.
+    label_ids: Option<Vec<String>>,
+    /// Of Gmail: the source (preset `pubsub`) that the topic's subscription pushes to.
+    source_id: Option<String>,
+    /// Of a calendar: `primary`, if none is named.
+    calendar_id: Option<String>,
 }
 
 /// Makes a connection of an API key, or gives one a new key.
@@ -137,6 +158,8 @@ struct ConnectionServiceAccountIn {
     scopes: Vec<String>,
     label: Option<String>,
     uid: Option<String>,
+    /// What is watched as soon as it stands.
+    watch: Option<Vec<ConnectionWatchIn>>,
 }
 
 /// Changes what is given; null takes the label away.
@@ -318,6 +341,17 @@ fn connection(method: &str, rest: &str, s: &mut SchemaGenerator) -> Option<Descr
             None,
             list::<ConnectionHistoryOut>(s),
         ),
+        ("GET", "/{connection_id}/watch") => made("Its watches", &[], None, list::<WatchOut>(s)),
+        ("POST", "/{connection_id}/watch") => {
+            let (body, answers) = (of::<ConnectionWatchIn>(s), created::<WatchOut>(s));
+            made("Watches a mailbox or a calendar", &[], Some(body), answers)
+        }
+        ("GET", "/{connection_id}/watch/{watch_id}") => {
+            made("One watch, and how it stands", &[], None, ok::<WatchOut>(s))
+        }
+        ("DELETE", "/{connection_id}/watch/{watch_id}") => {
+            made("Takes a watch away", &[], None, vec![(204, None)])
+        }
         _ => None,
     }
 }

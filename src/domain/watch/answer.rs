@@ -16,8 +16,13 @@ pub enum Found {
     Done(Value),
     /// The token is refused.
     Unauthorised,
-    /// What was asked for is not there: 404 or 410.
-    Gone,
+    /// What was asked for is not there, or not any more.
+    Gone {
+        /// 404 or 410.
+        status: u16,
+        /// One sentence, the provider's words in it.
+        why: String,
+    },
     /// Anything else.
     Failed {
         /// One sentence, the provider's words in it.
@@ -50,7 +55,10 @@ pub fn read(unauthorised: &[String], ended: &Ended) -> Found {
     }
     match outcome::read_call(None, unauthorised, ended) {
         Err(refusal) if refusal.class == Class::DeadGrant => Found::Unauthorised,
-        Err(_) if matches!(ended.status, Some(404 | 410)) => Found::Gone,
+        Err(refusal) if matches!(ended.status, Some(404 | 410)) => Found::Gone {
+            status: ended.status.unwrap_or_default(),
+            why: sentence(&refusal, ended.status),
+        },
         Err(refusal) => Found::Failed {
             refused: refusal.class == Class::BrokenConfig,
             retry_after_ms: refusal.retry_after_ms,

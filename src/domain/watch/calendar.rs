@@ -224,11 +224,7 @@ mod tests {
             token: ("Authorization".to_owned(), "Bearer t".to_owned()),
             calendar: "a/b#holiday@group.v.calendar.google.com".to_owned(),
         };
-        let cursor = Cursor {
-            at: Some("s 1".to_owned()),
-            page: None,
-            pages: 0,
-        };
+        let cursor = Cursor::behind("s 1".to_owned());
         let url = api.changes(&cursor, false).url;
         assert!(
             url.starts_with(

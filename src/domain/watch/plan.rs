@@ -65,10 +65,10 @@ impl Step {
 /// What is to be done now; none: nothing before [`next_at`].
 #[must_use]
 pub fn next(watch: &Watch, now: Millis) -> Option<Step> {
-    if watch.stopping {
-        return Some(end(watch));
-    }
     let may = |at: Option<Millis>| at.is_none_or(|at| at <= now);
+    if watch.stopping {
+        return may(watch.renewal.retry_at).then(|| end(watch));
+    }
     let renew = may(watch.renewal.retry_at);
     let look = may(watch.sync.retry_at);
     match &watch.terms {
@@ -102,7 +102,7 @@ pub fn next(watch: &Watch, now: Millis) -> Option<Step> {
 #[must_use]
 pub fn next_at(watch: &Watch, now: Millis) -> Option<Millis> {
     if watch.stopping {
-        return Some(now);
+        return Some(watch.renewal.retry_at.unwrap_or(now));
     }
     let tried = |at: Option<Millis>, trouble: &super::Trouble| {
         at.unwrap_or(now).max(trouble.retry_at.unwrap_or_default())
@@ -161,7 +161,8 @@ fn silence(watch: &Watch, at: Millis) -> u64 {
 }
 
 /// What is left of one that was taken away.
-fn end(watch: &Watch) -> Step {
+#[must_use]
+pub fn end(watch: &Watch) -> Step {
     if watch.stops_failed >= MOST_STOPS {
         return Step::Forget;
     }
@@ -226,11 +227,7 @@ mod tests {
     }
 
     fn at(text: &str) -> Option<Cursor> {
-        Some(Cursor {
-            at: Some(text.to_owned()),
-            page: None,
-            pages: 0,
-        })
+        Some(Cursor::behind(text.to_owned()))
     }
 
     fn channel(expires_at: Millis) -> Channel {

@@ -98,7 +98,7 @@ pub struct Channel {
 }
 
 /// Where in the provider's changes the tenant is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cursor {
     /// Gmail's history id, or a calendar's sync token; none: a full sync, that makes one.
     #[serde(default)]
@@ -106,9 +106,25 @@ pub struct Cursor {
     /// The next page of what is behind it.
     #[serde(default)]
     pub page: Option<String>,
-    /// Pages that were read of it.
+    /// The newest change of the pages before.
     #[serde(default)]
-    pub pages: u32,
+    pub newest: Option<Millis>,
+    /// Notifications that had come when its first page was asked for.
+    #[serde(default)]
+    pub pushes: u64,
+}
+
+impl Cursor {
+    /// Behind this.
+    #[must_use]
+    pub const fn behind(at: String) -> Self {
+        Self {
+            at: Some(at),
+            page: None,
+            newest: None,
+            pushes: 0,
+        }
+    }
 }
 
 /// Something that fails, one after another.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{SourceId, TenantId};
+use crate::oauth::provider::Provider;
 
 /// What is watched, and how its notifications come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +21,11 @@ pub enum Terms {
         #[serde(default)]
         source: Option<WatchSource>,
     },
-    /// A calendar: `events.watch`, channels that post to `address`.
+    /// A calendar: `events.watch`, channels that post to this deployment.
     Calendar {
         /// `primary`, or a calendar's id.
         calendar: String,
-        /// Where channels post to: an address of this deployment.
+        /// Where this deployment is; channels post to `{address}/in/channel/{connection}`.
         address: String,
     },
 }
@@ -52,6 +53,13 @@ impl Terms {
     #[must_use]
     pub const fn base(&self) -> &'static str {
         self.kind()
+    }
+
+    /// Whether the provider's entry names the API that it needs.
+    #[must_use]
+    pub fn is_offered_by(&self, provider: &Provider) -> bool {
+        let api = provider.api.as_ref();
+        api.is_some_and(|api| api.bases.contains_key(self.base()))
     }
 
     /// Whether both look at the same thing: a connection watches nothing twice.

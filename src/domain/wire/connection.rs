@@ -197,6 +197,9 @@ pub struct SessionOpen {
     /// The connection must stand already: a reconnect.
     #[serde(default)]
     pub reconnect: bool,
+    /// What is watched as soon as it stands.
+    #[serde(default)]
+    pub watches: Vec<crate::watch::Terms>,
 }
 
 /// The answer to [`SessionOpen`].
@@ -460,6 +463,9 @@ pub struct Import {
     /// Variables, judged already.
     #[serde(default)]
     pub variables: BTreeMap<String, String>,
+    /// What is watched as soon as it stands.
+    #[serde(default)]
+    pub watches: Vec<crate::watch::Terms>,
 }
 
 /// See [`Call::ServiceAccountPut`].
@@ -488,6 +494,9 @@ pub struct ServiceAccountPut {
     /// The connection must stand already.
     #[serde(default)]
     pub replace: bool,
+    /// What is watched as soon as it stands.
+    #[serde(default)]
+    pub watches: Vec<crate::watch::Terms>,
 }
 
 /// See [`Call::ConnectionGet`].

@@ -150,6 +150,7 @@ pub(crate) fn open_of(provider: Provider) -> SessionOpen {
         uid: None,
         variables: BTreeMap::new(),
         reconnect: false,
+        watches: Vec::new(),
     }
 }
 
@@ -384,6 +385,7 @@ impl World {
         let Errand { id, task } = self.air.remove(0);
         let done = match task {
             Task::Http { request, .. } => Done::Http(self.server.serve(&request, self.now)),
+            Task::Wire { .. } => Done::Written(Ok(())),
             Task::Verify(check) => Done::Verified(Ok(holds(&check))),
             Task::Sign { key, data } => Done::Signed(if key.reveal().contains("BEGIN") {
                 Ok(digest::bytes_of(&data).to_vec())

@@ -21,6 +21,7 @@ fn import() -> Import {
         label: None,
         uid: None,
         variables: BTreeMap::new(),
+        watches: Vec::new(),
     }
 }
 
@@ -71,6 +72,7 @@ fn account(key: &str) -> ServiceAccountPut {
         label: None,
         uid: None,
         replace: false,
+        watches: Vec::new(),
     }
 }
 

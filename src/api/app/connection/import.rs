@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::lifecycle;
 use super::shape::ConnectionOut;
 use super::terms::{self, Choice, Names};
+use super::watch::wanted;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
@@ -29,7 +30,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let wanted = form.optional("scopes", scopes);
     let expires_at = form.optional("expiresAt", field::time);
     let account = form.optional("account", field::name);
-    let choice = form.finish(choice)?;
+    let watches = wanted::read_all(&mut form);
+    let (choice, watches) = form.finish(choice.zip(watches))?;
     let chosen = terms::find(&access, &ask, &choice, &[Kind::Oauth2, Kind::Oidc]).await?;
     let call = Import {
         access_token,
@@ -44,6 +46,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         label: names.label,
         uid: names.uid.clone(),
         variables: terms::variables(&ask, &chosen.terms.provider, &names.variables)?,
+        watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;

@@ -17,6 +17,7 @@ pub(crate) mod test;
 pub(crate) mod toggle;
 pub(crate) mod token;
 pub(crate) mod token_reads;
+pub(crate) mod watch;
 
 pub(crate) mod shape;
 

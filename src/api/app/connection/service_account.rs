@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::lifecycle;
 use super::shape::ConnectionOut;
 use super::terms::{self, Choice, Names};
+use super::watch::wanted;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
@@ -31,7 +32,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     if wanted.is_none() && !form.has("scopes") {
         form.say(&["scopes"], "is missing", "missing");
     }
-    let (choice, file) = form.finish(choice.zip(file))?;
+    let watches = wanted::read_all(&mut form);
+    let ((choice, file), watches) = form.finish(choice.zip(file).zip(watches))?;
     let chosen = terms::find(&access, &ask, &choice, &[Kind::ServiceAccount]).await?;
     let call = ServiceAccountPut {
         email: file.email,
@@ -42,6 +44,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         label: names.label,
         uid: names.uid.clone(),
         replace: false,
+        watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::lifecycle;
 use super::shape::ConnectionOut;
 use super::terms::{self, Choice, Chosen, Names};
+use super::watch::wanted;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field;
@@ -44,6 +45,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     };
     let wanted = form.optional("scopes", scopes);
     let return_url = form.optional("returnUrl", field::url);
+    let watches = wanted::read_all(&mut form);
     if reconnect.is_some() && form.has("uid") {
         form.say(
             &["uid"],
@@ -51,7 +53,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
             "value_error",
         );
     }
-    form.finish(Some(()))?;
+    let watches = form.finish(watches)?;
     // The redirect URI is what the deployment says, and never what a request says.
     if Config::from_env(ask.env())?.base_url.is_empty() {
         return Err(Problem::new(
@@ -76,6 +78,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         variables: terms::variables(&ask, &chosen.terms.provider, &names.variables)?,
         reconnect: stands.is_some(),
         uid: names.uid.clone(),
+        watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
     let (id, opened) = if let Some(row) = stands {
