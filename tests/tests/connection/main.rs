@@ -18,3 +18,5 @@ mod refreshes;
 mod sealing;
 mod simulation;
 mod telling;
+mod watch;
+mod watch_calendar;
