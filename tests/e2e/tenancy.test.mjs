@@ -132,6 +132,7 @@ const BODIES = {
   // The sources of these tests are of another provider: their owner reads 409.
   "POST /api/v1/source/{source_id}/gmail-push": { topic: "projects/acme/topics/gmail" },
   "POST /api/v1/app/{app_id}/source/{source_id}/gmail-push": { topic: "projects/acme/topics/gmail" },
+  "POST /api/v1/app/{app_id}/connection/{connection_id}/watch": { kind: "calendar" },
   "PUT /api/v1/source/{source_id}/routing": { trustUnsignedRoute: true },
   "PUT /api/v1/source/{source_id}/route/{key}": ({ app_id }) => ({ appId: app_id }),
   "POST /api/v1/source/{source_id}/route/{key}/replay": {},

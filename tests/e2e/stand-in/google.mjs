@@ -209,7 +209,39 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     /** A calendar's event is made or changed. */
     event(id, more = {}) {
       state.syncToken += 1;
-      state.events = [...state.events.filter((event) => event.id !== id), { at: state.syncToken, id, status: "confirmed", etag: `"${state.syncToken}"`, updated: new Date().toISOString(), ...more }];
+      const updated = new Date().toISOString();
+      const { created = updated } = state.events.find((event) => event.id === id) ?? {};
+      state.events = [...state.events.filter((event) => event.id !== id), { at: state.syncToken, id, status: "confirmed", etag: `"${state.syncToken}"`, created, updated, ...more }];
+    },
+    /**
+     * Pub/Sub pushes a notification, with a token of Google's for `audience` as the service account `email`; `change` bends
+     * its claims.
+     */
+    push(url, notification, { audience, email, id = random("m"), change = (claims) => claims, key = privateKey }) {
+      const now = Math.floor(Date.now() / 1000);
+      const claims = { iss: "https://accounts.google.com", aud: audience, azp: "117", email, email_verified: true, sub: "117", iat: now, exp: now + 3600 };
+      const data = Buffer.from(JSON.stringify(notification)).toString("base64");
+      return fetch(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: `Bearer ${signed({ alg: "RS256", kid: "g-1", typ: "JWT" }, change(claims), key)}` },
+        body: JSON.stringify({ message: { data, messageId: id, publishTime: new Date().toISOString() }, subscription: "projects/acme/subscriptions/gmail" }),
+      });
+    },
+    /** A channel posts to its address. Message numbers grow; `sync` is 1. */
+    notify(channel, resourceState = "exists", more = {}) {
+      channel.number = (channel.number ?? 0) + 1;
+      return fetch(channel.address, {
+        method: "POST",
+        headers: {
+          "x-goog-channel-id": channel.id,
+          "x-goog-channel-token": channel.token,
+          "x-goog-resource-id": channel.resourceId,
+          "x-goog-resource-uri": "https://www.googleapis.com/calendar/v3/calendars/primary/events",
+          "x-goog-resource-state": resourceState,
+          "x-goog-message-number": String(channel.number),
+          ...more,
+        },
+      });
     },
   };
 }

@@ -24,3 +24,4 @@ mod secrets;
 mod signing;
 mod size;
 mod tasks;
+mod watching;

@@ -1,6 +1,7 @@
 //! What a body says is to be watched.
 
 use postern_domain::app_level::ledger_of;
+use postern_domain::gmail_push::is_name;
 use postern_domain::oauth::provider::Provider;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::watch::{MOST, Terms, WatchSource};
@@ -149,14 +150,10 @@ fn kind(value: &Value) -> Result<&'static str, Vec<Wrong>> {
 /// `projects/{project}/topics/{topic}`.
 fn topic(value: &Value) -> Result<String, Vec<Wrong>> {
     let text = field::text(value)?;
-    let parts: Vec<&str> = text.split('/').collect();
-    let named = |part: &str| {
-        (1..=255).contains(&part.len())
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+%:".contains(&byte))
-    };
-    match parts[..] {
-        ["projects", project, "topics", topic] if named(project) && named(topic) => Ok(text),
-        _ => Err(wrong("must be projects/{project}/topics/{topic}")),
+    if is_name(&text, "topics") {
+        Ok(text)
+    } else {
+        Err(wrong("must be projects/{project}/topics/{topic}"))
     }
 }
 
