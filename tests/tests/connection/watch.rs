@@ -495,7 +495,7 @@ fn a_provider_without_gmail_has_no_mailbox_to_watch() {
     let mut desk = Desk::connected(Rotation::None);
     assert_eq!(
         code(desk.call(WatchPut { terms: mailbox() })),
-        Code::ValidationFailed
+        Code::Validation
     );
 }
 

@@ -4,7 +4,7 @@
 use postern_domain::digest;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::watch::{Change, Watch};
+use postern_domain::watch::{Change, Terms, Watch};
 use serde_json::{Value as Json, json};
 
 use super::Watches;
@@ -36,13 +36,20 @@ impl Watches {
 
 /// What is told of changes.
 pub(super) fn events(record: &Record, watch: &Watch, found: &[Change], now: Millis) -> Vec<Event> {
+    // Two calendars may hold one event.
+    let place = match &watch.terms {
+        Terms::Gmail { .. } => "gmail".to_owned(),
+        Terms::Calendar { calendar, .. } => {
+            let of_calendar = digest::of(calendar.as_bytes());
+            format!("calendar-{}", of_calendar.get(..12).unwrap_or_default())
+        }
+    };
     found
         .iter()
         .map(|change| {
-            let kind = watch.terms.kind();
-            let mut event_id = format!("{}_{kind}_{}", record.id, change.key);
+            let mut event_id = format!("{}_{place}_{}", record.id, change.key);
             if event_id.len() > MAX_ID {
-                event_id = format!("{}_{kind}_{}", record.id, digest::of(change.key.as_bytes()));
+                event_id = format!("{}_{place}_{}", record.id, digest::of(change.key.as_bytes()));
             }
             let mut data = json!({
                 "connectionId": record.id.to_string(),
@@ -50,7 +57,7 @@ pub(super) fn events(record: &Record, watch: &Watch, found: &[Change], now: Mill
                 "account": record.account,
                 "watchId": watch.number.to_string(),
             });
-            if let postern_domain::watch::Terms::Calendar { calendar, .. } = &watch.terms {
+            if let Terms::Calendar { calendar, .. } = &watch.terms {
                 data["calendarId"] = calendar.as_str().into();
             } else {
                 data["mailbox"] = watch.mailbox.as_deref().into();
