@@ -105,7 +105,8 @@ impl<S: Sql> Connection<S> {
         let mut at = None;
         for watch in &self.watches.all {
             if spendable || watch.stopping {
-                let next = plan::next_at(watch, now).map(|next| next.max(now.plus(LOST_MS)));
+                let next = plan::next_at(watch, now);
+                let next = next.map(|next| if next > now { next } else { now.plus(LOST_MS) });
                 at = earlier(at, next.filter(|_| !full || watch.stopping));
             }
         }
