@@ -36,9 +36,11 @@ pub(super) async fn take(req: &Request, env: &Env, connection: &str) -> Result<R
 fn read(headers: &Headers) -> Result<WatchPushed, Problem> {
     let of = |name: &str| {
         let unproven = || Problem::new(Code::SignatureInvalid, "This is no notification of a channel");
-        let value = headers.single(name).map_err(|_| unproven())?;
-        let fits = (1..=MAX_HEADER).contains(&value.len());
-        fits.then(|| value.to_owned()).ok_or_else(unproven)
+        let mut values = headers.all(name);
+        match (values.next(), values.next()) {
+            (Some(value), None) if (1..=MAX_HEADER).contains(&value.len()) => Ok(value.to_owned()),
+            _ => Err(unproven()),
+        }
     };
     Ok(WatchPushed::Channel {
         id: of("X-Goog-Channel-ID")?,

@@ -111,7 +111,7 @@ impl Wanted {
 
 /// Where channels post to is what the deployment says, and never what a request says.
 fn address(ask: &Ask) -> Result<String, Problem> {
-    let address = Config::from_env(ask.env())?.base_url;
+    let address = Config::from_env(ask.env())?.base_url.clone();
     if address.is_empty() {
         return Err(Problem::new(
             Code::Conflict,
