@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { caller, eventually } from "./api.mjs";
 import { start } from "./harness.mjs";
+import { startKillable } from "./killable.mjs";
 import { startPeer } from "./oidc.mjs";
 import { person, words } from "./person.mjs";
 import { startReceiver } from "./receiver.mjs";
@@ -104,10 +105,8 @@ function altered(callback, change) {
   return url.href;
 }
 
-const exchangesOf = (callback, at = peer) => {
-  const verifierless = new URL(callback).searchParams.get("code");
-  return at.exchanges().filter(({ form }) => form.code === verifierless);
-};
+/** How often the callback's code came to the provider. */
+const exchangesOf = (callback, at = peer) => at.exchanges().filter(({ form }) => form.code === new URL(callback).searchParams.get("code"));
 
 test("a link leads to the provider and back, and its token is one that the provider takes", async () => {
   const shop = await tenant();
@@ -171,6 +170,17 @@ describe("a link", () => {
     assert.equal((await ann.arrive(first)).page.includes("is connected"), false);
     assert.equal(exchangesOf(first).length, 0);
     assert.match(words((await ann.connect(url)).page), /is connected/);
+  });
+
+  test("S4: followed without end is refused, and says when it can be followed again", async () => {
+    const shop = await tenant();
+    const { url } = await shop.session();
+    const scanner = browser();
+    for (let n = 0; n < 50; n += 1) await scanner.go(url, { cookies: false });
+    const refused = await scanner.get(`${url}/go`);
+    assert.deepEqual([refused.status, refused.set], [429, []]);
+    assert.match(words(refused.text), /^Too many attempts/);
+    assert.equal((await browser().get(url)).status, 200);
   });
 
   test("S3: begins nothing any more once it connected", async () => {
@@ -486,13 +496,63 @@ describe("an exchange", () => {
     assert.deepEqual(await shop.get(connection).then(({ state, generation }) => [state, generation]), ["pending", null]);
     await ann.get(callback);
     assert.equal(exchangesOf(callback).length, 1);
-    assert.equal(peer.state.codes.size > 0, true);
     const { data: history } = await api.ok("GET", shop.of(connection, "/history"));
     assert.deepEqual([history[0].what, history[0].class], ["connect", "lost"]);
     const onward = await ann.get(`${location}/again`);
     assert.equal(new URL(onward.location).origin, peer.issuer);
     assert.match(words((await ann.connect(url)).page), /is connected/);
     assert.deepEqual(shop.told(connection).filter((type) => type !== "connection.created"), []);
+  });
+
+  test("S12: goes on when its browser goes away, and is not begun again", async () => {
+    const shop = await tenant();
+    const { url, connection } = await shop.session();
+    const ann = browser();
+    const callback = await ann.leave(url);
+    const open = peer.token.gate();
+    const asked = peer.token.requests(peer.token.seen.length + 1);
+    const leaving = new AbortController();
+    const cookie = [...ann.jar].map(([name, value]) => `${name}=${value}`).join("; ");
+    const gone = fetch(ann.here(callback), { redirect: "manual", headers: { cookie }, signal: leaving.signal });
+    await asked;
+    leaving.abort();
+    await assert.rejects(gone, { name: "AbortError" });
+    open();
+    await shop.inbox.request(1);
+    assert.equal((await shop.get(connection)).state, "active");
+    assert.match(words((await ann.arrive(callback)).page), /is connected/);
+    assert.equal(exchangesOf(callback).length, 1);
+  });
+
+  test("S12: is not begun again by a machine that died in the middle of it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "postern-killed-"));
+    const options = { vars: { BASE_URL: BASE }, persist: folder };
+    let machine = await startKillable(options);
+    try {
+      const mine = caller(machine);
+      const { id } = await mine.ok("POST", "/api/v1/app", { name: "Killed" });
+      const client = { id: "client-killed", secret: secret("canary-client-secret-killed") };
+      const app = await mine.ok("POST", `/api/v1/app/${id}/oauth-app`, { name: "Acme", provider: "oidc", issuer: peer.issuer, clientId: client.id, clientSecret: client.secret });
+      await peer.client({ ...client, redirectUri: app.redirectUri });
+      const { url, connection } = await mine.ok("POST", `/api/v1/app/${id}/connection/session`, { oauthAppId: app.id });
+      const ann = person(machine, BASE);
+      const callback = await ann.leave(url);
+      peer.token.gate(); // for ever
+      const asked = peer.token.requests(peer.token.seen.length + 1);
+      const cut = ann.get(callback).catch(() => "cut");
+      await asked;
+      await machine.kill();
+      assert.equal(await cut, "cut");
+      machine = await startKillable({ ...options, port: Number(new URL(machine.url).port) });
+      const { page } = await ann.arrive(callback);
+      assert.match(words(page), /^Start again/);
+      assert.equal(exchangesOf(callback).length, 1);
+      assert.equal((await caller(machine).ok("GET", `/api/v1/app/${id}/connection/${connection.id}`)).state, "pending");
+      assert.match(words((await ann.connect(url)).page), /is connected/);
+    } finally {
+      await machine.stop();
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   test("with a wrong secret: the doctor says it before, the page says it, and a right one mends it", async () => {
