@@ -87,7 +87,7 @@ pub(super) fn result(
     let is_connected = matches!(mark, Mark::Good) || result.outcome == Outcome::MissingScopes;
     let content = html! {
         (text)
-        @if let Some(words) = &result.words {
+        @if let Some(words) = result.words.as_ref().filter(|_| result.outcome != Outcome::Lost) {
             p.soft { "The reason, in the words in which it came:" }
             blockquote.words { (words) }
         }
@@ -127,12 +127,12 @@ pub(super) fn words(words: Words) -> Markup {
         Words::Unreadable => (
             Mark::Bad,
             "The provider's answer cannot be read",
-            "What the provider sent along is not what it should send. Nothing was changed. Open the link that you were given again; if this comes back, tell those who gave it to you.",
+            "What came back is incomplete, or is not from the provider that was asked. Nothing was changed. Open the link that you were given again; if this comes back, tell whoever gave it to you.",
         ),
         Words::TooOften => (
             Mark::Wait,
             "Too many attempts",
-            "This link was followed too often. Wait ten minutes and open it again, or ask for a new one.",
+            "This link was followed too often, and leads nowhere any more. Go back to where you got it, and ask for a new one.",
         ),
         Words::Busy => (
             Mark::Wait,
@@ -240,7 +240,7 @@ fn sentences(result: &ResultPage) -> (Mark, String, Markup) {
             format!("{provider} did not connect"),
             html! {
                 p { (provider) " answered with an error. Nothing was changed." }
-                p { "Try again in a few minutes. If it comes back, send this page's words to whoever gave you the link." }
+                p { "Try again in a few minutes. If it comes back, send the reason and the connection's id to whoever gave you the link." }
             },
         ),
         Outcome::ExchangeFailed => (

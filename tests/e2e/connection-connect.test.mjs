@@ -2,7 +2,7 @@
 // the deployment believes that it stands at https, so that its cookies are those of production.
 
 import assert from "node:assert/strict";
-import { createHmac, createPublicKey, sign } from "node:crypto";
+import { createHash, createHmac, createPublicKey, sign } from "node:crypto";
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { request as httpRequest } from "node:http";
 import { tmpdir } from "node:os";
@@ -172,7 +172,7 @@ describe("a link", () => {
     assert.match(words((await ann.connect(url)).page), /is connected/);
   });
 
-  test("S4: followed without end is refused, and says when it can be followed again", async () => {
+  test("S4: that is followed without end leads nowhere any more, and says so", async () => {
     const shop = await tenant();
     const { url } = await shop.session();
     const scanner = browser();
@@ -664,14 +664,42 @@ test("each turn of a connection is one message at the tenant's endpoint", async 
   assert.equal(new Set(messages).size, 4);
 });
 
+test("S20: private addresses are refused when an app is saved, and when a request would leave", async () => {
+  const shop = await tenant();
+  const { url, connection } = await shop.session();
+  const ann = browser();
+  const callback = await ann.leave(url);
+  const logs = postern.logs;
+  await postern.stop();
+  postern = await start({ vars: { BASE_URL: BASE, ALLOW_PRIVATE_ADDRESSES: null }, persist, port: Number(new URL(postern.url).port) });
+  postern.logs.push(...logs);
+  api = caller(postern);
+  const save = (settings) => api("POST", `${shop.path}/oauth-app`, { name: "Inside", clientId: "a", clientSecret: "a secret", ...settings });
+  for (const issuer of [peer.issuer, "http://issuer.example", "https://localhost", "https://10.0.0.1", "https://169.254.169.254", "https://[::1]", "https://0x7f.1"]) {
+    const refused = await save({ provider: "oidc", issuer });
+    assert.deepEqual([refused.status, refused.body.detail[0].loc], [422, ["body", "issuer"]], issuer);
+  }
+  const oauth = { authorizeUrl: "https://as.example/authorize", tokenUrl: "https://192.168.1.1/token" };
+  const refused = await save({ provider: "oauth2", providerConfig: { oauth } });
+  assert.deepEqual([refused.status, refused.body.detail[0].loc], [422, ["body", "providerConfig", "oauth", "tokenUrl"]]);
+
+  const asked = peer.token.seen.length;
+  const found = await api.ok("POST", `${shop.path}/oauth-app/${shop.app.id}/doctor`);
+  assert.equal(found.verdict, "cannot_tell");
+  assert.match(words((await ann.arrive(callback)).page), /^Not connected/);
+  assert.equal((await shop.get(connection)).state, "pending");
+  assert.equal(peer.token.seen.length, asked, "nothing left");
+});
+
 test("S1, S31: no log and no file holds a link, a state, a code, a cookie, a verifier, a secret or a token", async () => {
   const logs = JSON.stringify(postern.logs);
   await postern.stop();
   postern = undefined;
   const files = (await readdir(persist, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile());
   const contents = await Promise.all(files.map(async (file) => [file.name, await readFile(join(file.parentPath, file.name))]));
-  assert.ok(contents.some(([, bytes]) => bytes.includes("connection.created")), "the right folder");
-  assert.ok(secrets.size > 50, `${secrets.size}`);
+  const [link] = [...secrets].filter((one) => one.length === 71);
+  const hashed = createHash("sha256").update(Buffer.from(link, "base64url").subarray(-32)).digest();
+  assert.ok(contents.some(([, bytes]) => bytes.includes(hashed)), "a link's hash stands there");
   for (const one of secrets) {
     const binary = /^[\w-]{43,}$/.test(one) ? Buffer.from(one, "base64url").subarray(-32) : /^[0-9a-f]{64}$/.test(one) ? Buffer.from(one, "hex") : Buffer.from(one);
     for (const form of [Buffer.from(one), binary, Buffer.from(binary.toString("hex"))]) {
