@@ -388,7 +388,10 @@ mod tests {
     fn s3_a_session_that_connected_or_expired_has_no_link() {
         for state in [SessionState::Connected, SessionState::Expired] {
             let page = SessionPage { state, ..open() };
-            assert!(!session(&page, CONNECTION, "abc").into_string().contains("<a "), "{state:?}");
+            assert!(
+                !session(&page, CONNECTION, "abc").into_string().contains("<a "),
+                "{state:?}"
+            );
         }
     }
 
@@ -416,7 +419,9 @@ mod tests {
                 words: Some(EVIL.to_owned()),
                 ..ended(outcome)
             };
-            all.push(result(&page, CONNECTION, Some("https://product.example/?a=\"><b>"), None).into_string());
+            all.push(
+                result(&page, CONNECTION, Some("https://product.example/?a=\"><b>"), None).into_string(),
+            );
         }
         for html in all {
             assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");

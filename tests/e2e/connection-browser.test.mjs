@@ -174,6 +174,7 @@ describe("on reconnect", () => {
     await page.goto(url);
     assert.match(await look(page, "05-reconnect"), /ann@example\.com/);
     await answer(page);
+    assert.equal(peer.at("/auth").seen.findLast(({ query }) => query.state).query.login_hint, "ann@example.com");
     assert.match(await look(page, "06-reconnected"), /is connected/);
     assert.deepEqual(await standing(connection).then(({ state, generation }) => [state, generation]), ["active", 2]);
   });
