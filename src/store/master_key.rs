@@ -31,11 +31,11 @@ pub(super) async fn other(directory: &Directory, table: &str, active: u8) -> Res
 pub(crate) async fn versions(directory: &Directory, table: &str) -> Result<Vec<u8>, Problem> {
     // From one version to the next by the index, not row by row.
     let sql = format!(
-        "WITH RECURSIVE found (version) AS (\
+        "WITH RECURSIVE found (key) AS (\
            SELECT min(key_version) FROM {table} WHERE key_version IS NOT NULL UNION ALL \
-           SELECT (SELECT min(key_version) FROM {table} WHERE key_version IS NOT NULL AND key_version > version) \
-           FROM found WHERE version IS NOT NULL) \
-         SELECT version FROM found WHERE version IS NOT NULL"
+           SELECT (SELECT min(key_version) FROM {table} WHERE key_version IS NOT NULL AND key_version > found.key) \
+           FROM found WHERE found.key IS NOT NULL) \
+         SELECT found.key AS version FROM found WHERE found.key IS NOT NULL"
     );
     let rows: Vec<Version> = directory.rows(&sql, &[]).await?;
     Ok(rows.into_iter().filter_map(|row| row.version).collect())
