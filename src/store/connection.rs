@@ -93,7 +93,8 @@ pub(crate) async fn insert(directory: &Directory, new: &New<'_>) -> Result<bool,
 
 /// The object stands: what it says is shown, unless it has brought something newer itself.
 pub(crate) async fn show(directory: &Directory, view: &ConnectionView) -> Result<(), Problem> {
-    let sql = "UPDATE connection SET view = ?2, state = ?3, updated_at = ?4, look_at = ?5 WHERE id = ?1 AND version = 0";
+    let sql = "UPDATE connection SET view = ?2, state = ?3, updated_at = ?4, look_at = ?5, key_version = ?6 \
+               WHERE id = ?1 AND version = 0";
     let pending = view.state == postern_domain::oauth::standing::State::Pending;
     let values = [
         text(Some(view.id.to_string())),
@@ -105,6 +106,8 @@ pub(crate) async fn show(directory: &Directory, view: &ConnectionView) -> Result
         } else {
             wasm_bindgen::JsValue::NULL
         },
+        view.key_version
+            .map_or(wasm_bindgen::JsValue::NULL, |version| number(version.into())),
     ];
     directory.change(sql, &values).await.map(drop)
 }
@@ -224,6 +227,28 @@ pub(crate) async fn of_app(
     let values = [text(Some(app.to_string())), text(Some(behind)), number(most)];
     let rows: Vec<Named> = directory.rows(sql, &values).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Connections whose secrets are sealed with another master key than this one: so many of one such key, behind an id, the
+/// first ones if none is behind it. Whoever takes any id gets to all of them, though some of them cannot be sealed anew.
+pub(crate) async fn sealed_otherwise(
+    directory: &Directory,
+    version: u8,
+    behind: ConnectionId,
+    most: u64,
+) -> Result<Vec<ConnectionId>, Problem> {
+    let Some(other) = super::master_key::other(directory, "connection", version).await? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT id FROM connection WHERE key_version = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+    for behind in [behind.to_string(), String::new()] {
+        let values = [number(other.into()), text(Some(behind)), number(most)];
+        let rows: Vec<Named> = directory.rows(sql, &values).await?;
+        if !rows.is_empty() {
+            return Ok(rows.into_iter().map(|row| row.id).collect());
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Rows that are to be compared with their objects.

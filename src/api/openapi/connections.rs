@@ -16,6 +16,7 @@ use crate::api::app::connection::token::ConnectionTokenOut;
 use crate::api::app::connection::token_reads::TokenReadOut;
 use crate::api::auth::create_message_token::ApiTokenOut;
 use crate::api::connection_provider::{ConnectionProviderOut, ConnectionProviderWholeOut};
+use crate::api::master_key::MasterKeysOut;
 use crate::api::oauth_app::doctor::AppFindingOut;
 use crate::api::oauth_app::shape::OAuthAppOut;
 
@@ -172,6 +173,14 @@ pub(super) fn describe(method: &str, path: &str, s: &mut SchemaGenerator) -> Opt
             &[],
             Some(body),
             answers,
+        );
+    }
+    if path == "/master-key" {
+        return made(
+            "Which master keys are still needed: an old one may go when nothing is sealed with it",
+            &[],
+            None,
+            ok::<MasterKeysOut>(s),
         );
     }
     if let Some(rest) = path.strip_prefix("/connection-provider") {
