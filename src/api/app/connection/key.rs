@@ -13,7 +13,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::store::connection::{self, Key};
 use crate::store::oauth_app;
 use postern_domain::oauth::app;
 
@@ -31,13 +30,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let user = form.optional("user", field::name);
     let secret = form.finish(secret)?;
     let stands = match &replaced {
-        Some(standing) => {
-            let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-            let key = Key::read(standing).ok_or_else(missing)?;
-            let directory = access.directory()?;
-            let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
-            Some(row.filter(|row| row.state != "revoked").ok_or_else(missing)?)
-        }
+        Some(named) => Some(super::of_body(&access, named).await?),
         None => None,
     };
     let choice = match (choice, &stands) {

@@ -17,7 +17,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
-use crate::store::connection::{self, Key, Row};
 use crate::store::oauth_app;
 
 /// A session, with its link, which is shown this once.
@@ -60,7 +59,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         ));
     }
     let stands = match &reconnect {
-        Some(known) => Some(standing(&access, known).await?),
+        Some(known) => Some(super::of_body(&access, known).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
@@ -94,15 +93,6 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         (opened.connection.id, opened)
     };
     Answer::json(201, &out(&ask, id, opened)?)
-}
-
-/// The connection that is to be connected again.
-async fn standing(access: &TenantAccess, named: &str) -> Result<Row, Problem> {
-    let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-    let key = Key::read(named).ok_or_else(missing)?;
-    let directory = access.directory()?;
-    let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
-    row.filter(|row| row.state != "revoked").ok_or_else(missing)
 }
 
 /// Where the browser ends up: only where the app's owner lets it.

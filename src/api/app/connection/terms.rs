@@ -80,9 +80,9 @@ pub(super) async fn find(
             }
         }
         Choice::App(key) => {
-            let row = app_row(access, key)
-                .await?
-                .ok_or_else(|| Problem::fault(&["body", "oauthAppId"], "names no app"))?;
+            let Some(row) = app_row(access, key).await? else {
+                return Err(super::unnamed(access, "oauthAppId", "names no app").await);
+            };
             if row.enabled != 1 {
                 return Err(Problem::new(
                     Code::Conflict,
