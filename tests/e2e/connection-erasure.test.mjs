@@ -161,7 +161,7 @@ test("a deletion ends them as well, and tells nothing", async () => {
   assert.deepEqual([await rows(shop.id), await rows(id), await stored(id)], [{}, {}, {}]);
 });
 
-test("a provider that does not answer keeps a deletion waiting, not the others; the clock finishes both", async () => {
+test("a deletion that broke off is finished by the clock, with what was made by halves, and told", async () => {
   const shop = await tenant("halved");
   const [hangs, goes] = [await connect(shop, shop.app), await connect(shop, shop.app)];
   // As it stands when the edge dies between the directory and the objects, a minute ago.
