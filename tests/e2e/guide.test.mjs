@@ -89,10 +89,13 @@ test("each command of docs/connections.md works, and answers what stands below i
   assert.ok(guide.length >= 15);
   assert.ok(guide.filter(({ answer }) => answer).length >= 12);
   const bash = shell();
-  for (const { commands, answer } of guide) {
-    const out = await bash.run(commands);
-    if (answer) holds(answer, JSON.parse(out.split("\n").at(-1)), commands);
-    if (commands.includes("# open it in a browser")) await browse(out);
+  try {
+    for (const { commands, answer } of guide) {
+      const out = await bash.run(commands);
+      if (answer) holds(answer, JSON.parse(out.split("\n").at(-1)), commands);
+      if (commands.includes("# open it in a browser")) await browse(out);
+    }
+  } finally {
+    bash.stop();
   }
-  bash.stop();
 });
