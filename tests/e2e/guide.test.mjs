@@ -68,9 +68,9 @@ function shell() {
 }
 
 /** What a person does with a link. */
-async function browse(link) {
+async function browse(link, words) {
   const shown = await fetch(link);
-  assert.match(await shown.text(), /Read what is yours/);
+  assert.match(await shown.text(), words);
   const gone = await fetch(`${link}/go`, { redirect: "manual" });
   const cookie = gone.headers.getSetCookie()[0].split(";")[0];
   const callback = await consent(gone.headers.get("location"));
@@ -79,13 +79,15 @@ async function browse(link) {
   assert.match(await page.text(), /connected/i);
 }
 
+/** A text of ours, with what stands here for what it names. */
+const read = (path) =>
+  readFileSync(join(root, path), "utf8")
+    .replaceAll("$(scripts/token)", postern.token())
+    .replaceAll("http://127.0.0.1:8787", postern.url)
+    .replaceAll("http://127.0.0.1:9100", providerUrl);
+
 test("each command of docs/connections.md works, and answers what stands below it", async () => {
-  const here = (text) =>
-    text
-      .replaceAll("$(scripts/token)", postern.token())
-      .replaceAll("http://127.0.0.1:8787", postern.url)
-      .replaceAll("http://127.0.0.1:9100", providerUrl);
-  const guide = steps(here(readFileSync(join(root, "docs/connections.md"), "utf8")));
+  const guide = steps(read("docs/connections.md"));
   assert.ok(guide.length >= 15);
   assert.ok(guide.filter(({ answer }) => answer).length >= 12);
   const bash = shell();
@@ -93,8 +95,23 @@ test("each command of docs/connections.md works, and answers what stands below i
     for (const { commands, answer } of guide) {
       const out = await bash.run(commands);
       if (answer) holds(answer, JSON.parse(out.split("\n").at(-1)), commands);
-      if (commands.includes("# open it in a browser")) await browse(out);
+      if (commands.includes("# open it in a browser")) await browse(out, /Read what is yours/);
     }
+  } finally {
+    bash.stop();
+  }
+});
+
+test("the way of README.md to a first connection leads there", async () => {
+  const section = /^## Five minutes to a first connection\n(.*?)^## /ms.exec(read("README.md"))[1];
+  const [{ commands }] = steps(section);
+  const [before, after] = commands.split(/(?<=# open it in a browser, and say yes\n)/);
+  const bash = shell();
+  try {
+    // What it has from the section before it.
+    await bash.run(steps(read("docs/connections.md"))[0].commands);
+    await browse(await bash.run(before.replace("scripts/provider &", "true")), /Continue to/);
+    assert.deepEqual(JSON.parse(await bash.run(after)), { id: "7", login: "ann" });
   } finally {
     bash.stop();
   }
