@@ -581,6 +581,7 @@ test("an Idempotency-Key of one organisation, tenant or path is none of another"
   assert.notEqual(first.id, second.id);
   await api.ok("POST", `/api/v1/app/${third.app}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true }, key);
   await api.ok("DELETE", `/api/v1/app/${third.app}`);
+  await api.ok("DELETE", `/api/v1/oauth-app/${third.operatorApp}`);
 });
 
 test("a path that is not there is 404, and a method that it does not take 405 with those that it takes", async () => {
