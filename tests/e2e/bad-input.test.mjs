@@ -307,15 +307,17 @@ const fields = [
     [{ provider: "twilio" }, ["user"]],
     [{ variables: { surprise: "x" } }, ["variables.surprise"]],
     [{ connectionId: "nobody" }, ["connectionId"]],
+    [{ connectionId: "nobody", uid: "x" }, ["uid"]],
   ]],
   ["POST", "/api/v1/app/{app_id}/connection/service-account", { provider: "google-service-account", scopes: ["a"] }, [
     [{}, ["key"]],
     [{ key: {} }, ["key.client_email", "key.private_key"]],
     [{ key: { client_email: "x", private_key: "nonsense" } }, ["key.client_email", "key.private_key"]],
+    [{ connectionId: "nobody", uid: "x" }, ["key", "uid"]],
     [{ key: {}, scopes: null, subject: "x" }, ["key.client_email", "key.private_key", "scopes", "subject"]],
   ]],
   ["PATCH", "/api/v1/app/{app_id}/connection/{connection_id}", {}, [
-    [{ label: "", uid: null, enabled: "no" }, ["enabled", "label", "uid"]],
+    [{ label: "", uid: "a b", enabled: null }, ["enabled", "label", "uid"]],
     [{ label: text(257) }, ["label"]],
   ]],
   ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/toggle", {}, [

@@ -128,8 +128,12 @@ struct ConnectionKeyIn {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionServiceAccountIn {
+    /// An entry of the catalogue.
     provider: Option<String>,
+    /// Or an app of such a provider.
     oauth_app_id: Option<String>,
+    /// Or the connection that gets the new key.
+    connection_id: Option<String>,
     /// The file as the provider gives it: `client_email`, `private_key`, `private_key_id`.
     key: BTreeMap<String, Value>,
     /// On whose behalf.
@@ -139,7 +143,7 @@ struct ConnectionServiceAccountIn {
     uid: Option<String>,
 }
 
-/// Changes what is given; null takes the label away.
+/// Changes what is given; null takes label or `uid` away.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionPatch {
@@ -270,8 +274,10 @@ fn connection(method: &str, rest: &str, s: &mut SchemaGenerator) -> Option<Descr
             )
         }
         ("POST", "/service-account") => {
-            let (body, answers) = (of::<ConnectionServiceAccountIn>(s), created::<ConnectionOut>(s));
-            made("A connection by a service account", &[], Some(body), answers)
+            let out = Some(of::<ConnectionOut>(s));
+            let answers = vec![(200, out.clone()), (201, out)];
+            let body = Some(of::<ConnectionServiceAccountIn>(s));
+            made("A connection by a service account", &[], body, answers)
         }
         ("GET", "/{connection_id}") => made("How a connection stands", &[], None, ok::<ConnectionOut>(s)),
         ("PATCH", "/{connection_id}") => {

@@ -13,8 +13,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::store::oauth_app;
-use postern_domain::oauth::app;
 
 /// 201 for a new one. With `connectionId`, 200: that one gets the new key.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
@@ -26,6 +24,9 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     } else {
         Choice::read(&mut form, true)
     };
+    if replaced.is_some() {
+        terms::uid_stays(&mut form);
+    }
     let secret = form.required("key", token);
     let user = form.optional("user", field::name);
     let secret = form.finish(secret)?;
@@ -35,13 +36,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     };
     let choice = match (choice, &stands) {
         (Some(choice), _) => choice,
-        (None, Some(row)) => match row
-            .view()?
-            .filter(|view| app::of_catalogue(&view.provider) == row.app)
-        {
-            Some(view) => Choice::Catalogue(view.provider),
-            None => Choice::App(oauth_app::Key::Id(row.app)),
-        },
+        (None, Some(row)) => Choice::of_row(row)?,
         (None, None) => return Err(Problem::fault(&["body", "provider"], "is missing")),
     };
     let chosen = terms::find(&access, &ask, &choice, &[Kind::ApiKey]).await?;

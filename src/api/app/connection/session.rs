@@ -17,7 +17,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
-use crate::store::oauth_app;
 
 /// A session, with its link, which is shown this once.
 #[derive(Serialize)]
@@ -43,12 +42,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     };
     let wanted = form.optional("scopes", scopes);
     let return_url = form.optional("returnUrl", field::url);
-    if reconnect.is_some() && form.has("uid") {
-        form.say(
-            &["uid"],
-            "is changed by PATCH …/connection/{connection_id}",
-            "value_error",
-        );
+    if reconnect.is_some() {
+        terms::uid_stays(&mut form);
     }
     form.finish(Some(()))?;
     // The redirect URI is what the deployment says, and never what a request says.
@@ -64,7 +59,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     };
     let choice = match (choice, &stands) {
         (Some(choice), _) => choice,
-        (None, Some(row)) => Choice::App(oauth_app::Key::Id(row.app)),
+        (None, Some(row)) => Choice::of_row(row)?,
         (None, None) => return Err(Problem::fault(&["body", "oauthAppId"], "is missing")),
     };
     let chosen = terms::find(&access, &ask, &choice, &[Kind::Oauth2, Kind::Oidc]).await?;
