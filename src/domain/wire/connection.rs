@@ -496,6 +496,9 @@ pub struct ConnectionPatch {
     /// A `uid`.
     #[serde(default)]
     pub uid: Option<Uid>,
+    /// Its `uid` is taken away.
+    #[serde(default)]
+    pub without_uid: bool,
     /// Switched on or off.
     #[serde(default)]
     pub enabled: Option<bool>,
