@@ -4,7 +4,8 @@
 //   [Google Identity, "Using OAuth 2.0 for Web Server Applications"].
 // - A person may untick scopes: `scope` of the answer is what was granted [same page, "Step 6: Check which scopes users granted"].
 // - Refresh tokens do not rotate; a refresh answer has none [same page, "Refreshing an access token"].
-// - Revoking a dead token is 400 `invalid_token` [same page, "Revoking a token"].
+// - Revoking any token of a grant ends the whole grant; revoking a dead one is 400 `invalid_token`
+//   [same page, "Revoking a token"].
 // - A session policy ends a grant with `error_subtype: invalid_rapt` [Google Cloud docs, "Set session length"].
 // - The issuer has two spellings [Google Identity, "OpenID Connect", "Validating an ID token"].
 // - `users.watch` lives 7 days, asked again it is renewed; `history.list` answers 404 for an id that is too old
@@ -120,9 +121,13 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     },
     [TOKEN]: token,
     "POST oauth2.googleapis.com/revoke": ({ form: asked = {} }) => {
-      const found = refreshes.delete(asked.token) || tokens.delete(asked.token);
-      if (found) tokens.clear();
-      return found ? json(200, {}) : wrong(400, "invalid_token", "Token expired or revoked");
+      const found = refreshes.get(asked.token) ?? tokens.get(asked.token);
+      if (!found) return wrong(400, "invalid_token", "Token expired or revoked");
+      for (const kept of [tokens, refreshes]) {
+        for (const [token, { account }] of kept) if (account.sub === found.account.sub) kept.delete(token);
+      }
+      consented.delete(found.account.sub);
+      return json(200, {});
     },
     "GET www.googleapis.com/oauth2/v3/certs": () => {
       const { kty, n, e } = privateKey.export({ format: "jwk" });
