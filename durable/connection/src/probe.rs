@@ -22,7 +22,7 @@ use crate::record::Record;
 use crate::sql::{Random, Sql};
 
 /// Checks that fail in a row before it is said.
-const FAILURES_THAT_DEGRADE: u32 = 2;
+pub(crate) const FAILURES_THAT_DEGRADE: u32 = 2;
 
 /// A check that failed is made again so soon, if the next one is not due earlier.
 const AGAIN_MS: u64 = 600_000;
@@ -285,6 +285,7 @@ impl<S: Sql> Connection<S> {
                 if failures >= FAILURES_THAT_DEGRADE && matches!(state, State::Active | State::Degraded) {
                     let (to, reason) = match (kind, refused) {
                         (Kind::Key, true) => (State::NeedsReauth, Reason::KeyRefused),
+                        (Kind::Tokens, true) if !refreshable => (State::NeedsReauth, Reason::NoRefreshToken),
                         _ => (State::Degraded, Reason::CheckFailed),
                     };
                     change.go(to, Some(reason), now)?;
@@ -299,7 +300,7 @@ impl<S: Sql> Connection<S> {
     }
 
     /// Sends the check on its way; not if a variable of its URL has no value.
-    fn begin_probe(&mut self, now: Millis) -> Result<bool, Problem> {
+    pub(crate) fn begin_probe(&mut self, now: Millis) -> Result<bool, Problem> {
         let memory = self.standing()?.clone();
         let record = &memory.record;
         let (Some(check), Some(credential)) = (&record.provider.check, &memory.credential) else {
@@ -326,7 +327,7 @@ impl<S: Sql> Connection<S> {
         Ok(true)
     }
 
-    fn probe_flies(&self) -> bool {
+    pub(crate) fn probe_flies(&self) -> bool {
         self.flies(|purpose| matches!(purpose, Purpose::Probe(flight) if !flight.brings_key()))
     }
 

@@ -12,8 +12,9 @@
 //   [Gmail API, "Push notifications", "Synchronizing clients"].
 // - A calendar channel cannot be extended; `events.list` answers 410 for a sync token that is too old
 //   [Calendar API, "Push notifications", "Synchronize resources efficiently"].
-// - A service account's assertion is exchanged at the token endpoint (RFC 7523) [Google Identity, "Using OAuth 2.0 for Server
-//   to Server Applications"].
+// - A service account's assertion is exchanged at the token endpoint, which is its audience (RFC 7523); without authority over
+//   the domain, one with a subject is 401 `unauthorized_client` [Google Identity, "Using OAuth 2.0 for Server to Server
+//   Applications"].
 
 import { createVerify, generateKeyPairSync } from "node:crypto";
 
@@ -48,6 +49,8 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     unticked: [],
     accessSeconds: 3599,
     invalidRapt: false,
+    /** The service account has authority over the domain. */
+    delegated: true,
     history: [],
     historyId: 1000,
     /** Histories before this are forgotten: 404. */
@@ -110,6 +113,9 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     const good = signature && createVerify("RSA-SHA256").update(`${header}.${claims}`).verify(service.publicKey, Buffer.from(signature, "base64url"));
     const read = good && JSON.parse(Buffer.from(claims, "base64url").toString());
     if (!read || read.iss !== serviceAccount.client_email || read.exp - read.iat > 3600) return wrong(400, "invalid_grant", "Invalid JWT Signature.");
+    if (read.aud !== standIn.at("https://oauth2.googleapis.com/token")) return wrong(400, "invalid_grant", "Invalid JWT: Failed audience check.");
+    if (read.sub && !state.delegated) return wrong(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.");
+    if (read.sub && !accounts.has(read.sub.split("@")[0])) return wrong(400, "invalid_grant", "Invalid email or User ID");
     const account = read.sub ? accounts.get(read.sub.split("@")[0]) : { sub: "sa", email: serviceAccount.client_email };
     return json(200, { access_token: access(account, read.scope), expires_in: 3599, token_type: "Bearer" });
   };
