@@ -243,7 +243,7 @@ describe("tokens that another product got", () => {
     const { status, body } = await imported({ refreshToken: "1//0canary-dead", scopes });
     assert.deepEqual([status, body.state, body.reason], [201, "degraded", "grant_dead"]);
     assert.match(body.detail, /the grant is over/);
-    assert.equal((await shop.call("POST", shop.of(body.id, "/token"))).status, 409);
+    assert.equal((await shop.call("POST", shop.of(body.id, "/token"))).status, 503);
     assert.ok((await shop.history(body.id)).some(({ words }) => /expired or revoked/.test(words)));
     const { page } = await shop.connect({ connectionId: body.id });
     assert.match(page, /Google is connected/);
