@@ -10,7 +10,9 @@ use postern_domain::address::Policy;
 use postern_domain::oauth::id_token::{self, Claims, Expected, Fault, KEYS_AGAIN_MS, KEYS_CAP};
 use postern_domain::oauth::identity::{self, Account, Untold};
 use postern_domain::oauth::outcome::{self, Refusal};
-use postern_domain::oauth::provider::{Class, Identity, IdentityFrom, Kind, Provider, Rotation, VariableFrom};
+use postern_domain::oauth::provider::{
+    Class, Identity, IdentityFrom, Kind, Provider, Rotation, VariableFrom,
+};
 use postern_domain::oauth::standing::State;
 use postern_domain::oauth::token_request::{self, Unmade};
 use postern_domain::oauth::{Client, Ended, Request, Secret, TokenSet, api_call, scopes, template};

@@ -155,5 +155,8 @@ fn a_token_without_a_refresh_token_that_is_refused_twice_wants_a_person() {
     assert_eq!(desk.state().as_str(), "active");
     assert!(!desk.call(ConnectionTest {}).unwrap().ok);
     assert_eq!(desk.state().as_str(), "needs_reauth");
-    assert_eq!(desk.told_types(), ["connection.created", "connection.needs_reauth"]);
+    assert_eq!(
+        desk.told_types(),
+        ["connection.created", "connection.needs_reauth"]
+    );
 }

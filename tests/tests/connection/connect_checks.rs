@@ -244,9 +244,9 @@ fn s26_a_reconnect_without_a_refresh_token_keeps_the_one_that_never_changes() {
     for (rotation, kept) in [("none", true), ("strict", false)] {
         let mut world = World::new();
         let entry = || provider(|entry| entry["oauth"]["rotation"] = rotation.into());
-        let link = world.open_with(open_of(entry()));
+        let link = world.open_with(&open_of(entry()));
         world.connect(&link);
-        let link = world.open_with(SessionOpen {
+        let link = world.open_with(&SessionOpen {
             reconnect: true,
             ..open_of(entry())
         });

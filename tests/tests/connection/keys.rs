@@ -103,7 +103,10 @@ fn whose_key_it_is_is_told_where_the_provider_tells_and_another_accounts_key_doe
         ..put(key, replace)
     };
     let view = desk.call(put(KEY, false)).unwrap();
-    assert_eq!((view.account.as_deref(), view.account_key.as_deref()), (Some("Acme"), Some("7")));
+    assert_eq!(
+        (view.account.as_deref(), view.account_key.as_deref()),
+        (Some("Acme"), Some("7"))
+    );
     desk.peer.api = (200, json!({ "id": 8, "name": "Other" }));
     let refused = desk.call(put("sk-other-0123456789wxyz", true)).unwrap_err();
     assert_eq!(refused.faults[0].loc, ["body", "key"]);
@@ -111,7 +114,10 @@ fn whose_key_it_is_is_told_where_the_provider_tells_and_another_accounts_key_doe
     assert_eq!(desk.token().token.reveal(), KEY);
     desk.peer.api = (200, json!({ "id": 7, "name": "Acme Ltd" }));
     let view = desk.call(put("sk-next-0123456789efgh", true)).unwrap();
-    assert_eq!((view.generation, view.account.as_deref()), (Some(2), Some("Acme Ltd")));
+    assert_eq!(
+        (view.generation, view.account.as_deref()),
+        (Some(2), Some("Acme Ltd"))
+    );
 }
 
 /// A proxy may serve thousands of models.
@@ -121,7 +127,11 @@ fn a_list_that_is_longer_than_what_is_read_says_that_the_key_is_good_by_its_stat
     desk.peer.api = (200, json!({ "data": "x".repeat(70_000) }));
     desk.call(put(KEY, false)).unwrap();
     assert!(desk.call(ConnectionTest {}).unwrap().ok);
-    assert!(desk.history().iter().all(|line| !line.decision.contains("unchecked")));
+    assert!(
+        desk.history()
+            .iter()
+            .all(|line| !line.decision.contains("unchecked"))
+    );
 }
 
 #[test]
@@ -139,7 +149,10 @@ fn graphql_says_200_to_what_it_refuses_and_that_is_no_good_key() {
     };
     desk.call(key).unwrap();
     assert!(desk.call(ConnectionTest {}).unwrap().ok);
-    desk.peer.api = (200, json!({ "data": null, "errors": [{ "message": "not authenticated" }] }));
+    desk.peer.api = (
+        200,
+        json!({ "data": null, "errors": [{ "message": "not authenticated" }] }),
+    );
     let tested = desk.call(ConnectionTest {}).unwrap();
     assert!(!tested.ok);
     assert!(tested.detail.contains("not authenticated"), "{}", tested.detail);

@@ -528,7 +528,8 @@ fn a_users_token_that_a_refresh_answers_at_the_root_is_known_by_its_type_and_a_b
 #[test]
 fn a_bots_token_of_slack_is_spent_as_a_bearer_though_its_type_says_bot() {
     let slack = crate::oauth::catalogue::find("slack").unwrap();
-    let body = json!({"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "chat:write,users:read"});
+    let body =
+        json!({"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "chat:write,users:read"});
     let tokens = read(&slack, &json_answer(200, &body)).unwrap();
     assert_eq!(tokens.access_token.reveal(), "xoxb-1");
     assert_eq!(tokens.scopes.unwrap(), ["chat:write", "users:read"]);
