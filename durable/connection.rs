@@ -13,6 +13,7 @@ use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use postern_connection::{Connection as Machine, Errand, Replied, Settings};
 use postern_domain::seal::MasterKeys;
+use postern_domain::time::Millis;
 use postern_domain::wire::OBJECT_HEADER;
 use postern_platform::clock::now;
 use postern_platform::log;
@@ -69,7 +70,7 @@ impl DurableObject for Connection {
         let test_hooks = env.var("TEST_HOOKS").is_ok_and(|hooks| hooks.to_string() == "1");
         Self {
             inner: Rc::new(Inner {
-                machine: RefCell::new(Machine::new(storage, keys, Settings::default())),
+                machine: RefCell::new(Machine::new(storage, keys, settings(&env))),
                 env,
                 asked: Cell::new(false),
                 test_hooks,
@@ -114,6 +115,16 @@ impl DurableObject for Connection {
         self.inner.wake();
         self.run_later();
         Response::empty()
+    }
+}
+
+fn settings(env: &Env) -> Settings {
+    let default = Settings::default();
+    let seconds = env.var("CONNECTION_CHECK_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.to_string().parse::<u64>().ok());
+    Settings {
+        check_ms: seconds.map_or(default.check_ms, |seconds| seconds.saturating_mul(Millis::SECOND)),
+        ..default
     }
 }
 

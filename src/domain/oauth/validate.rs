@@ -382,6 +382,12 @@ impl Judge<'_> {
             &["oauth", "answer", "success"],
             "A success has a status from 200 to 299",
         );
+        let object = oauth.answer.object.as_deref().is_none_or(is_pointer);
+        self.must(
+            object,
+            &["oauth", "answer", "object"],
+            "A place is a JSON pointer such as /authed_user",
+        );
         for (name, pointer) in &oauth.answer.learn {
             self.must(
                 is_pointer(pointer),
