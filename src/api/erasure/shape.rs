@@ -113,7 +113,8 @@ impl ErasureOut {
         let told = line.told().filter(|_| line.erased_at.is_some());
         let ended = told.and_then(|told| told.connections);
         let stood = |ended: Connections| {
-            let grants = ended.revoked + ended.already_gone + ended.unsupported + ended.failed + ended.unknown;
+            let grants =
+                ended.revoked + ended.already_gone + ended.unsupported + ended.failed + ended.unknown;
             grants + ended.unconnected
         };
         Self {

@@ -323,7 +323,11 @@ pub(in crate::api) fn scopes(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
             faults.extend(wrong(&[&at.to_string()], "stands twice"));
         }
     }
-    if faults.is_empty() { Ok(scopes) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(scopes)
+    } else {
+        Err(faults)
+    }
 }
 
 fn return_urls(value: &Value, development: bool) -> Result<Vec<String>, Vec<Wrong>> {
@@ -341,7 +345,11 @@ fn return_urls(value: &Value, development: bool) -> Result<Vec<String>, Vec<Wron
             Err(error) => faults.extend(wrong(&[&at.to_string()], &error.to_string())),
         }
     }
-    if faults.is_empty() { Ok(entries) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(entries)
+    } else {
+        Err(faults)
+    }
 }
 
 /// The id that the doctor gave, so that the redirect URI which was registered stays.

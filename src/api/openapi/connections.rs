@@ -349,9 +349,15 @@ pub(super) fn proxy(error: &Value) -> Value {
     let refusals = [
         (400, "The path or a header cannot be sent on"),
         (404, "No such connection"),
-        (409, "The connection cannot be spent: its `detail` says what to do"),
+        (
+            409,
+            "The connection cannot be spent: its `detail` says what to do",
+        ),
         (413, "The body is larger than 100 MB"),
-        (429, "The connection's own limit is used up; `Retry-After` says until when"),
+        (
+            429,
+            "The connection's own limit is used up; `Retry-After` says until when",
+        ),
         (502, "The provider's API gave no answer"),
     ];
     let mut methods = serde_json::Map::new();
@@ -429,7 +435,10 @@ pub(super) fn example(method: &str, path: &str) -> Option<Value> {
 const INVALID: (u16, &str) = (422, "What is wrong with the body, each fault with its place");
 const NO_APP: (u16, &str) = (404, "No such app, or another's");
 const NO_CONNECTION: (u16, &str) = (404, "No such connection, or another's");
-const UNANSWERED: (u16, &str) = (503, "The provider has not answered yet: ask again in some seconds");
+const UNANSWERED: (u16, &str) = (
+    503,
+    "The provider has not answered yet: ask again in some seconds",
+);
 
 /// What an operation may refuse beside what all do.
 pub(super) fn refusals(method: &str, path: &str) -> &'static [(u16, &'static str)] {
@@ -452,7 +461,10 @@ pub(super) fn refusals(method: &str, path: &str) -> &'static [(u16, &'static str
             &[NO_APP, (422, "Its provider has no client to be examined")]
         }
         ("POST", "/connection/session") => &[
-            (409, "The uid is taken, the app is disabled, or BASE_URL is not set"),
+            (
+                409,
+                "The uid is taken, the app is disabled, or BASE_URL is not set",
+            ),
             INVALID,
         ],
         ("POST", "/connection/import" | "/connection/key" | "/connection/service-account") => &[
@@ -460,8 +472,12 @@ pub(super) fn refusals(method: &str, path: &str) -> &'static [(u16, &'static str
             INVALID,
             UNANSWERED,
         ],
-        ("GET", "/connection/{connection_id}" | "/connection/{connection_id}/history")
-        | ("GET", "/connection/{connection_id}/token/read") => &[NO_CONNECTION],
+        (
+            "GET",
+            "/connection/{connection_id}"
+            | "/connection/{connection_id}/history"
+            | "/connection/{connection_id}/token/read",
+        ) => &[NO_CONNECTION],
         ("PATCH", "/connection/{connection_id}") => {
             &[NO_CONNECTION, (409, "The uid is taken, or it is over"), INVALID]
         }

@@ -31,7 +31,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let user = form.optional("user", field::name);
     let secret = form.finish(secret)?;
     let stands = match &replaced {
-        Some(named) => Some(super::of_body(&access, named).await?),
+        Some(standing) => Some(super::of_body(&access, standing).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
@@ -59,7 +59,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    idempotency::once(&access.directory()?, key, ask.now, async {
+    let made = async {
         if let Some(row) = stands {
             let view = access.connection(row.id).call(call).await?;
             return Answer::ok(&ConnectionOut::new(view));
@@ -74,6 +74,6 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         )
         .await?;
         Answer::json(201, &ConnectionOut::new(view))
-    })
-    .await
+    };
+    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
 }

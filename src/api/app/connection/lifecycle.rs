@@ -134,10 +134,7 @@ async fn erase(env: &Env, directory: &Directory, tenant: TenantId, row: &Row) ->
     let object = ConnectionObject::new(env, row.id, Caller::System);
     let ended = match object.call(ConnectionErase {}).await {
         Ok(_) if was_over => Ended::Before,
-        Ok(erased) => erased
-            .connection
-            .revoked
-            .map_or(Ended::Unconnected, Ended::Grant),
+        Ok(erased) => erased.connection.revoked.map_or(Ended::Unconnected, Ended::Grant),
         // Its object was never made, or has nothing left.
         Err(problem) if problem.code == Code::NotFound => match &row.view {
             _ if was_over => Ended::Before,

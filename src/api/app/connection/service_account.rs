@@ -40,7 +40,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     }
     let file = form.finish(file)?;
     let stands = match &replaced {
-        Some(named) => Some(super::of_body(&access, named).await?),
+        Some(standing) => Some(super::of_body(&access, standing).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
