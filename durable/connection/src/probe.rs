@@ -86,7 +86,7 @@ impl Flight {
 }
 
 impl Found {
-    fn of(refusal: Refusal) -> Self {
+    fn of(refusal: &Refusal) -> Self {
         let words = match (&refusal.error, &refusal.words) {
             (Some(error), Some(words)) => Some(format!("{error}: {words}")),
             (error, words) => error.clone().or_else(|| words.clone()),
@@ -396,6 +396,6 @@ pub(crate) fn found(provider: &Provider, call: &Check, ended: &Ended) -> (Found,
         {
             (Found::Good, None)
         }
-        Err(refusal) => (Found::of(refusal), None),
+        Err(refusal) => (Found::of(&refusal), None),
     }
 }
