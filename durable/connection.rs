@@ -94,6 +94,7 @@ impl DurableObject for Connection {
         if let Some(cause) = &replied.cause {
             log::error("connection_call", json!({ "cause": cause }));
         }
+        self.inner.log_notices();
         let mut response = Response::from_bytes(replied.frame)?;
         response.headers_mut().set(OBJECT_HEADER, "1")?;
         Ok(response)
@@ -110,6 +111,7 @@ impl DurableObject for Connection {
             log::error("connection_alarm", json!({ "detail": "panic" }));
             self.inner.machine.borrow_mut().ring_again(now());
         }
+        self.inner.log_notices();
         self.inner.wake();
         self.run_later();
         Response::empty()
@@ -174,6 +176,7 @@ impl Inner {
                 machine.finish(id, done, now(), &mut PlatformRandom);
                 machine.take_errands()
             };
+            self.log_notices();
             self.wake();
             under_way.extend(more.into_iter().map(one));
         }
@@ -195,6 +198,13 @@ impl Inner {
         let moved = self.machine.borrow_mut().moved();
         if moved {
             self.tell_waiting();
+        }
+    }
+
+    /// What went wrong inside, and is tried again: nobody is answered with it.
+    fn log_notices(&self) {
+        for told in self.machine.borrow_mut().take_notices() {
+            log::warn(told.name, json!({ "detail": told.detail }));
         }
     }
 

@@ -44,6 +44,7 @@ mod probe;
 mod record;
 mod refresh;
 mod refused;
+mod reseal;
 mod reset;
 mod schema;
 mod sealing;

@@ -34,7 +34,7 @@ const WHOLE: [&str; 6] = ["pkce", "rotation", "form", "place", "from", "callback
 const FIXED: [&str; 3] = ["id", "kind", "verified"];
 
 /// Entries that are made to be filled in.
-const BLANKS: [&str; 3] = ["oidc", "oauth2", "api-key"];
+pub(super) const BLANKS: [&str; 3] = ["oidc", "oauth2", "api-key"];
 
 /// Fields of token requests that are ours.
 const TOKEN_FIELDS: [&str; 11] = [
