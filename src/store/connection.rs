@@ -116,6 +116,7 @@ pub(crate) async fn remove(directory: &Directory, id: ConnectionId) -> Result<()
         .all(&[
             ("DELETE FROM connection WHERE id = ?1", id()),
             ("DELETE FROM token_read WHERE connection = ?1", id()),
+            ("DELETE FROM connection_route WHERE connection = ?1", id()),
             ("DELETE FROM idempotency WHERE made = ?1", id()),
         ])
         .await

@@ -359,13 +359,25 @@ impl<S: Sql> Ledger<S> {
             let claim = routing.claims.entry((look.number, key.clone())).or_default();
             *claim = (Vec::new(), now);
         }
+        let mut too_many = false;
         for (key, tenant) in found {
             if let Some((tenants, _)) = routing.claims.get_mut(&(look.number, key))
-                && tenants.len() < app_level::MAX_CLAIMS
                 && !tenants.contains(&tenant)
             {
-                tenants.push(tenant);
+                if tenants.len() < app_level::MAX_CLAIMS {
+                    tenants.push(tenant);
+                } else {
+                    too_many = true;
+                }
             }
+        }
+        if too_many {
+            let text = format!(
+                "{}: more than {} applications claim one key",
+                look.source,
+                app_level::MAX_CLAIMS
+            );
+            self.notice("too_many_claims", text);
         }
         Ok(())
     }
@@ -491,7 +503,11 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn route_changed(&mut self, call: &RouteChanged) -> Result<(), Problem> {
         let number = self.source_number(&call.source)?;
         let routing = &mut self.memory()?.routing;
-        routing.claims.remove(&(number, call.key.clone()));
+        if call.all {
+            routing.claims.retain(|(source, _), _| *source != number);
+        } else {
+            routing.claims.remove(&(number, call.key.clone()));
+        }
         Ok(())
     }
 

@@ -802,12 +802,15 @@ pub(super) struct RouteIn {
     app_id: String,
 }
 
-/// How far routing keys are believed.
+/// How far routing keys are believed, and what claims them.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoutingIn {
     /// Whether a key that the provider does not sign routes.
     trust_unsigned_route: bool,
+    /// OAuth apps of yours whose connections claim their accounts' keys, each for its application: ids or `uid`s, 8 at the
+    /// most. None given: as it is.
+    oauth_app_ids: Option<Vec<String>>,
 }
 
 /// Routes what nobody claimed.

@@ -62,6 +62,9 @@ pub struct RouteChanged {
     pub source: String,
     /// Whose claims changed in the directory.
     pub key: String,
+    /// Those of all keys may have changed, whatever `key` says.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// See [`super::call::Call::RouteTrust`].

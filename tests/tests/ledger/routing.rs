@@ -72,7 +72,13 @@ impl World {
         self.claims.push((key.to_owned(), tenant));
         let source = self.source_id();
         let key = key.to_owned();
-        self.ledger.call(RouteChanged { source, key }).unwrap();
+        self.ledger
+            .call(RouteChanged {
+                source,
+                key,
+                all: false,
+            })
+            .unwrap();
     }
 
     fn source_id(&self) -> String {
@@ -376,6 +382,31 @@ fn the_directory_is_asked_once_a_minute_for_a_key_that_is_busy() {
     world.take("later", "T1");
     world.drive();
     assert_eq!(world.looks, 2);
+}
+
+#[test]
+fn another_feed_of_a_source_is_believed_from_the_next_event_on() {
+    let mut world = World::new();
+    for (id, key) in [("e1", "T1"), ("e2", "T2")] {
+        world.take(id, key);
+    }
+    world.drive();
+    // Claims that no call of their own is made for.
+    world.claims.extend([("T1".to_owned(), A), ("T2".to_owned(), B)]);
+    let changed = RouteChanged {
+        source: world.source_id(),
+        key: String::new(),
+        all: true,
+    };
+    world.ledger.call(changed).unwrap();
+    for (id, key) in [("e3", "T1"), ("e4", "T2")] {
+        world.take(id, key);
+    }
+    world.drive();
+    assert_eq!(
+        (world.has(A), world.has(B)),
+        (vec!["e3".to_owned()], vec!["e4".to_owned()])
+    );
 }
 
 #[test]
