@@ -773,6 +773,12 @@ pub(super) struct EntitlementConfigIn {
     revenuecat_v2_api_key: Option<String>,
     /// The project at `RevenueCat` whose customers are listed. Left out: as it is; null: none.
     revenuecat_project_id: Option<String>,
+    /// A connection of the application whose key is leased in the place of `stripeApiKey`: id or `uid`. Null: none.
+    stripe_connection_id: Option<String>,
+    /// The same of `revenuecatApiKey`.
+    revenuecat_connection_id: Option<String>,
+    /// The same of `revenuecatV2ApiKey`.
+    revenuecat_v2_connection_id: Option<String>,
 }
 
 /// A plan, and what buys it.
