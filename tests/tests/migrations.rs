@@ -144,13 +144,13 @@ fn by_key(step: &str) -> bool {
         "SCAN wanted",
         "COMPOUND QUERY",
         "LEFT-MOST SUBQUERY",
-        "UNION USING TEMP B-TREE",
+        "UNION USING TEMP B-TREE", "MERGE (UNION)", "LEFT", "RIGHT",
         "CORRELATED SCALAR SUBQUERY",
         "SCALAR SUBQUERY",
         "LIST SUBQUERY",
         "SCAN json_each",
         "CREATE BLOOM FILTER",
-        "USE TEMP B-TREE FOR count(DISTINCT)",
+        "USE TEMP B-TREE FOR count(DISTINCT)", "USE TEMP B-TREE FOR ORDER BY",
         "USING ROWID SEARCH",
     ];
     allowed.iter().any(|known| step.starts_with(known))

@@ -135,7 +135,6 @@ impl<S: Sql> Ledger<S> {
                 "This application has used up its 65,535 source numbers",
             )
         })?;
-        self.routes_bodies_of(&call.options)?;
         let mut source = Source {
             number,
             random: bytes(random),
@@ -222,7 +221,6 @@ impl<S: Sql> Ledger<S> {
             return Err(Problem::fault(&["body", "provider"], sentence));
         }
         if let Some(options) = &call.options {
-            self.routes_bodies_of(options)?;
         }
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);

@@ -47,7 +47,7 @@ use super::replay::{
 use super::report::{LaneReport, Stalled};
 use super::request::{MessageRequest, RequestView};
 use super::route::{
-    RouteChanged, RouteIn, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
+    RouteChanged, RouteIn, RouteLarge, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
     UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
 };
 use super::signing::{
@@ -290,6 +290,8 @@ calls! {
     Erase -> Erased;
     /// Takes what the organisation's ledger routed here: all that are new, or none.
     RouteIn -> RouteTaken;
+    /// The same with bodies in the bucket. A call of its own: a release that does not know them refuses it, and is asked again.
+    RouteLarge -> RouteTaken;
     /// The claims of a routing key changed: what is remembered of them holds no more.
     RouteChanged -> ();
     /// Whether a source's unsigned routing keys are trusted; changes it, if that is asked.
