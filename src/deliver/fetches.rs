@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use postern_domain::address::Target;
 use postern_domain::entitlement::{
     MOST_FETCHED, MOST_LISTED, Provider, has_purchases_at_revenuecat, listed_by_revenuecat,
 };
-use postern_domain::address::Target;
 use postern_domain::id::ConnectionId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::seal::{self, Place};
@@ -99,7 +99,8 @@ fn takes_ms(order: &FetchOrder) -> u64 {
         // The list; then each customer and its names, some at a time.
         (Provider::RevenueCat, FetchAsk::Page { .. }) => 1 + PATIENCE,
     };
-    let leased = order.connection.is_some() || order.list.as_ref().is_some_and(|list| list.connection.is_some());
+    let leased =
+        order.connection.is_some() || order.list.as_ref().is_some_and(|list| list.connection.is_some());
     // A lease; and once a refusal, with another try.
     let leasing = if leased { 2 * LEASE_MS + DEADLINE_MS } else { 0 };
     answers * DEADLINE_MS + leasing + REST_MS
@@ -139,7 +140,9 @@ impl Leased {
         (name, url): (&str, &str),
         env: &Env,
     ) -> Result<Self, String> {
-        let organisation = order.organisation.ok_or("The question does not say whose it is")?;
+        let organisation = order
+            .organisation
+            .ok_or("The question does not say whose it is")?;
         let tenant = order.tenant;
         let object = ConnectionObject::new(env, connection, Spends::Tenant { organisation, tenant });
         let lease = TokenLease {
@@ -173,7 +176,11 @@ impl Leased {
     /// The provider refused the key: the connection hears it. Whether it has another one by now.
     async fn refused(&self) -> bool {
         let generation = self.token.borrow().generation;
-        match self.object.call_within(LEASE_MS, TokenRefused { generation }).await {
+        match self
+            .object
+            .call_within(LEASE_MS, TokenRefused { generation })
+            .await
+        {
             Ok(newer) if newer.generation != generation => {
                 self.token.replace(newer);
                 true
@@ -194,7 +201,9 @@ impl Leased {
 fn no_key(problem: &Problem) -> String {
     match problem.code {
         Code::NotFound => "The connection that the key is leased from is gone".to_owned(),
-        _ if problem.cause.is_some() => "The connection that the key is leased from did not answer".to_owned(),
+        _ if problem.cause.is_some() => {
+            "The connection that the key is leased from did not answer".to_owned()
+        }
         _ => format!("The connection gives no key: {}", problem.detail),
     }
 }
@@ -202,7 +211,10 @@ fn no_key(problem: &Problem) -> String {
 /// Scheme, host and port of a URL.
 fn origin(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
-    let host = rest.split(['/', '?', '#']).next().filter(|host| !host.is_empty())?;
+    let host = rest
+        .split(['/', '?', '#'])
+        .next()
+        .filter(|host| !host.is_empty())?;
     url.get(..scheme.len() + 3 + host.len())
 }
 

@@ -25,9 +25,7 @@ use postern_domain::provider::{
 };
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller};
-use postern_domain::wire::inbound::{
-    HandshakeEffect, Intake, REPLAYED, Received, SourceHandshake, UsedOnce,
-};
+use postern_domain::wire::inbound::{HandshakeEffect, Intake, REPLAYED, Received, SourceHandshake, UsedOnce};
 use postern_platform::config::Config;
 use postern_platform::deadline::within;
 use postern_platform::tenant::TenantObject;

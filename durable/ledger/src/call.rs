@@ -129,6 +129,14 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(done)
             }
+            Call::ReceiveLarge(call) => {
+                let source = call.receive.accept.source;
+                let done = self.receive(&call.receive, bodies, now, random);
+                if let (Ok(_), Some(source)) = (&done, source) {
+                    self.source_active(source)?;
+                }
+                head(done)
+            }
             Call::SourceSecretRemove(call) => head(self.source_secret_remove(&call, now)),
             Call::SourceHandshake(call) => head(self.source_handshake(&call, now, random)),
             Call::SourceCaptured(call) => head(self.source_captured(&call)),
@@ -225,6 +233,7 @@ impl<S: Sql> Ledger<S> {
                         | Call::SourceHandshake(_)
                         | Call::Accept(_)
                         | Call::Receive(_)
+                        | Call::ReceiveLarge(_)
                 )
             }
             Caller::System => matches!(

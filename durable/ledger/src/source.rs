@@ -220,8 +220,6 @@ impl<S: Sql> Ledger<S> {
             let sentence = format!("is {} and cannot change; make another source", source.provider);
             return Err(Problem::fault(&["body", "provider"], sentence));
         }
-        if let Some(options) = &call.options {
-        }
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);
         source.config = call.config.unwrap_or(source.config);

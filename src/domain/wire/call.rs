@@ -22,9 +22,9 @@ use super::entitlement::{
 };
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
-    BodyAt, Diagnosis, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
-    RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay,
-    SourceSecretRemove, SourceStats, SourceStatsView,
+    BodyAt, Diagnosis, Receive, ReceiveDone, ReceiveLarge, Received, RefusedGet, RefusedList, RefusedPage,
+    RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions,
+    SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView,
 };
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
@@ -304,6 +304,8 @@ calls! {
     RouteReplay -> TaskView;
     /// Takes a request of several events: each deduped, all that are new or none.
     Receive -> ReceiveDone;
+    /// The same with parts in the bucket. A call of its own: a release that does not know them refuses it.
+    ReceiveLarge -> ReceiveDone;
     /// Takes one secret of a source away.
     SourceSecretRemove -> SourceView;
     /// What a handshake that held does to its source.

@@ -689,30 +689,55 @@ fn a_connection_stands_in_the_place_of_a_key_and_either_takes_the_others() {
         ..EntitlementConfigPut::default()
     };
     let shown = tenant.call(connection(Some(CONNECTION))).unwrap();
-    assert_eq!((shown.stripe_api_key_hint, shown.connections.stripe), (None, Some(CONNECTION)));
+    assert_eq!(
+        (shown.stripe_api_key_hint, shown.connections.stripe),
+        (None, Some(CONNECTION))
+    );
     let stands = event("evt_1", "created", START, &subscription("cus_1", "active"));
     hear(&mut tenant, source, &stands);
     tenant.pass(4000);
     let asked = questions(&mut tenant);
     assert_eq!(asked.len(), 1);
     assert_eq!(
-        (asked[0].connection, asked[0].organisation, asked[0].sealed_key.as_str()),
+        (
+            asked[0].connection,
+            asked[0].organisation,
+            asked[0].sealed_key.as_str()
+        ),
         (Some(CONNECTION), Some(tenant.organisation), "")
     );
     // What it is refused is shown, and tried again.
-    answer(&mut tenant, tenant.now, Some("Stripe refuses the connection's key"), &json!({}));
+    let begun = tenant.now;
+    answer(
+        &mut tenant,
+        begun,
+        Some("Stripe refuses the connection's key"),
+        &json!({}),
+    );
     let refetch = tenant.call(EntitlementConfigGet {}).unwrap().refetch;
-    assert_eq!(refetch.error.as_deref(), Some("Stripe refuses the connection's key"));
+    assert_eq!(
+        refetch.error.as_deref(),
+        Some("Stripe refuses the connection's key")
+    );
     tenant.pass(6000);
     assert_eq!(questions(&mut tenant).len(), 1);
 
     // The rules alone leave it; a key takes its place; neither: nobody is asked.
-    assert_eq!(put(&mut tenant, config(), None).connections.stripe, Some(CONNECTION));
+    assert_eq!(
+        put(&mut tenant, config(), None).connections.stripe,
+        Some(CONNECTION)
+    );
     let shown = put(&mut tenant, config(), Some(Some(KEY)));
-    assert_eq!((shown.stripe_api_key_hint.as_deref(), shown.connections.stripe), (Some("cdef"), None));
+    assert_eq!(
+        (shown.stripe_api_key_hint.as_deref(), shown.connections.stripe),
+        (Some("cdef"), None)
+    );
     tenant.call(connection(Some(CONNECTION))).unwrap();
     let shown = tenant.call(connection(None)).unwrap();
-    assert_eq!((shown.stripe_api_key_hint, shown.connections.stripe), (None, None));
+    assert_eq!(
+        (shown.stripe_api_key_hint, shown.connections.stripe),
+        (None, None)
+    );
     assert_eq!(tenant.count("entitlement_stale"), 0);
 }
 

@@ -12,12 +12,14 @@ use postern_domain::wire::call::{
     SourceUpdate, TenantSettings, Wipe,
 };
 use postern_domain::wire::inbound::{
-    BodyAt, ForwardMode, Intake, MAX_BODY, Receive, Received, ReceivedEvent, SourceOptions, body_key, body_prefix,
+    BodyAt, ForwardMode, Intake, MAX_BODY, Receive, Received, ReceivedEvent, SourceOptions, body_key,
+    body_prefix,
 };
 use postern_domain::wire::reads::MessageExpunge;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
 use postern_domain::wire::route::{
-    RouteChanged, RouteLarge, RouteReplay, RouteTrust, RoutedEvent, Unrouted, UnroutedEvent, UnroutedEvents, UnroutedKey, UnroutedKeys,
+    RouteChanged, RouteLarge, RouteReplay, RouteTrust, RoutedEvent, Unrouted, UnroutedEvent, UnroutedEvents,
+    UnroutedKey, UnroutedKeys,
 };
 use postern_ledger::{Garbage, PushOut, RoutingOut, Settings};
 use postern_tests::tenant::{Answer, Tenant, code};
@@ -760,6 +762,7 @@ fn a_request_of_several_accounts_is_stored_once_and_each_tenant_gets_its_own_par
                 event_type: "contact.changed".to_owned(),
                 event_id: Some((*id).to_owned()),
                 headers: [(ROUTE.to_owned(), (*key).to_owned())].into(),
+                body_at: None,
             })
             .collect(),
     };
@@ -885,7 +888,10 @@ fn each_tenant_gets_a_copy_of_a_body_that_has_no_room_in_a_ledger() {
     let messages = vec![id.to_string()];
     tenant.call(MessageExpunge { messages }).unwrap();
     let garbage = tenant.ledger.take_garbage();
-    assert!(matches!(&garbage[..], [Garbage::One(key)] if key.starts_with(&body_prefix(A))), "{garbage:?}");
+    assert!(
+        matches!(&garbage[..], [Garbage::One(key)] if key.starts_with(&body_prefix(A))),
+        "{garbage:?}"
+    );
 }
 
 #[test]

@@ -72,7 +72,8 @@ async fn found(
             None => None,
         };
         let row = row.filter(|row| row.state != State::Revoked.as_str());
-        let row = row.ok_or_else(|| Problem::fault(&["body", field], "names no connection of the application"))?;
+        let row =
+            row.ok_or_else(|| Problem::fault(&["body", field], "names no connection of the application"))?;
         *place = Some(Some(row.id));
     }
     Ok(all)
