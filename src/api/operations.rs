@@ -157,6 +157,7 @@ operations! {
     GET "/api/v1/app/{app_id}/source/{source_id}/captured-secret" tenant(source::captured_secret::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected" tenant(source::rejected::list);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected/{rejected_id}" tenant(source::rejected::get);
+    POST "/api/v1/app/{app_id}/source/{source_id}/gmail-push" tenant(source::gmail_push::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/diagnose" tenant(source::diagnose::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/stats" tenant(source::stats::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/replay" tenant(source::replay::handle);
@@ -180,6 +181,7 @@ operations! {
     GET "/api/v1/source/{source_id}/captured-secret" app_level(source::captured_secret::handle);
     GET "/api/v1/source/{source_id}/rejected" app_level(source::rejected::list);
     GET "/api/v1/source/{source_id}/rejected/{rejected_id}" app_level(source::rejected::get);
+    POST "/api/v1/source/{source_id}/gmail-push" app_level(source::gmail_push::handle);
     POST "/api/v1/source/{source_id}/diagnose" app_level(source::diagnose::handle);
     GET "/api/v1/source/{source_id}/stats" app_level(source::stats::handle);
     GET "/api/v1/source/{source_id}/routing" app_level(app_source::routing::get);

@@ -341,6 +341,7 @@ function goodBody(operation) {
   if (path.endsWith("/source")) return { ...source, secrets: ["a key that is long enough"] };
   if (path.endsWith("/secret/rotate")) return { secret: "another key, long enough" };
   if (path.endsWith("/diagnose")) return { headers: {} };
+  if (path.endsWith("/gmail-push")) return { topic: "projects/acme/topics/gmail" };
   if (path.endsWith("/source/{source_id}/replay")) return { since: "2026-08-01T12:00:00Z" };
   if (path.includes("/source/{source_id}")) return source;
   if (path.endsWith("/headers")) return { headers: {} };

@@ -129,6 +129,9 @@ const BODIES = {
   "POST /api/v1/source/{source_id}/secret/rotate": { secret: "another key, long enough" },
   "POST /api/v1/source/{source_id}/token/rotate": {},
   "POST /api/v1/source/{source_id}/diagnose": { headers: {} },
+  // The sources of these tests are of another provider: their owner reads 409.
+  "POST /api/v1/source/{source_id}/gmail-push": { topic: "projects/acme/topics/gmail" },
+  "POST /api/v1/app/{app_id}/source/{source_id}/gmail-push": { topic: "projects/acme/topics/gmail" },
   "PUT /api/v1/source/{source_id}/routing": { trustUnsignedRoute: true },
   "PUT /api/v1/source/{source_id}/route/{key}": ({ app_id }) => ({ appId: app_id }),
   "POST /api/v1/source/{source_id}/route/{key}/replay": {},
