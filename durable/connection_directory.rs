@@ -30,6 +30,9 @@ const PENDING_MS: u64 = 25 * 3600 * 1000;
 /// The row of one that is over is kept so long.
 const REVOKED_MS: u64 = 90 * 24 * 3600 * 1000;
 
+/// A ledger may take so long to forget what it knew.
+const LEDGER_MS: u64 = 3000;
+
 /// The app as it is now.
 ///
 /// # Errors
@@ -171,7 +174,7 @@ async fn tell_ledgers(env: &Env, claim: &Claimed) -> Result<(), Problem> {
             key: claim.key.clone(),
             all: false,
         };
-        ledger.call(changed, &[]).await?;
+        ledger.call_within(LEDGER_MS, changed, &[]).await?;
     }
     Ok(())
 }

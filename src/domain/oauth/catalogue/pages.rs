@@ -103,7 +103,10 @@ fn facts(provider: &Provider) -> String {
     }
     if let Some(identity) = &provider.identity {
         let places = identity.routing.iter().map(|place| code(place));
-        row("Webhooks name the account by", places.collect::<Vec<_>>().join(", "));
+        row(
+            "Webhooks name the account by",
+            places.collect::<Vec<_>>().join(", "),
+        );
     }
     if let Some(api) = &provider.api {
         row("API", code(&api.base));
