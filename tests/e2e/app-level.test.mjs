@@ -177,9 +177,9 @@ describe("what nobody claims", () => {
     assert.deepEqual(await app.messages(), []);
 
     const routing = `${SOURCES}/${source.id}/routing`;
-    assert.deepEqual(await api.ok("GET", routing), { trustUnsignedRoute: false });
+    assert.deepEqual(await api.ok("GET", routing), { trustUnsignedRoute: false, oauthAppIds: [] });
     assert.equal((await api("PUT", routing, { trustUnsignedRoute: "yes" })).status, 422);
-    assert.deepEqual(await api.ok("PUT", routing, { trustUnsignedRoute: true }), { trustUnsignedRoute: true });
+    assert.equal((await api.ok("PUT", routing, { trustUnsignedRoute: true })).trustUnsignedRoute, true);
     await own(source, { id: "e2", type: "a" }, { "x-shop": "acme.example" });
     await app.inbox.request(1);
     assert.deepEqual((await app.messages()).map(({ eventId }) => eventId), ["e2"]);
@@ -311,7 +311,7 @@ describe("large bodies", () => {
   });
 
   test("a request of several accounts of which one is large brings each its own part", async () => {
-    const secret = "a-client-secret-of-hubspot-that-is-long";
+    const secret = "0a1b2c3d-4e5f-6a7b-8c9d-0e1f2a3b4c5d";
     const source = await api.ok("POST", SOURCES, { name: "HubSpot app", provider: "hubspot", secrets: [secret] });
     await api.ok("PATCH", `${SOURCES}/${source.id}`, { maxBodyBytes: 25 * MIB });
     const [small, large] = [await tenant("Small portal"), await tenant("Large portal")];
