@@ -32,7 +32,6 @@ async function tenant(name) {
 async function oauthApp(owner = "/api/v1") {
   const { entry } = await api.ok("GET", "/api/v1/connection-provider/slack");
   const { id: _, kind: __, verified: ___, ...providerConfig } = slack.relocated(entry);
-  providerConfig.oauth.answer.tokenTypeOptional = true; // a bot's token has the type `bot`
   const client = { clientId: slack.client.id, clientSecret: slack.client.secret };
   return api.ok("POST", `${owner}/oauth-app`, { name: "Slack", provider: "slack", providerConfig, ...client });
 }

@@ -130,6 +130,7 @@ impl World {
         let now = self.ledger.now;
         let tenant = self.tenants.get_mut(&push.to).unwrap();
         tenant.now = now;
+        let _ = tenant.ledger.take_garbage(); // of a wipe
         let answer = tenant.ledger.call(&push.frame, now, &mut tenant.random).frame;
         for garbage in tenant.ledger.take_garbage() {
             let Garbage::One(key) = garbage else {
