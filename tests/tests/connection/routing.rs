@@ -8,7 +8,7 @@ use crate::browser::{TENANT, World, open_of, provider};
 fn connected() -> World {
     let mut world = World::new();
     let entry = provider(|entry| entry["identity"]["routing"] = serde_json::json!(["/team", "/email"]));
-    let link = world.open_with(open_of(entry));
+    let link = world.open_with(&open_of(entry));
     world.server.claims = |claims| {
         claims["team"] = "T1".into();
         claims["email_verified"] = true.into();
@@ -45,7 +45,7 @@ fn connecting_again_tells_them_as_they_are_now() {
     let entry = provider(|entry| entry["identity"]["routing"] = serde_json::json!(["/team"]));
     let mut again = open_of(entry);
     again.reconnect = true;
-    let link = world.open_with(again);
+    let link = world.open_with(&again);
     world.server.claims = |claims| claims["team"] = "T2".into();
     assert_eq!(world.connect(&link).outcome, Outcome::Connected);
     assert_eq!(world.view().routing, ["T2"]);
