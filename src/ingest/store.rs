@@ -146,7 +146,7 @@ impl Storing for Large {
         let mut receive = self.0.clone();
         receive.accept.repeat = repeat;
         let done = object.call(ReceiveLarge { receive }, bodies).await;
-        done.map(|(done, _)| is_duplicate(&done))
+        done.map(|(done, _)| is_duplicate(done))
     }
 
     fn repeat(self) -> Call {
@@ -157,7 +157,7 @@ impl Storing for Large {
 }
 
 /// All of it was there already.
-const fn is_duplicate(done: &ReceiveDone) -> bool {
+const fn is_duplicate(done: ReceiveDone) -> bool {
     done.stored == 0
 }
 
@@ -168,7 +168,7 @@ impl Storing for Several {
         object
             .call(call, bodies)
             .await
-            .map(|(done, _)| is_duplicate(&done))
+            .map(|(done, _)| is_duplicate(done))
     }
 
     fn repeat(mut self) -> Call {

@@ -55,6 +55,10 @@ const PLACES: [(&str, &str); 3] = [
 ];
 
 /// The tenant's connections of these names. Whether a key is for the API that is asked is known when it is leased.
+#[expect(
+    clippy::option_option,
+    reason = "a field that is not there is not a field that is null"
+)]
 async fn found(
     access: &TenantAccess,
     named: [Option<Option<String>>; 3],
