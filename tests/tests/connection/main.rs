@@ -15,6 +15,7 @@ mod lost;
 mod outcomes;
 mod ownership;
 mod refreshes;
+mod routing;
 mod sealing;
 mod simulation;
 mod telling;
