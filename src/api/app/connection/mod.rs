@@ -37,7 +37,7 @@ async fn named(access: &TenantAccess, ask: &Ask) -> Result<ConnectionId, Problem
 }
 
 /// The same of a part of a path.
-async fn of_segment(access: &TenantAccess, segment: &str) -> Result<ConnectionId, Problem> {
+pub(crate) async fn of_segment(access: &TenantAccess, segment: &str) -> Result<ConnectionId, Problem> {
     match Key::read(segment).ok_or_else(Problem::not_found)? {
         Key::Id(id) => Ok(id),
         key @ Key::Uid(_) => {
