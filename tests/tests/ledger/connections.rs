@@ -77,13 +77,13 @@ fn what_replaces_an_endpoint_without_a_word_of_it_takes_it_away() {
 fn an_endpoint_that_is_polled_has_none() {
     let mut tenant = Tenant::new();
     let polled = json!({"url": "postern:poller", "kind": "polling", "connectionId": connection(1)});
-    assert_eq!(code(tenant.make_endpoint(polled)), Code::ValidationError);
+    assert_eq!(code(tenant.make_endpoint(polled)), Code::Validation);
     let sink = tenant.make_endpoint(json!({"url": "postern:poller", "kind": "polling"})).unwrap();
     let patch = EndpointPatch {
         endpoint: sink.id.to_string(),
         change: serde_json::from_value(json!({"connection_id": connection(1)})).unwrap(),
     };
-    assert_eq!(code(tenant.call(patch)), Code::ValidationError);
+    assert_eq!(code(tenant.call(patch)), Code::Validation);
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_delivery_without_a_token_waits_by_the_plan_and_neither_breaker_nor_disablin
         failed(&mut tenant, &out, Cause::ConnectionUnavailable);
     }
     for message in &messages {
-        assert_eq!(tenant.stand(*message, endpoint).0, Stand::Waiting);
+        assert_eq!(tenant.stand(*message, endpoint).0, Stand::Open);
         let attempts = tenant.attempts(*message);
         assert_eq!(attempts[0].cause, Some(Cause::ConnectionUnavailable));
     }
@@ -125,7 +125,7 @@ fn a_delivery_without_a_token_waits_by_the_plan_and_neither_breaker_nor_disablin
     for _ in 0..messages.len() {
         for out in tenant.pass_until_out(120_000) {
             assert_eq!(out.endpoint, endpoint);
-            tenant.report(&out, Answer::Taken);
+            tenant.report(&out, Answer::Ok);
         }
         if messages.iter().all(|message| tenant.stand(*message, endpoint).0 == Stand::Delivered) {
             break;
@@ -161,9 +161,9 @@ fn a_refused_token_is_an_attempt_of_the_plan_like_any_other() {
     let message = tenant.publish();
     let out = tenant.out();
     failed(&mut tenant, &out, Cause::TokenRefused);
-    assert_eq!(tenant.stand(message, endpoint), (Stand::Waiting, 1));
+    assert_eq!(tenant.stand(message, endpoint), (Stand::Open, 1));
     let again = tenant.pass_until_out(10_000).remove(0);
-    tenant.report(&again, Answer::Taken);
+    tenant.report(&again, Answer::Ok);
     assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 2));
     assert_eq!(
         tenant.attempts(message).iter().map(|attempt| attempt.cause).collect::<Vec<_>>(),
