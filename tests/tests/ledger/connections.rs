@@ -51,11 +51,11 @@ fn a_lane_says_which_connection_and_a_change_counts_from_the_next_hand_out_on() 
     tenant.evict();
     assert_eq!(named(&mut tenant, endpoint), Some(connection(1)));
 
-    change(&mut tenant, endpoint, json!({"connection_id": connection(2)}));
+    change(&mut tenant, endpoint, json!({"connectionId": connection(2)}));
     assert_eq!(of_lane(&mut tenant), Some(connection(2)));
     change(&mut tenant, endpoint, json!({"description": "the same"}));
     assert_eq!(of_lane(&mut tenant), Some(connection(2)));
-    change(&mut tenant, endpoint, json!({"connection_id": null}));
+    change(&mut tenant, endpoint, json!({"connectionId": null}));
     assert_eq!(of_lane(&mut tenant), None);
     assert_eq!(named(&mut tenant, endpoint), None);
 }
@@ -81,7 +81,7 @@ fn an_endpoint_that_is_polled_has_none() {
     let sink = tenant.make_endpoint(json!({"url": "postern:poller", "kind": "polling"})).unwrap();
     let patch = EndpointPatch {
         endpoint: sink.id.to_string(),
-        change: serde_json::from_value(json!({"connection_id": connection(1)})).unwrap(),
+        change: serde_json::from_value(json!({"connectionId": connection(1)})).unwrap(),
     };
     assert_eq!(code(tenant.call(patch)), Code::Validation);
 }
