@@ -77,13 +77,14 @@ impl Spender {
         Ok(token)
     }
 
-    /// No more of the token of this generation from memory: it was refused.
+    /// No more of the token of this generation from memory: it was refused. How often it was used is told with the next
+    /// lease.
     pub fn forget(&self, generation: u64) {
         WARM.with_borrow_mut(|warm| {
-            if let Some(kept) = warm.get(&self.connection)
+            if let Some(kept) = warm.get_mut(&self.connection)
                 && kept.token.generation <= generation
             {
-                warm.remove(&self.connection);
+                kept.token.keep_until = Millis(0);
             }
         });
     }
@@ -123,6 +124,12 @@ impl Spender {
 
     fn keep(&self, token: &Token) {
         WARM.with_borrow_mut(|warm| {
+            let own = |kept: &Warm| kept.organisation == self.organisation && kept.tenant == self.tenant;
+            // Uses that no lease has told of yet.
+            let used = warm
+                .remove(&self.connection)
+                .filter(own)
+                .map_or(0, |kept| kept.used);
             if warm.len() >= KEPT {
                 let now = clock::now();
                 warm.retain(|_, kept| now < kept.token.keep_until);
@@ -132,7 +139,7 @@ impl Spender {
                     organisation: self.organisation,
                     tenant: self.tenant,
                     token: token.clone(),
-                    used: 0,
+                    used,
                 };
                 warm.insert(self.connection, kept);
             }
