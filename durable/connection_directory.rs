@@ -13,7 +13,8 @@ use worker::Env;
 /// The row of a connection that its object knows better. One that is gone stays gone: its tenant is deleted. A `uid` is
 /// free again when the connection is over.
 const WRITE: &str = "UPDATE connection SET app = ?2, provider = ?3, state = ?4, version = ?5, view = ?6, \
-     updated_at = ?7, look_at = ?8, uid = iif(?4 = 'revoked', NULL, uid) WHERE id = ?1 AND version < ?5";
+     updated_at = ?7, look_at = ?8, key_version = ?9, uid = iif(?4 = 'revoked', NULL, uid) \
+     WHERE id = ?1 AND version < ?5";
 
 /// A connection that nobody has authorised is given up by its object after 24 h: an hour later its row is compared.
 const PENDING_MS: u64 = 25 * 3600 * 1000;
@@ -70,6 +71,8 @@ pub(crate) async fn write_row(env: &Env, row: &RowOut) -> Result<(), Problem> {
         JsValue::from_str(&text),
         number(view.updated_at.0),
         look_at,
+        view.key_version
+            .map_or(JsValue::NULL, |version| number(version.into())),
     ];
     let written = async { env.d1("DB")?.prepare(WRITE).bind(&values)?.run().await };
     written.await.map(drop).map_err(|error| broken(&error))

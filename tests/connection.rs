@@ -5,7 +5,6 @@
 )]
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use postern_connection::sql::Sql as _;
 use postern_connection::{AppRow, Connection, Done, Errand, RowOut, Settings, Task};
@@ -445,33 +444,6 @@ impl Desk {
     /// All that is stored, as text.
     #[must_use]
     pub fn dump(&self) -> String {
-        let tables = [
-            "meta",
-            "connection",
-            "credential",
-            "session",
-            "attempt",
-            "outbox",
-            "history",
-        ];
-        let mut dump = String::new();
-        for table in tables {
-            let rows = self
-                .storage
-                .rows(&format!("SELECT * FROM {table}"), &[])
-                .expect("a table");
-            for row in rows {
-                for value in row.0 {
-                    match value {
-                        postern_connection::sql::Value::Blob(bytes) => {
-                            dump.push_str(&String::from_utf8_lossy(&bytes));
-                        }
-                        other => write!(dump, "{other:?}").expect("memory"),
-                    }
-                    dump.push('\n');
-                }
-            }
-        }
-        dump
+        self.storage.dump()
     }
 }

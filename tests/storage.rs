@@ -1,12 +1,15 @@
 //! A storage that outlives the ledger on it, and that can fail where a test wants it to.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::rc::Rc;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_ledger::native::NativeSql;
 use postern_ledger::sql::{Row, Sql, Value, broken};
+use rusqlite::types::ValueRef;
 
 /// One object's storage; a copy is the same storage.
 #[derive(Debug, Clone)]
@@ -65,6 +68,45 @@ impl Storage {
     #[must_use]
     pub fn writes(&self) -> u64 {
         self.writes.get()
+    }
+
+    /// All that is stored, as text: what a row holds as bytes also in hexadecimal and base64url. For tests that look for a
+    /// secret.
+    ///
+    /// # Panics
+    ///
+    /// If the database cannot be read.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let connection = self.native.connection();
+        let mut names = connection
+            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+            .expect("a schema");
+        let names = names.query_map([], |row| row.get(0)).expect("names");
+        let names: Vec<String> = names.map(|name| name.expect("a name")).collect();
+        let mut dump = String::new();
+        for table in names {
+            let mut rows = connection
+                .prepare(&format!("SELECT * FROM {table}"))
+                .expect("a table");
+            let columns = rows.column_count();
+            let mut rows = rows.query([]).expect("rows");
+            while let Some(row) = rows.next().expect("a row") {
+                for column in 0..columns {
+                    match row.get_ref(column).expect("a value") {
+                        ValueRef::Text(text) => dump += &String::from_utf8_lossy(text),
+                        ValueRef::Blob(bytes) => {
+                            dump += &String::from_utf8_lossy(bytes);
+                            dump += &hex::encode(bytes);
+                            dump += &BASE64_URL_SAFE_NO_PAD.encode(bytes);
+                        }
+                        other => write!(dump, "{other:?}").expect("memory"),
+                    }
+                    dump.push('\n');
+                }
+            }
+        }
+        dump
     }
 
     fn wrote(&self) {

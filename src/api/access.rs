@@ -220,6 +220,11 @@ impl TenantAccess {
         &self.env
     }
 
+    /// The same for another tenant of the organisation, which the caller has looked up as such.
+    pub(crate) fn of(self, tenant: TenantId) -> Self {
+        Self { tenant, ..self }
+    }
+
     /// The tenant's object.
     pub(crate) fn object(&self) -> TenantObject {
         TenantObject::new(

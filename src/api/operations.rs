@@ -10,7 +10,7 @@ use super::reply::Answer;
 use super::source as app_source;
 use super::{
     app, auth, background_task, broadcast, connection_provider, environment, erasure, event_type, health,
-    import, oauth_app, operational, portal, stats, testing, version,
+    import, master_key, oauth_app, operational, portal, stats, testing, version,
 };
 use app::{attempt, connection, endpoint, entitlement, msg, poller, source, stream};
 
@@ -157,6 +157,7 @@ operations! {
     GET "/api/v1/app/{app_id}/source/{source_id}/captured-secret" tenant(source::captured_secret::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected" tenant(source::rejected::list);
     GET "/api/v1/app/{app_id}/source/{source_id}/rejected/{rejected_id}" tenant(source::rejected::get);
+    POST "/api/v1/app/{app_id}/source/{source_id}/gmail-push" tenant(source::gmail_push::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/diagnose" tenant(source::diagnose::handle);
     GET "/api/v1/app/{app_id}/source/{source_id}/stats" tenant(source::stats::handle);
     POST "/api/v1/app/{app_id}/source/{source_id}/replay" tenant(source::replay::handle);
@@ -180,6 +181,7 @@ operations! {
     GET "/api/v1/source/{source_id}/captured-secret" app_level(source::captured_secret::handle);
     GET "/api/v1/source/{source_id}/rejected" app_level(source::rejected::list);
     GET "/api/v1/source/{source_id}/rejected/{rejected_id}" app_level(source::rejected::get);
+    POST "/api/v1/source/{source_id}/gmail-push" app_level(source::gmail_push::handle);
     POST "/api/v1/source/{source_id}/diagnose" app_level(source::diagnose::handle);
     GET "/api/v1/source/{source_id}/stats" app_level(source::stats::handle);
     GET "/api/v1/source/{source_id}/routing" app_level(app_source::routing::get);
@@ -278,6 +280,8 @@ operations! {
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
     POST "/api/v1/auth/app/{app_id}/create-connection-token" organisation(auth::create_message_token::reader);
     GET "/portal" open(portal::handle);
+
+    GET "/api/v1/master-key" organisation(master_key::handle);
 
     GET "/api/v1/background-task" organisation(background_task::list::handle);
     GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);

@@ -1,7 +1,7 @@
 //! The browser's way: `/connect/{link}`, the provider, `/oauth/callback/{app}`, a result page.
 //!
 //! In reading order: a session's page and the link that begins an attempt ([`session`]), the way back ([`callback`], whose
-//! query is read in [`query`]), what is said at the end ([`result`]). Pages stand in [`page`], headers in [`answer`], the
+//! query is read in [`query`]), what is said at the end ([`result`]). Pages stand in [`page`], headers in [`mod@answer`], the
 //! cookie that binds an attempt to its browser in [`cookie`].
 //!
 //! Guaranteed: no script, nothing from a third party, nothing kept by caches, no secret in the address of a page that stays

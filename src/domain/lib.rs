@@ -19,6 +19,7 @@ pub mod egress;
 pub mod entitlement;
 pub mod event_type;
 pub mod filter;
+pub mod gmail_push;
 pub mod header;
 pub mod import;
 pub mod legacy_signature;

@@ -137,3 +137,64 @@ fn claims_are_found_by_key_and_only_those_of_applications_that_are_there() {
         assert!(by_key, "{step}");
     }
 }
+
+#[test]
+fn what_is_sealed_with_a_master_key_is_counted_and_found_by_the_index() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    for (id, version) in [
+        ("conn_1", Some(1)),
+        ("conn_2", Some(3)),
+        ("conn_3", Some(3)),
+        ("conn_4", None),
+    ] {
+        connection
+            .execute(
+                "INSERT INTO connection (id, organisation, application, app, provider, state, version, created_at, \
+                 updated_at, key_version) VALUES (?, 'org_1', 'app_1', 'oapp_1', 'oidc', 'active', 1, 1, 1, ?)",
+                (id, version),
+            )
+            .unwrap();
+    }
+    let source = include_str!("../../src/store/master_key.rs");
+    let texts: Vec<String> = source
+        .split("format!(\n        \"")
+        .skip(1)
+        .map(|rest| rest.split("\"\n    );").next().unwrap())
+        .map(|text| text.replace("\\\n", " ").replace("{table}", "connection"))
+        .collect();
+    assert_eq!(texts.len(), 3);
+    let other = |active: u8| -> Option<u8> {
+        let query = connection.query_row(&texts[0], [active], |row| row.get(0));
+        query.unwrap()
+    };
+    assert_eq!((other(1), other(2), other(3)), (Some(3), Some(1), Some(1)));
+    let mut statement = connection.prepare(&texts[1]).unwrap();
+    let versions: Vec<u8> = statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(versions, [1, 3]);
+    let count = |version: u8| -> i64 {
+        let query = connection.query_row(&texts[2], (version, "org_1"), |row| row.get(0));
+        query.unwrap()
+    };
+    assert_eq!((count(1), count(2), count(3)), (1, 0, 2));
+    for text in &texts {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let nothing = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3));
+        for step in steps.unwrap().map(Result::unwrap) {
+            let of_rows = step.contains("connection");
+            assert!(
+                !of_rows || step.contains("INDEX connection_key"),
+                "{step}: {text}"
+            );
+        }
+    }
+}

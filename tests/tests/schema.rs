@@ -406,6 +406,10 @@ fn read_everything(tenant: &mut Tenant, endpoint: &str, page: &dyn Fn(Option<Str
 }
 
 /// Customers with what they may use, and the provider asked again.
+#[expect(
+    clippy::too_many_lines,
+    reason = "every statement of entitlements, one after the other"
+)]
 fn entitled(tenant: &mut Tenant, source: u16) {
     let solo = Plan {
         plan: "solo".to_owned(),

@@ -124,6 +124,7 @@ impl<S: Sql> Connection<S> {
             Call::ApiGet(_) => head(self.api_get()),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
+            Call::Reseal(_) => head(self.reseal_and_tell(now, random)),
             Call::ConnectionErase(_) => late(self.erase(turn)),
         }
     }

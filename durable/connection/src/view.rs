@@ -66,6 +66,7 @@ pub(crate) fn of(
         used_24h: credential.map_or(0, |credential| crate::lease::used_24h(credential, used, now)),
         revoked: record.revoked,
         watches: Vec::new(),
+        key_version: credential.and_then(crate::reseal::oldest_key),
         created_at: record.created_at,
         updated_at: record.updated_at,
     }

@@ -10,9 +10,9 @@ use super::inputs::{
     CreateTokenIn, EmptyResponse, EndpointHeadersIn, EndpointHeadersOut, EndpointHeadersPatchIn, EndpointIn,
     EndpointPatch, EndpointSecretOut, EndpointSecretRotateIn, EntitlementBackfillIn, EntitlementConfigIn,
     EnvironmentIn, EraseIn, EventExampleIn, EventTypeImportOpenApiIn, EventTypeIn, EventTypePatch,
-    EventTypeUpdate, ImportIn, KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn, MessageSearchIn,
-    OneTimeTokenIn, PollerTokenRotateIn, RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn, SecretRotateIn,
-    SourceDiagnoseIn, SourceIn, SourcePatch, SourceReplayIn, SourceUpdate, TokenRotateIn,
+    EventTypeUpdate, GmailPushIn, ImportIn, KeySetOut, MessageBatchIn, MessageIn, MessagePrecheckIn,
+    MessageSearchIn, OneTimeTokenIn, PollerTokenRotateIn, RecoverIn, RedriveIn, ReplayIn, ReplayMissingIn,
+    SecretRotateIn, SourceDiagnoseIn, SourceIn, SourcePatch, SourceReplayIn, SourceUpdate, TokenRotateIn,
 };
 use crate::api::app::{attempt, endpoint, entitlement, failed, job, msg, poller, shape, source, stats};
 use crate::api::auth;
@@ -589,6 +589,12 @@ pub(super) fn describe(method: &str, path: &str, schemas: &mut SchemaGenerator) 
             &[],
             None,
             ok::<source::rejected::RejectedOut>(s),
+        ),
+        ("POST", "/app/{app_id}/source/{source_id}/gmail-push") => make(
+            "Makes the path on which Gmail's notifications come to a source, or says how",
+            &[],
+            Some(of::<GmailPushIn>(s)),
+            ok::<source::gmail_push::GmailPushOut>(s),
         ),
         ("POST", "/app/{app_id}/source/{source_id}/diagnose") => make(
             "Says why a request is not believed, step by step",

@@ -394,6 +394,23 @@ pub(super) struct SourceAnswerIn {
     body: Option<String>,
 }
 
+/// What of Gmail's way to a source is to be made.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct GmailPushIn {
+    /// `projects/{project}/topics/{name}`; the project must be the one of the OAuth app that watches mailboxes.
+    topic: String,
+    /// `projects/{project}/subscriptions/{name}`; one named after the source, if nobody says.
+    subscription: Option<String>,
+    /// A connection of a Google service account with the scope `https://www.googleapis.com/auth/pubsub`; without one nothing
+    /// is asked of Google.
+    connection_id: Option<String>,
+    /// Of an app-level source: the application whose connection it is.
+    app_id: Option<String>,
+    /// Looks, and makes nothing.
+    dry_run: Option<bool>,
+}
+
 /// Asks why a request is not believed: one that was refused, or one that is told.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

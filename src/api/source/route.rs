@@ -106,7 +106,7 @@ pub(crate) async fn delete(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
 }
 
 /// The organisation's active application of this id or `uid`.
-pub(super) async fn find(
+pub(in crate::api) async fn find(
     directory: &Directory,
     access: &TenantAccess,
     named: &str,

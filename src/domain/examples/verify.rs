@@ -89,6 +89,10 @@ fn measure(vectors: &[Value]) {
 }
 
 /// How long one judgement takes, its signatures included, over a fifth of a second.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the time that something takes is what is asked for"
+)]
 fn micros(source: &vector::Source) -> f64 {
     let (begun, mut times) = (Instant::now(), 0_u32);
     while begun.elapsed() < Duration::from_millis(200) {

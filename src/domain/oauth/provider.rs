@@ -319,6 +319,10 @@ pub struct AnswerForm {
     /// Where the token's object is, as a JSON pointer (Slack's user token: `/authed_user`).
     #[serde(default)]
     pub object: Option<String>,
+    /// The token stands at the root all the same where `token_type` there is this word: Slack answers the refresh of a
+    /// person's token at the root, as `user`.
+    #[serde(default)]
+    pub root_token_type: Option<String>,
     /// A member that must be `true` in a success (Slack's `ok`).
     #[serde(default)]
     pub ok: Option<String>,

@@ -145,6 +145,8 @@ calls! {
     HistoryList -> Page<HistoryView>;
     /// The app was changed: look again.
     AppChanged -> ();
+    /// There is a new master key: what another one sealed is sealed anew, and the directory learns it.
+    Reseal -> ();
     /// The tenant goes: as [`Disconnect`], and nothing is kept.
     ConnectionErase -> Disconnected;
 }
@@ -497,6 +499,9 @@ pub struct ConnectionPatch {
     /// A `uid`.
     #[serde(default)]
     pub uid: Option<Uid>,
+    /// Its `uid` is taken away.
+    #[serde(default)]
+    pub without_uid: bool,
     /// Switched on or off.
     #[serde(default)]
     pub enabled: Option<bool>,
@@ -670,6 +675,10 @@ pub struct HistoryView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AppChanged {}
 
+/// See [`Call::Reseal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reseal {}
+
 /// How a connection stands. No secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionView {
@@ -748,6 +757,9 @@ pub struct ConnectionView {
     /// Its watches.
     #[serde(default)]
     pub watches: Vec<Value>,
+    /// The version of the master key that its secrets are sealed with; none: there are none.
+    #[serde(default)]
+    pub key_version: Option<u8>,
     /// When it was made.
     pub created_at: Millis,
     /// Last change.

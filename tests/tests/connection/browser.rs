@@ -89,6 +89,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) asked: Vec<(String, BTreeMap<String, String>)>,
     /// What the key set's key is called.
     pub(crate) key_id: String,
+    /// Exchanges give no refresh token.
+    pub(crate) without_refresh_token: bool,
 }
 
 pub(crate) struct World {
@@ -231,6 +233,7 @@ impl AuthorizationServer {
             whoami: json!({ "id": 1 }),
             asked: Vec::new(),
             key_id: "k1".to_owned(),
+            without_refresh_token: false,
         }
     }
 
@@ -298,6 +301,9 @@ impl AuthorizationServer {
             "access_token": format!("canary-at-{n}"), "refresh_token": format!("canary-rt-{n}"),
             "token_type": "Bearer", "expires_in": 3600, "id_token": signed(&self.header, &claims),
         });
+        if self.without_refresh_token {
+            body["refresh_token"] = Value::Null;
+        }
         if let Some(scope) = &self.scope {
             body["scope"] = json!(scope);
         }
@@ -419,11 +425,11 @@ impl World {
     }
 
     pub(crate) fn open(&mut self) -> Secret {
-        self.open_with(open_of(provider(|_| {})))
+        self.open_with(&open_of(provider(|_| {})))
     }
 
-    pub(crate) fn open_with(&mut self, call: SessionOpen) -> Secret {
-        self.ask(TENANT, &call).unwrap().random
+    pub(crate) fn open_with(&mut self, call: &SessionOpen) -> Secret {
+        self.ask(TENANT, call).unwrap().random
     }
 
     pub(crate) fn show(&mut self, link: &Secret) -> Result<SessionPage, Problem> {
@@ -471,7 +477,7 @@ impl World {
     pub(crate) fn callback_of(browser: &Browser, code: &str) -> Callback {
         Callback {
             app: APP,
-            state: Secret(hex_of(&browser.state.random)),
+            state: Secret(hex::encode(browser.state.random)),
             cookies: browser.cookies.clone(),
             code: Some(Secret(code.to_owned())),
             error: None,
@@ -521,49 +527,12 @@ impl World {
 
     /// Everything that is stored, as text.
     pub(crate) fn dump(&self) -> String {
-        let connection = self.storage.native().connection();
-        let mut dump = String::new();
-        for table in [
-            "meta",
-            "connection",
-            "credential",
-            "session",
-            "attempt",
-            "outbox",
-            "history",
-        ] {
-            let mut rows = connection.prepare(&format!("SELECT * FROM {table}")).unwrap();
-            let columns = rows.column_count();
-            let mut rows = rows.query([]).unwrap();
-            while let Some(row) = rows.next().unwrap() {
-                for column in 0..columns {
-                    match row.get_ref(column).unwrap() {
-                        rusqlite::types::ValueRef::Text(text) => dump += &String::from_utf8_lossy(text),
-                        rusqlite::types::ValueRef::Blob(bytes) => {
-                            dump += &String::from_utf8_lossy(bytes);
-                            dump += &hex_of(bytes);
-                            dump += &BASE64_URL_SAFE_NO_PAD.encode(bytes);
-                        }
-                        other => dump += &format!("{other:?}"),
-                    }
-                    dump.push('\n');
-                }
-            }
-        }
-        dump
+        self.storage.dump()
     }
 
     pub(crate) fn written(&self) -> u64 {
         self.storage.writes()
     }
-}
-
-pub(crate) fn hex_of(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").unwrap();
-        text
-    })
 }
 
 fn machine(storage: &Storage) -> Connection<Storage> {

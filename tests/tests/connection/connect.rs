@@ -7,7 +7,7 @@ use postern_domain::wire::connection::{
     Caller, ConnectionGet, Outcome, ResultAgain, ResultShow, SessionOpen, SessionState,
 };
 
-use crate::browser::{BACK, CLIENT_SECRET, TENANT, World, hex_of, open_of, provider};
+use crate::browser::{BACK, CLIENT_SECRET, TENANT, World, open_of, provider};
 
 #[test]
 fn a_person_who_says_yes_is_connected() {
@@ -61,7 +61,7 @@ fn s1_storage_holds_no_link_state_cookie_code_verifier_or_secret() {
         assert!(dump.contains("as.example"), "the dump holds something");
         for secret in [
             link.reveal(),
-            &hex_of(&browser.state.random),
+            &hex::encode(browser.state.random),
             &cookie,
             &code,
             &verifier,
@@ -154,7 +154,7 @@ fn s6_what_changes_of_the_app_after_the_link_was_made_changes_nothing_of_it() {
         entry["oauth"]["tokenUrl"] = "https://elsewhere.example/token".into();
         entry["oauth"]["authorizeUrl"] = "https://elsewhere.example/authorize".into();
     }));
-    world.open_with(SessionOpen {
+    world.open_with(&SessionOpen {
         scopes: Vec::new(),
         ..changed
     });
@@ -301,7 +301,7 @@ fn s12_the_alarm_finds_an_exchange_that_died_with_its_object() {
 fn s13_a_return_url_is_given_for_what_the_product_can_go_on_with() {
     let mut world = World::new();
     let to = "https://product.example/done".to_owned();
-    let link = world.open_with(SessionOpen {
+    let link = world.open_with(&SessionOpen {
         return_url: Some(to.clone()),
         ..open_of(provider(|_| {}))
     });

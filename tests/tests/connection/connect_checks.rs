@@ -40,8 +40,8 @@ fn s11_an_answer_from_another_issuer_burns_nothing() {
 #[test]
 fn s11_where_the_issuer_does_not_say_that_it_names_itself_it_may_be_silent() {
     let mut world = World::new();
-    let link = world.open_with(open_of(provider(|entry| {
-        entry["oauth"]["issRequired"] = false.into()
+    let link = world.open_with(&open_of(provider(|entry| {
+        entry["oauth"]["issRequired"] = false.into();
     })));
     let browser = world.go(&link);
     let code = world.consent(&browser);
@@ -101,7 +101,7 @@ fn quickbooks() -> SessionOpen {
 #[test]
 fn s18_a_company_is_digits_and_must_be_told() {
     let mut world = World::new();
-    let link = world.open_with(quickbooks());
+    let link = world.open_with(&quickbooks());
     let browser = world.go(&link);
     let code = world.consent(&browser);
     for realm in [None, Some("12x"), Some("../1"), Some("")] {
@@ -131,7 +131,7 @@ fn s18_a_shop_signs_its_callback() {
         entry["oauth"]["callback"] = "shopify".into();
     }));
     call.variables.insert("shop".to_owned(), "some-shop".to_owned());
-    let link = world.open_with(call);
+    let link = world.open_with(&call);
     let browser = world.go(&link);
     let code = world.consent(&browser);
     let mut call = World::callback_of(&browser, &code);
@@ -200,7 +200,7 @@ fn s29_another_account_on_reconnect_is_refused_and_its_grant_revoked() {
     let link = world.open();
     world.connect(&link);
     let before = world.view();
-    let link = world.open_with(SessionOpen {
+    let link = world.open_with(&SessionOpen {
         reconnect: true,
         ..open_of(provider(|_| {}))
     });
@@ -238,6 +238,25 @@ fn s29_another_account_on_reconnect_is_refused_and_its_grant_revoked() {
     assert_eq!(world.told_types(), ["connection.created"]);
 }
 
+/// Google gives one with the first consent alone, unless it is asked for it.
+#[test]
+fn s26_a_reconnect_without_a_refresh_token_keeps_the_one_that_never_changes() {
+    for (rotation, kept) in [("none", true), ("strict", false)] {
+        let mut world = World::new();
+        let entry = || provider(|entry| entry["oauth"]["rotation"] = rotation.into());
+        let link = world.open_with(&open_of(entry()));
+        world.connect(&link);
+        let link = world.open_with(&SessionOpen {
+            reconnect: true,
+            ..open_of(entry())
+        });
+        world.server.without_refresh_token = true;
+        assert_eq!(world.connect(&link).outcome, Outcome::Connected);
+        let view = world.view();
+        assert_eq!((view.generation, view.refreshable), (Some(2), kept), "{rotation}");
+    }
+}
+
 #[test]
 fn s29_userinfo_about_another_subject_connects_nothing() {
     let mut world = World::new();
@@ -247,7 +266,7 @@ fn s29_userinfo_about_another_subject_connects_nothing() {
         });
     });
     entry.verified = true;
-    let link = world.open_with(open_of(entry));
+    let link = world.open_with(&open_of(entry));
     world.server.whoami = json!({ "sub": "sub-bob", "name": "Bob" });
     assert_eq!(world.connect(&link).outcome, Outcome::ExchangeFailed);
     world.server.whoami = json!({ "sub": "sub-ann", "name": "Ann" });
@@ -272,7 +291,7 @@ fn s30_what_was_left_out_is_shown_or_refused_as_the_app_says() {
     let mut world = World::new();
     let mut call = open_of(provider(|_| {}));
     call.app.all_scopes = true;
-    let link = world.open_with(call);
+    let link = world.open_with(&call);
     world.server.scope = Some("openid mail".to_owned());
     let arrival = world.connect(&link);
     assert_eq!(arrival.outcome, Outcome::RefusedScopes);
@@ -291,7 +310,7 @@ fn a_grant_that_an_app_refuses_on_reconnect_does_not_end_the_one_that_stands() {
     let mut call = open_of(provider(|_| {}));
     call.app.all_scopes = true;
     call.reconnect = true;
-    let link = world.open_with(call);
+    let link = world.open_with(&call);
     world.server.scope = Some("openid mail".to_owned());
     assert_eq!(world.connect(&link).outcome, Outcome::RefusedScopes);
     assert_eq!(world.server.count("/revoke"), 0);

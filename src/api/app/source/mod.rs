@@ -5,6 +5,7 @@ pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod diagnose;
 pub(crate) mod get;
+pub(crate) mod gmail_push;
 pub(crate) mod list;
 pub(crate) mod patch;
 pub(crate) mod rejected;

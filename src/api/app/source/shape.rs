@@ -98,6 +98,11 @@ pub(super) fn named(source: &str) -> SourceGet {
     }
 }
 
+/// Where the provider posts to.
+pub(super) fn url(source: &SourceView, base_url: &str) -> String {
+    format!("{base_url}/in/{}", source.token)
+}
+
 /// A source, as it is shown: with the address to give to the provider, and never with a secret.
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -144,6 +149,7 @@ impl SourceOut {
     pub(super) fn new(source: SourceView, base_url: &str) -> Self {
         // An object of the release before says nothing of them.
         let state = options::state_of(&source);
+        let url = url(&source, base_url);
         let matched = source
             .matched
             .into_iter()
@@ -155,7 +161,7 @@ impl SourceOut {
             uid: source.uid.map(Uid::into),
             name: source.name,
             provider: source.provider,
-            url: format!("{base_url}/in/{}", source.token),
+            url,
             config: source.config,
             secrets: secrets
                 .map(|(secret, matched)| SecretOut::new(secret, matched))

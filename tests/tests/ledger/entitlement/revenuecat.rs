@@ -406,5 +406,5 @@ fn a_backfill_needs_both_keys_and_the_project() {
     };
     let refused = tenant.call(call).unwrap_err();
     assert_eq!(refused.code, Code::Conflict);
-    assert!(refused.detail.to_string().contains("revenuecatV2ApiKey"));
+    assert!(refused.detail.contains("revenuecatV2ApiKey"));
 }
