@@ -240,7 +240,9 @@ impl<'a> Run<'a> {
     }
 
     fn sent(&mut self, number: usize, index: usize, sent: Option<Sent>) {
-        let quick = sent.as_ref().is_some_and(|sent| sent.result.duration_ms < QUICK_MS);
+        let quick = sent
+            .as_ref()
+            .is_some_and(|sent| sent.result.duration_ms < QUICK_MS);
         let pace = if quick { Pace::Quick } else { Pace::Slow };
         self.turns.ended(number, index, pace);
         self.moved_at = clock::now();

@@ -81,7 +81,12 @@ pub(super) async fn send(
     ours.extend(forwarded::our_headers(handout));
     let mut came = forwarded::own_headers(handout);
     if let Some(bearer) = &bearer {
-        came.retain(|(name, _)| !bearer.beside.keys().any(|beside| beside.eq_ignore_ascii_case(name)));
+        came.retain(|(name, _)| {
+            !bearer
+                .beside
+                .keys()
+                .any(|beside| beside.eq_ignore_ascii_case(name))
+        });
         came.extend(bearer.beside.clone());
         let (name, value) = &bearer.header;
         ours.push((name, value.clone()));
@@ -161,7 +166,8 @@ fn shown(headers: &[(String, String)], credential: Option<&str>) -> Vec<SentHead
         .iter()
         .rev()
         .map(|(name, value)| {
-            let secret = credential.is_some_and(|own| own.eq_ignore_ascii_case(name)) || header::is_sensitive(name);
+            let secret =
+                credential.is_some_and(|own| own.eq_ignore_ascii_case(name)) || header::is_sensitive(name);
             (name.clone(), (!secret).then(|| value.clone()))
         })
         .take_while(|(name, value)| {

@@ -48,7 +48,8 @@ impl Bearer {
         let spender = Spender::new(env, organisation, lane.tenant, connection);
         let token = spender.token(clock::now(), LEASE_MS).await.map_err(|problem| {
             if problem.code.status() >= 500 {
-                let fields = json!({ "connection": connection, "code": problem.code, "cause": problem.cause });
+                let fields =
+                    json!({ "connection": connection, "code": problem.code, "cause": problem.cause });
                 log::warn("token_not_leased", fields);
             }
             Cause::ConnectionUnavailable
@@ -69,7 +70,12 @@ impl Bearer {
     /// Takes the token out of an answer that repeats it, and says whether the answer refuses it. After that nothing
     /// of it is left in what is kept.
     pub(super) fn judge(&self, ended: &mut Ended) -> bool {
-        let header = |name: &str| ended.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let header = |name: &str| {
+            ended
+                .headers
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        };
         let challenge = header("www-authenticate").map(|(_, value)| value.as_str());
         let refused = self
             .token
@@ -84,7 +90,10 @@ impl Bearer {
             .as_ref()
             .map(|user| BASE64_STANDARD.encode(format!("{user}:{secret}")));
         let alone = BASE64_STANDARD.encode(format!("{secret}:"));
-        for secret in [Some(secret), basic.as_deref(), Some(&alone)].into_iter().flatten() {
+        for secret in [Some(secret), basic.as_deref(), Some(&alone)]
+            .into_iter()
+            .flatten()
+        {
             mask(&mut ended.body, secret.as_bytes());
             ended
                 .headers
@@ -102,7 +111,8 @@ impl Bearer {
     pub(super) async fn refused(self) {
         if let Err(problem) = self.spender.refused(self.token.generation).await {
             // What it says of itself stands in its state and history.
-            let fields = json!({ "connection": self.connection, "code": problem.code, "cause": problem.cause });
+            let fields =
+                json!({ "connection": self.connection, "code": problem.code, "cause": problem.cause });
             log::warn("token_not_renewed", fields);
         }
     }
@@ -116,7 +126,11 @@ fn mask(body: &mut [u8], secret: &[u8]) {
     let mut at = 0;
     while at < body.len() {
         let rest = body.get_mut(at..).unwrap_or_default();
-        let same = rest.iter().zip(secret).take_while(|(one, other)| one == other).count();
+        let same = rest
+            .iter()
+            .zip(secret)
+            .take_while(|(one, other)| one == other)
+            .count();
         if same == secret.len() || (same == rest.len() && same >= SHORTEST) {
             rest.iter_mut().take(same).for_each(|byte| *byte = MASK);
             at += same;
@@ -150,6 +164,10 @@ mod tests {
     #[test]
     fn of_a_token_that_is_cut_off_at_the_end_nothing_is_kept_either() {
         assert_eq!(masked("you sent secret"), "you sent ******");
-        assert_eq!(masked("you sent sec"), "you sent sec", "that is a word like any other");
+        assert_eq!(
+            masked("you sent sec"),
+            "you sent sec",
+            "that is a word like any other"
+        );
     }
 }

@@ -12,7 +12,9 @@ impl<S: Sql> Connection<S> {
         let record = &self.standing()?.record;
         let api = record.provider.api.as_ref();
         let filled = api.and_then(|api| api_call::filled(api, &record.variables).ok());
-        let bases = filled.as_ref().map(|api| proxy::bases(api).map(str::to_owned).collect());
+        let bases = filled
+            .as_ref()
+            .map(|api| proxy::bases(api).map(str::to_owned).collect());
         Ok(ApiView {
             state: record.state,
             bases: bases.unwrap_or_default(),

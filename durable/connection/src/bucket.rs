@@ -114,7 +114,11 @@ impl<S: Sql> Connection<S> {
     /// Writes down what the day's limit let through, if it is time to.
     fn write_spent(&mut self, limit: u32, now: Millis) -> Result<(), Problem> {
         let unwritten = self.buckets.unwritten;
-        let written = self.standing()?.credential.as_ref().map(|credential| credential.spent_at);
+        let written = self
+            .standing()?
+            .credential
+            .as_ref()
+            .map(|credential| credential.spent_at);
         let due = written.is_some_and(|at| now.since(at) >= SPENT_WRITTEN_MS);
         if written.is_none() || !(due || unwritten * SPENT_WRITTEN_PART >= u64::from(limit)) {
             return Ok(());

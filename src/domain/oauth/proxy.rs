@@ -99,8 +99,12 @@ pub fn is_below<'a>(bases: impl IntoIterator<Item = &'a str>, text: &str) -> boo
     bases.into_iter().any(|base| {
         let inside = below(base, text).zip(Url::parse(base).ok());
         inside.is_some_and(|(url, base)| {
-            let path = Url::parse(&url).map(|url| url.path().to_owned()).unwrap_or_default();
-            let rest = path.get(base.path().trim_end_matches('/').len()..).unwrap_or_default();
+            let path = Url::parse(&url)
+                .map(|url| url.path().to_owned())
+                .unwrap_or_default();
+            let rest = path
+                .get(base.path().trim_end_matches('/').len()..)
+                .unwrap_or_default();
             let rest = rest.strip_prefix('/').unwrap_or(rest);
             let rest = rest.strip_suffix('/').unwrap_or(rest);
             rest.is_empty() || rest.split('/').all(|segment| unescape(segment).is_ok())

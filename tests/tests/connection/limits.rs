@@ -56,7 +56,10 @@ fn what_the_day_let_through_outlives_the_objects_memory_to_a_hundredth_or_a_minu
     for _ in 0..900 {
         spend(&mut desk);
     }
-    assert!(desk.storage.writes() <= writes + 2, "a write a minute at the most");
+    assert!(
+        desk.storage.writes() <= writes + 2,
+        "a write a minute at the most"
+    );
 }
 
 #[test]

@@ -17,7 +17,11 @@ fn connection(byte: u8) -> ConnectionId {
 
 fn named(tenant: &mut Tenant, endpoint: u32) -> Option<ConnectionId> {
     let endpoint = tenant.endpoint_id(endpoint);
-    tenant.call(EndpointGet { endpoint }).unwrap().config.connection_id
+    tenant
+        .call(EndpointGet { endpoint })
+        .unwrap()
+        .config
+        .connection_id
 }
 
 fn change(tenant: &mut Tenant, endpoint: u32, to: serde_json::Value) {
@@ -78,7 +82,9 @@ fn an_endpoint_that_is_polled_has_none() {
     let mut tenant = Tenant::new();
     let polled = json!({"url": "postern:poller", "kind": "polling", "connectionId": connection(1)});
     assert_eq!(code(tenant.make_endpoint(polled)), Code::Validation);
-    let sink = tenant.make_endpoint(json!({"url": "postern:poller", "kind": "polling"})).unwrap();
+    let sink = tenant
+        .make_endpoint(json!({"url": "postern:poller", "kind": "polling"}))
+        .unwrap();
     let patch = EndpointPatch {
         endpoint: sink.id.to_string(),
         change: serde_json::from_value(json!({"connectionId": connection(1)})).unwrap(),
@@ -127,7 +133,10 @@ fn a_delivery_without_a_token_waits_by_the_plan_and_neither_breaker_nor_disablin
             assert_eq!(out.endpoint, endpoint);
             tenant.report(&out, Answer::Ok);
         }
-        if messages.iter().all(|message| tenant.stand(*message, endpoint).0 == Stand::Delivered) {
+        if messages
+            .iter()
+            .all(|message| tenant.stand(*message, endpoint).0 == Stand::Delivered)
+        {
             break;
         }
     }
@@ -166,7 +175,11 @@ fn a_refused_token_is_an_attempt_of_the_plan_like_any_other() {
     tenant.report(&again, Answer::Ok);
     assert_eq!(tenant.stand(message, endpoint), (Stand::Delivered, 2));
     assert_eq!(
-        tenant.attempts(message).iter().map(|attempt| attempt.cause).collect::<Vec<_>>(),
+        tenant
+            .attempts(message)
+            .iter()
+            .map(|attempt| attempt.cause)
+            .collect::<Vec<_>>(),
         [None, Some(Cause::TokenRefused)]
     );
 }

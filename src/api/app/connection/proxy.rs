@@ -197,7 +197,11 @@ fn headers_out(api: &Api, passed: &[(String, String)], token: &Token) -> Vec<(St
         }
     }
     headers.extend_from_slice(passed);
-    headers.push(api_call::place(Some(&api.place), &token.token, token.user.as_deref()));
+    headers.push(api_call::place(
+        Some(&api.place),
+        &token.token,
+        token.user.as_deref(),
+    ));
     headers
 }
 

@@ -32,7 +32,11 @@ pub(super) async fn fits(access: &TenantAccess, connection: ConnectionId, url: &
             "This token may not say what a connection's token is spent on",
         ));
     }
-    let api = access.connection(connection).call(ApiGet {}).await.map_err(unknown)?;
+    let api = access
+        .connection(connection)
+        .call(ApiGet {})
+        .await
+        .map_err(unknown)?;
     if api.state == State::Revoked {
         return Err(wrong("is a connection that is over for good; make a new one"));
     }
