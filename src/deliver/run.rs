@@ -52,7 +52,7 @@ enum Event {
         lane: usize,
         index: usize,
         /// None: it panicked, and the lease covers it.
-        result: Option<Sent>,
+        result: Option<Box<Sent>>,
     },
     Fetched {
         lane: usize,
@@ -227,7 +227,8 @@ impl<'a> Run<'a> {
         let work = async move {
             let handout = lane.head.deliveries.get(index)?;
             let route = lane.route.as_ref().ok()?;
-            Some(send(env, &lane, route, handout, body?.as_slice(), &config).await)
+            let sent = send(env, &lane, route, handout, body?.as_slice(), &config).await;
+            Some(Box::new(sent))
         };
         self.start(async move {
             let result = AssertUnwindSafe(work).catch_unwind().await;
@@ -239,7 +240,7 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn sent(&mut self, number: usize, index: usize, sent: Option<Sent>) {
+    fn sent(&mut self, number: usize, index: usize, sent: Option<Box<Sent>>) {
         let quick = sent
             .as_ref()
             .is_some_and(|sent| sent.result.duration_ms < QUICK_MS);
