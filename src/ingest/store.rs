@@ -7,7 +7,9 @@
 use postern_domain::id::IngestToken;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
-use postern_domain::wire::inbound::{BodyAt, MAX_INLINE_BODY, Receive, ReceivedEvent};
+use postern_domain::wire::inbound::{
+    BodyAt, MAX_INLINE_BODY, Receive, ReceiveDone, ReceiveLarge, ReceivedEvent,
+};
 use postern_domain::wire::{VERSION, frame};
 use postern_platform::deadline::within;
 use postern_platform::later::later;
@@ -74,19 +76,36 @@ pub(super) async fn store(
     let whole = if is_large(body) { Vec::new() } else { body.to_vec() };
     let mut beside = vec![whole];
     let mut parts = Vec::with_capacity(events.len());
+    let mut large = Vec::new();
     for event in events {
-        beside.push(event.body.unwrap_or_else(|| body.to_vec()));
+        let part = event.body.unwrap_or_else(|| body.to_vec());
+        let at = if is_large(&part) {
+            Some(put(env, token, &accept, &part).await?)
+        } else {
+            None
+        };
+        beside.push(if at.is_some() { Vec::new() } else { part });
+        large.extend(at.clone());
         parts.push(ReceivedEvent {
             event_type: event.event_type,
             event_id: event.event_id,
             headers: event.route.into_iter().collect(),
+            body_at: at,
         });
     }
     let call = Receive {
         accept,
         events: parts,
     };
-    send(env, token, Several(call), beside).await.map(|_| ())
+    if large.is_empty() {
+        return send(env, token, Several(call), beside).await.map(|_| ());
+    }
+    let duplicate = send(env, token, Large(call), beside).await?;
+    // Of one that was there in part, what nobody names goes with its day.
+    for at in large.into_iter().filter(|_| duplicate) {
+        discard(env, at);
+    }
+    Ok(())
 }
 
 /// A call that stores, and says whether all of it was there already.
@@ -100,6 +119,9 @@ trait Storing {
 struct Single(Accept);
 
 struct Several(Receive);
+
+/// The same with parts in the bucket.
+struct Large(Receive);
 
 impl Storing for Single {
     async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
@@ -119,11 +141,34 @@ impl Storing for Single {
     }
 }
 
+impl Storing for Large {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
+        let mut receive = self.0.clone();
+        receive.accept.repeat = repeat;
+        let done = object.call(ReceiveLarge { receive }, bodies).await;
+        done.map(|(done, _)| is_duplicate(done))
+    }
+
+    fn repeat(self) -> Call {
+        let mut receive = self.0;
+        receive.accept.repeat = true;
+        ReceiveLarge { receive }.into()
+    }
+}
+
+/// All of it was there already.
+const fn is_duplicate(done: ReceiveDone) -> bool {
+    done.stored == 0
+}
+
 impl Storing for Several {
     async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<bool, Problem> {
         let mut call = self.0.clone();
         call.accept.repeat = repeat;
-        object.call(call, bodies).await.map(|(done, _)| done.stored == 0)
+        object
+            .call(call, bodies)
+            .await
+            .map(|(done, _)| is_duplicate(done))
     }
 
     fn repeat(mut self) -> Call {

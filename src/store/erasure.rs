@@ -96,7 +96,8 @@ pub(crate) async fn rows_of(directory: &Directory, tenant: TenantId) -> Result<D
                (SELECT count(*) FROM connection WHERE application = ?1) AS connection, \
                (SELECT count(*) FROM background_task WHERE application = ?1) AS backgroundTask, \
                (SELECT count(*) FROM idempotency WHERE made = ?1) AS idempotency, \
-               (SELECT count(*) FROM route WHERE application = ?1) AS route, \
+               (SELECT count(*) FROM route WHERE application = ?1) + \
+               (SELECT count(*) FROM connection_route WHERE application = ?1) AS route, \
                (SELECT count(*) FROM oauth_app WHERE application = ?1) AS oauthApp, \
                (SELECT count(*) FROM token_read WHERE application = ?1) AS tokenRead, \
                (SELECT count(*) FROM revocation WHERE application = ?1) AS revocation";
@@ -219,6 +220,7 @@ pub(crate) async fn finish(
             ("DELETE FROM background_task WHERE application = ?1", id()),
             ("DELETE FROM idempotency WHERE made = ?1", id()),
             ("DELETE FROM route WHERE application = ?1", id()),
+            ("DELETE FROM connection_route WHERE application = ?1", id()),
             (
                 "DELETE FROM idempotency WHERE made IN (SELECT id FROM oauth_app WHERE application = ?1)",
                 id(),

@@ -172,6 +172,7 @@ impl<S: Sql> Connection<S> {
         entry.state = change.record.state;
         change.line(entry);
         change.record.variables.clear();
+        change.record.routing.clear();
         self.unsaved = None;
         match ending.kind {
             EndKind::Disconnect => {

@@ -428,6 +428,7 @@ impl<S: Sql> Connection<S> {
         if let Some(account) = account {
             record.account = account.label.or_else(|| Some(account.key.clone()));
             record.account_key = Some(account.key);
+            record.routing = account.routing;
         }
         let detail = Detail {
             account: record.account.clone(),

@@ -210,6 +210,7 @@ impl<S: Sql> Connection<S> {
         if let Some(account) = account {
             change.record.account = account.label.or_else(|| Some(account.key.clone()));
             change.record.account_key = Some(account.key);
+            change.record.routing = account.routing;
         }
         if call.label.is_some() {
             change.record.label.clone_from(&call.label);

@@ -43,6 +43,7 @@ pub(crate) fn of(
         enabled: record.enabled,
         account: record.account.clone(),
         account_key: record.account_key.clone(),
+        routing: record.routing.clone(),
         scopes: record.scopes.clone(),
         missing_scopes: record.missing_scopes.clone(),
         generation: credential.map(|credential| credential.generation),

@@ -794,6 +794,12 @@ pub(super) struct EntitlementConfigIn {
     revenuecat_v2_api_key: Option<String>,
     /// The project at `RevenueCat` whose customers are listed. Left out: as it is; null: none.
     revenuecat_project_id: Option<String>,
+    /// A connection of the application whose key is leased in the place of `stripeApiKey`: id or `uid`. Null: none.
+    stripe_connection_id: Option<String>,
+    /// The same of `revenuecatApiKey`.
+    revenuecat_connection_id: Option<String>,
+    /// The same of `revenuecatV2ApiKey`.
+    revenuecat_v2_connection_id: Option<String>,
 }
 
 /// A plan, and what buys it.
@@ -823,12 +829,15 @@ pub(super) struct RouteIn {
     app_id: String,
 }
 
-/// How far routing keys are believed.
+/// How far routing keys are believed, and what claims them.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoutingIn {
     /// Whether a key that the provider does not sign routes.
     trust_unsigned_route: bool,
+    /// OAuth apps of yours whose connections claim their accounts' keys, each for its application: ids or `uid`s, 8 at the
+    /// most. None given: as it is.
+    oauth_app_ids: Option<Vec<String>>,
 }
 
 /// Routes what nobody claimed.

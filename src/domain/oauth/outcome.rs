@@ -752,7 +752,12 @@ fn learned(provider: &Provider, form: &AnswerForm, body: &Value) -> BTreeMap<Str
         .as_ref()
         .filter(|identity| identity.from == IdentityFrom::Answer)
     {
-        for pointer in identity.key.iter().chain(&identity.label) {
+        for pointer in identity
+            .key
+            .iter()
+            .chain(&identity.label)
+            .chain(&identity.routing)
+        {
             keep(pointer, pointer);
         }
     }

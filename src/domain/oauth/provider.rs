@@ -468,6 +468,11 @@ pub struct Identity {
     /// JSON pointers of a label for people; the first that is there.
     #[serde(default)]
     pub label: Vec<String>,
+    /// JSON pointers of what the provider's webhooks call the account (a team, a portal): each that is there is a routing key
+    /// of app-level sources that the app feeds. Only places that the provider vouches for, and where nobody but those who
+    /// decide for the whole account can connect it.
+    #[serde(default)]
+    pub routing: Vec<String>,
 }
 
 /// Where an account is told.

@@ -257,6 +257,18 @@ impl Judge<'_> {
                     "A place is a JSON pointer such as /email",
                 );
             }
+            self.must(
+                identity.routing.len() <= 8,
+                &["identity", "routing"],
+                "At most eight places name the account to webhooks",
+            );
+            for part in &identity.routing {
+                self.must(
+                    is_pointer(part),
+                    &["identity", "routing"],
+                    "A place is a JSON pointer such as /team_id",
+                );
+            }
             if let IdentityFrom::Call(call) = &identity.from {
                 self.call(call, &["identity", "from", "call"]);
             }

@@ -22,9 +22,9 @@ use super::entitlement::{
 };
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
-    BodyAt, Diagnosis, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
-    RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay,
-    SourceSecretRemove, SourceStats, SourceStatsView,
+    BodyAt, Diagnosis, Receive, ReceiveDone, ReceiveLarge, Received, RefusedGet, RefusedList, RefusedPage,
+    RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions,
+    SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView,
 };
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
@@ -47,7 +47,7 @@ use super::replay::{
 use super::report::{LaneReport, Stalled};
 use super::request::{MessageRequest, RequestView};
 use super::route::{
-    RouteChanged, RouteIn, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
+    RouteChanged, RouteIn, RouteLarge, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
     UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
 };
 use super::signing::{
@@ -290,6 +290,8 @@ calls! {
     Erase -> Erased;
     /// Takes what the organisation's ledger routed here: all that are new, or none.
     RouteIn -> RouteTaken;
+    /// The same with bodies in the bucket. A call of its own: a release that does not know them refuses it, and is asked again.
+    RouteLarge -> RouteTaken;
     /// The claims of a routing key changed: what is remembered of them holds no more.
     RouteChanged -> ();
     /// Whether a source's unsigned routing keys are trusted; changes it, if that is asked.
@@ -302,6 +304,8 @@ calls! {
     RouteReplay -> TaskView;
     /// Takes a request of several events: each deduped, all that are new or none.
     Receive -> ReceiveDone;
+    /// The same with parts in the bucket. A call of its own: a release that does not know them refuses it.
+    ReceiveLarge -> ReceiveDone;
     /// Takes one secret of a source away.
     SourceSecretRemove -> SourceView;
     /// What a handshake that held does to its source.

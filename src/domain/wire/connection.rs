@@ -709,6 +709,9 @@ pub struct ConnectionView {
     /// The account's key at the provider.
     #[serde(default)]
     pub account_key: Option<String>,
+    /// What the provider's webhooks call the account: routing keys that are its tenant's while it stands.
+    #[serde(default)]
+    pub routing: Vec<String>,
     /// Scopes granted.
     #[serde(default)]
     pub scopes: Vec<String>,

@@ -86,6 +86,7 @@ fn told_desk() -> Desk {
         }),
         key: vec!["/id".to_owned()],
         label: vec!["/name".to_owned()],
+        routing: vec!["/id".to_owned()],
     });
     let mut desk = Desk::of(Rotation::None, entry);
     let keys = [KEY, "sk-other-0123456789wxyz", "sk-next-0123456789efgh"];
@@ -107,6 +108,7 @@ fn whose_key_it_is_is_told_where_the_provider_tells_and_another_accounts_key_doe
         (view.account.as_deref(), view.account_key.as_deref()),
         (Some("Acme"), Some("7"))
     );
+    assert_eq!(view.routing, ["7"], "its webhooks name it so");
     desk.peer.api = (200, json!({ "id": 8, "name": "Other" }));
     let refused = desk.call(put("sk-other-0123456789wxyz", true)).unwrap_err();
     assert_eq!(refused.faults[0].loc, ["body", "key"]);

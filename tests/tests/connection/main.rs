@@ -16,6 +16,7 @@ mod lost;
 mod outcomes;
 mod ownership;
 mod refreshes;
+mod routing;
 mod sealing;
 mod simulation;
 mod telling;
