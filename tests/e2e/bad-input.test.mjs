@@ -189,8 +189,12 @@ const fields = [
     [{ headerNames: "Both" }, ["headerNames"]],
     [{ secret: "whsec_short" }, ["secret"]],
     [{ secret: 5 }, ["secret"]],
+    [{ connectionId: 7 }, ["connectionId"]],
+    [{ connectionId: "of nobody" }, ["connectionId"]],
   ]],
   ["PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}", {}, [
+    [{ connectionId: [] }, ["connectionId"]],
+    [{ connectionId: "nothing-of-this-name" }, ["connectionId"]],
     [{ url: null }, ["url"]],
     [{ url: "nonsense", description: 1 }, ["description", "url"]],
     [{ throttleRate: "fast" }, ["throttleRate"]],
