@@ -46,7 +46,7 @@ pub(crate) struct MasterKeyOut {
     configured: bool,
     /// Connections with a secret that is sealed with it.
     connections: u64,
-    /// OAuth apps whose client secret is sealed with it.
+    /// Apps whose client secret is sealed with it.
     oauth_apps: u64,
 }
 

@@ -45,7 +45,7 @@ impl<S: Sql> Connection<S> {
             self.refresh_by_alarm(now, random)?;
             self.forecast(now)?;
             self.probe_by_alarm(now, random)?;
-            let _ = self.reseal(now, random)?;
+            self.reseal(now, random)?;
             self.forget_pending(now)?;
             self.offer_outbox(now);
             self.arm(now)
