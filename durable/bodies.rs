@@ -2,13 +2,31 @@
 
 use postern_domain::wire::inbound::{body_is_before, body_prefix};
 use postern_ledger::Garbage;
-use worker::{Bucket, Env, Result};
+use worker::{Bucket, Data, Env, Error, ResponseBody, Result};
 
 /// The binding of the bucket.
 const BINDING: &str = "BODIES";
 
 /// Keys that are listed and deleted at a time: the platform takes 1,000.
 const PAGE: u32 = 1000;
+
+/// Copies a body, without bringing it here.
+///
+/// # Errors
+/// What the bucket says; also when there is no such body.
+pub(crate) async fn copy(env: &Env, from: &str, to: &str) -> Result<()> {
+    let bucket = env.bucket(BINDING)?;
+    let found = bucket.get(from).execute().await?;
+    let body = found.as_ref().and_then(worker::Object::body);
+    let Some(body) = body else {
+        return Err(Error::RustError(format!("{from} is not in the bucket")));
+    };
+    let ResponseBody::Stream(stream) = body.response_body()? else {
+        return Err(Error::RustError("a body that is no stream".to_owned()));
+    };
+    bucket.put(to, Data::ReadableStream(stream)).execute().await?;
+    Ok(())
+}
 
 /// Takes them away.
 pub(crate) async fn clean(env: &Env, garbage: &[Garbage]) -> Result<()> {

@@ -13,6 +13,7 @@ use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use postern_connection::{Connection as Machine, Errand, Replied, Settings};
 use postern_domain::seal::MasterKeys;
+use postern_domain::time::Millis;
 use postern_domain::wire::OBJECT_HEADER;
 use postern_platform::clock::now;
 use postern_platform::log;
@@ -69,7 +70,7 @@ impl DurableObject for Connection {
         let test_hooks = env.var("TEST_HOOKS").is_ok_and(|hooks| hooks.to_string() == "1");
         Self {
             inner: Rc::new(Inner {
-                machine: RefCell::new(Machine::new(storage, keys, Settings::default())),
+                machine: RefCell::new(Machine::new(storage, keys, settings(&env))),
                 env,
                 asked: Cell::new(false),
                 test_hooks,
@@ -93,6 +94,7 @@ impl DurableObject for Connection {
         if let Some(cause) = &replied.cause {
             log::error("connection_call", json!({ "cause": cause }));
         }
+        self.inner.log_notices();
         let mut response = Response::from_bytes(replied.frame)?;
         response.headers_mut().set(OBJECT_HEADER, "1")?;
         Ok(response)
@@ -109,9 +111,20 @@ impl DurableObject for Connection {
             log::error("connection_alarm", json!({ "detail": "panic" }));
             self.inner.machine.borrow_mut().ring_again(now());
         }
+        self.inner.log_notices();
         self.inner.wake();
         self.run_later();
         Response::empty()
+    }
+}
+
+fn settings(env: &Env) -> Settings {
+    let default = Settings::default();
+    let seconds = env.var("CONNECTION_CHECK_SECONDS").ok();
+    let seconds = seconds.and_then(|text| text.to_string().parse::<u64>().ok());
+    Settings {
+        check_ms: seconds.map_or(default.check_ms, |seconds| seconds.saturating_mul(Millis::SECOND)),
+        ..default
     }
 }
 
@@ -163,6 +176,7 @@ impl Inner {
                 machine.finish(id, done, now(), &mut PlatformRandom);
                 machine.take_errands()
             };
+            self.log_notices();
             self.wake();
             under_way.extend(more.into_iter().map(one));
         }
@@ -184,6 +198,13 @@ impl Inner {
         let moved = self.machine.borrow_mut().moved();
         if moved {
             self.tell_waiting();
+        }
+    }
+
+    /// What went wrong inside, and is tried again: nobody is answered with it.
+    fn log_notices(&self) {
+        for told in self.machine.borrow_mut().take_notices() {
+            log::warn(told.name, json!({ "detail": told.detail }));
         }
     }
 

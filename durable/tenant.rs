@@ -478,8 +478,15 @@ impl Inner {
         self.ledger.borrow_mut().routes_found(look, found.ok(), now())
     }
 
+    /// Bodies first: who has said that it has an event has all of it.
     async fn push(&self, push: &PushOut, ms: u64) -> Option<Vec<u8>> {
-        let answer = self.ask_in_time(push.to, &push.frame, ms).await;
+        let pushed = async {
+            for (from, to) in &push.copies {
+                crate::bodies::copy(&self.env, from, to).await?;
+            }
+            self.ask_object(push.to, &push.frame).await
+        };
+        let answer = within(ms, pushed).await.unwrap_or_else(no_answer);
         if let Err(error) = &answer {
             console_error!("{}", notice("error", "route", &error.to_string()));
         }

@@ -22,6 +22,7 @@ mod erasure;
 mod event_type;
 mod health;
 mod import;
+mod master_key;
 mod oauth_app;
 mod operational;
 mod portal;
@@ -80,7 +81,7 @@ fn refusal(request: &Request, id: &str, problem: &Problem) -> Answer {
 
 /// What the clock calls: finishes tenants that were made or deleted by halves, goes on with broadcasts that were cut off,
 /// drops what has expired, writes down how background tasks ended, compares connections that may be half with their
-/// objects, and tells them of changed apps.
+/// objects, tells them of changed apps, and has them seal anew under a new master key.
 pub(crate) async fn tidy(env: &Env) {
     let now = clock::now();
     for done in [
@@ -88,6 +89,7 @@ pub(crate) async fn tidy(env: &Env) {
         background_task::live::tidy(env, now).await,
         app::connection::lifecycle::tidy(env, now).await,
         oauth_app::tell::tidy(env).await,
+        master_key::tidy(env).await,
     ] {
         if let Err(problem) = done {
             let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });

@@ -10,7 +10,7 @@ use super::reply::Answer;
 use super::source as app_source;
 use super::{
     app, auth, background_task, broadcast, connection_provider, environment, erasure, event_type, health,
-    import, oauth_app, operational, portal, stats, testing, version,
+    import, master_key, oauth_app, operational, portal, stats, testing, version,
 };
 use app::{attempt, connection, endpoint, entitlement, msg, poller, source, stream};
 
@@ -284,6 +284,8 @@ operations! {
     POST "/api/v1/auth/app/{app_id}/create-message-token" organisation(auth::create_message_token::handle);
     POST "/api/v1/auth/app/{app_id}/create-connection-token" organisation(auth::create_message_token::reader);
     GET "/portal" open(portal::handle);
+
+    GET "/api/v1/master-key" organisation(master_key::handle);
 
     GET "/api/v1/background-task" organisation(background_task::list::handle);
     GET "/api/v1/background-task/{task_id}" organisation(background_task::get::handle);

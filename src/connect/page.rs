@@ -1,6 +1,7 @@
 //! The pages. Everything that is not ours is escaped by the templates; nothing in them runs.
 
 use maud::{DOCTYPE, Markup, html};
+use postern_domain::id::ConnectionId;
 use postern_domain::wire::connection::{Outcome, ResultPage, SessionPage, SessionState};
 
 use super::answer::Words;
@@ -17,43 +18,48 @@ enum Mark {
 }
 
 /// A session's page: who is asked for what, and one link.
-pub(super) fn session(session: &SessionPage, link: &str) -> Markup {
+pub(super) fn session(session: &SessionPage, connection: ConnectionId, link: &str) -> Markup {
     let provider = &session.provider;
     match session.state {
         SessionState::Open => {
-            let title = format!("Connect {provider}");
+            let title = match &session.account {
+                Some(_) => format!("Reconnect {provider}"),
+                None => format!("Connect {provider}"),
+            };
             let content = html! {
-                @if let Some(label) = &session.label {
-                    p { "For " strong { (label) } "." }
+                @if session.account.is_some() {
+                    p { "This account was connected before. Sign in with the same one." }
                 }
-                @if let Some(account) = &session.account {
-                    p { "It was connected before. Sign in with the same account:" }
-                    dl { dt { "Account" } dd { (account) } }
+                @if session.label.is_some() || session.account.is_some() {
+                    dl {
+                        @if let Some(label) = &session.label { dt { "Connection" } dd { (label) } }
+                        @if let Some(account) = &session.account { dt { "Account" } dd { (account) } }
+                    }
                 }
                 @if session.asked.is_empty() {
                     p { (provider) " will ask you to sign in, and show you what is asked for." }
                 } @else {
                     h2 { "What is asked for" }
-                    ul {
-                        @for asked in &session.asked { li { (asked) } }
-                    }
+                    (list(&session.asked))
                 }
                 p.act {
                     a.first href={ "/connect/" (link) "/go" } rel="nofollow noreferrer" {
                         "Continue to " (provider)
                     }
                 }
-                p.soft { "You sign in at " (provider) "; your password does not come here. You can say no there." }
-                p.soft { "This link works once, and only for a short time. Do not pass it on." }
+                p.soft { "You sign in at " (provider) "; your password does not come here. You can still say no there." }
+                p.soft { "This link works once, within 30 minutes. Do not pass it on." }
+                (id_of(connection))
             };
-            whole(&title, None, &content)
+            whole(&title, Some(&lettered(provider)), &content)
         }
         SessionState::Expired => {
             let content = html! {
                 p { "Links to connect an account work for 30 minutes, and this one is older. Nothing was changed." }
                 p { "Go back to where you got it, and ask for a new one." }
+                (id_of(connection))
             };
-            whole("This link has expired", Some(Mark::Wait), &content)
+            whole("This link has expired", Some(&drawn(Mark::Wait)), &content)
         }
         SessionState::Connected => {
             let content = html! {
@@ -62,26 +68,36 @@ pub(super) fn session(session: &SessionPage, link: &str) -> Markup {
                     dl { dt { "Account" } dd { (account) } }
                 }
                 p { "There is nothing more to do: you can close this page." }
+                (id_of(connection))
             };
-            whole("Already connected", Some(Mark::Good), &content)
+            whole("Already connected", Some(&drawn(Mark::Good)), &content)
         }
     }
 }
 
 /// How an attempt ended.
-pub(super) fn result(result: &ResultPage, back: Option<&str>, again: Option<&str>) -> Markup {
+pub(super) fn result(
+    result: &ResultPage,
+    connection: ConnectionId,
+    back: Option<&str>,
+    again: Option<&str>,
+) -> Markup {
     let provider = &result.provider;
     let (mark, title, text) = sentences(result);
+    let is_connected = matches!(mark, Mark::Good) || result.outcome == Outcome::MissingScopes;
     let content = html! {
         (text)
-        @if let Some(words) = &result.words {
-            p.soft { (provider) " says:" }
+        @if let Some(words) = result.words.as_ref().filter(|_| result.outcome != Outcome::Lost) {
+            p.soft { "The reason, in the words in which it came:" }
             blockquote.words { (words) }
+        }
+        @if again.is_none() && !is_connected && result.outcome != Outcome::Underway {
+            p { "The link that you followed is used up. If this is still wanted, ask for a new one where you got it." }
         }
         @if back.is_some() || again.is_some() {
             p.act {
                 @if let Some(again) = again {
-                    a.first href=(again) rel="nofollow noreferrer" { "Try again" }
+                    a.first href=(again) rel="nofollow noreferrer" { "Try again" span.unseen { " to connect " (provider) } }
                 }
                 @if let Some(back) = back {
                     a.first[again.is_none()] href=(back) rel="noreferrer" { "Go back" }
@@ -90,8 +106,9 @@ pub(super) fn result(result: &ResultPage, back: Option<&str>, again: Option<&str
         } @else if result.outcome != Outcome::Underway {
             p.soft { "You can close this page." }
         }
+        (id_of(connection))
     };
-    whole(&title, Some(mark), &content)
+    whole(&title, Some(&drawn(mark)), &content)
 }
 
 /// A page that says one thing whoever asks.
@@ -110,12 +127,12 @@ pub(super) fn words(words: Words) -> Markup {
         Words::Unreadable => (
             Mark::Bad,
             "The provider's answer cannot be read",
-            "What the provider sent along is not what it should send. Nothing was changed. Open the link that you were given again; if this comes back, tell those who gave it to you.",
+            "What came back is incomplete, or is not from the provider that was asked. Nothing was changed. Open the link that you were given again; if this comes back, tell whoever gave it to you.",
         ),
         Words::TooOften => (
             Mark::Wait,
             "Too many attempts",
-            "This link was followed too often. Wait ten minutes and open it again, or ask for a new one.",
+            "This link was followed too often, and leads nowhere any more. Go back to where you got it, and ask for a new one.",
         ),
         Words::Busy => (
             Mark::Wait,
@@ -133,7 +150,7 @@ pub(super) fn words(words: Words) -> Markup {
             "Follow the link to begin.",
         ),
     };
-    whole(title, Some(mark), &html! { p { (text) } })
+    whole(title, Some(&drawn(mark)), &html! { p { (text) } })
 }
 
 /// A link that is none of ours, or of a connection that is not there any more.
@@ -142,15 +159,15 @@ pub(super) fn unknown_link() -> Markup {
         p { "It may be incomplete, or what it was made for is gone." }
         p { "Go back to where you got it, and ask for a new one." }
     };
-    whole("This link is not known", Some(Mark::Bad), &content)
+    whole("This link is not known", Some(&drawn(Mark::Bad)), &content)
 }
 
 /// A path that is none.
 pub(super) fn nothing_here() -> Markup {
     whole(
         "There is nothing here",
-        Some(Mark::Bad),
-        &html! { p { "Open the link that you were given." } },
+        Some(&drawn(Mark::Bad)),
+        &html! { p { "Open the link that you were given, whole: it may have been cut." } },
     )
 }
 
@@ -179,6 +196,7 @@ fn sentences(result: &ResultPage) -> (Mark, String, Markup) {
                 (connected)
                 p { "These were not given, and what needs them will not work:" }
                 (list(&result.missing))
+                p { "To give them too, ask for a new link, and leave all of them ticked." }
             },
         ),
         Outcome::RefusedScopes => (
@@ -220,20 +238,23 @@ fn sentences(result: &ResultPage) -> (Mark, String, Markup) {
         Outcome::ProviderError => (
             Mark::Bad,
             format!("{provider} did not connect"),
-            html! { p { (provider) " answered with an error. Nothing was changed." } },
+            html! {
+                p { (provider) " answered with an error. Nothing was changed." }
+                p { "Try again in a few minutes. If it comes back, send the reason and the connection's id to whoever gave you the link." }
+            },
         ),
         Outcome::ExchangeFailed => (
             Mark::Bad,
             "Not connected".to_owned(),
             html! {
                 p { (provider) " let you through, and then did not give access. Nothing was changed." }
-                p { "If this comes back, tell those who gave you the link: they find the reason in the connection's history." }
+                p { "Try again. If it comes back, it has to be mended by whoever gave you the link: send them the reason and the connection's id." }
             },
         ),
         Outcome::Lost => (
             Mark::Wait,
             "Start again".to_owned(),
-            html! { p { (provider) "'s answer did not arrive in time, and it is not known whether it gave access. Nothing was stored." } },
+            html! { p { (provider) "'s answer did not arrive in time, and it is not known whether it gave access. Nothing was stored, and it is safe to begin anew." } },
         ),
         Outcome::Underway => (
             Mark::Wait,
@@ -243,11 +264,23 @@ fn sentences(result: &ResultPage) -> (Mark, String, Markup) {
     }
 }
 
+/// What has words is text; a scope that has none stands as the provider spells it.
 fn list(items: &[String]) -> Markup {
-    html! { ul { @for item in items { li { (item) } } } }
+    html! {
+        ul.asked {
+            @for item in items {
+                @if item.contains(' ') { li { (item) } } @else { li { code { (item) } } }
+            }
+        }
+    }
 }
 
-fn whole(title: &str, mark: Option<Mark>, content: &Markup) -> Markup {
+/// To be copied whole, for whoever is asked what went wrong. It opens nothing.
+fn id_of(connection: ConnectionId) -> Markup {
+    html! { p.id { "Connection id " code { (connection) } } }
+}
+
+fn whole(title: &str, mark: Option<&Markup>, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -260,11 +293,21 @@ fn whole(title: &str, mark: Option<Mark>, content: &Markup) -> Markup {
             }
             body {
                 main {
-                    @if let Some(mark) = mark { (drawn(mark)) }
+                    @if let Some(mark) = mark { (mark) }
                     h1 { (title) }
                     (content)
                 }
             }
+        }
+    }
+}
+
+/// The provider's first letter stands where others show a logo: a picture would be somebody else's.
+fn lettered(provider: &str) -> Markup {
+    let letter = provider.chars().find(|c| c.is_alphanumeric());
+    html! {
+        @if let Some(letter) = letter {
+            span.letter aria-hidden="true" { (letter.to_uppercase()) }
         }
     }
 }
@@ -288,6 +331,7 @@ fn drawn(mark: Mark) -> Markup {
 mod tests {
     use super::*;
 
+    const CONNECTION: ConnectionId = ConnectionId([7; 20]);
     const EVIL: &str = "<script>alert(1)</script>\"'&";
 
     fn open() -> SessionPage {
@@ -315,17 +359,39 @@ mod tests {
 
     #[test]
     fn a_sessions_page_says_who_asks_for_what_and_has_one_link() {
-        let html = session(&open(), "abc").into_string();
+        let html = session(&open(), CONNECTION, "abc").into_string();
         assert!(html.contains("Connect Google") && html.contains("Read your mail"));
         assert_eq!(html.matches("<a ").count(), 1);
         assert!(html.contains("href=\"/connect/abc/go\""));
     }
 
     #[test]
+    fn an_account_that_was_connected_before_is_named_and_asked_for_again() {
+        let page = SessionPage {
+            account: Some("ann@example.com".to_owned()),
+            ..open()
+        };
+        let html = session(&page, CONNECTION, "abc").into_string();
+        assert!(html.contains("Reconnect Google") && html.contains("ann@example.com"));
+    }
+
+    #[test]
+    fn a_page_of_a_connection_shows_its_id_and_what_to_do_when_the_link_is_used_up() {
+        let id = CONNECTION.to_string();
+        let html = result(&ended(Outcome::Denied), CONNECTION, None, None).into_string();
+        assert!(html.contains(&id) && html.contains("ask for a new one"));
+        let html = result(&ended(Outcome::Connected), CONNECTION, None, None).into_string();
+        assert!(html.contains(&id) && !html.contains("ask for a new one"));
+    }
+
+    #[test]
     fn s3_a_session_that_connected_or_expired_has_no_link() {
         for state in [SessionState::Connected, SessionState::Expired] {
             let page = SessionPage { state, ..open() };
-            assert!(!session(&page, "abc").into_string().contains("<a "), "{state:?}");
+            assert!(
+                !session(&page, CONNECTION, "abc").into_string().contains("<a "),
+                "{state:?}"
+            );
         }
     }
 
@@ -338,7 +404,7 @@ mod tests {
             label: Some(EVIL.to_owned()),
             ..open()
         };
-        let mut all = vec![session(&page, "abc").into_string()];
+        let mut all = vec![session(&page, CONNECTION, "abc").into_string()];
         for outcome in [
             Outcome::Connected,
             Outcome::MissingScopes,
@@ -353,7 +419,9 @@ mod tests {
                 words: Some(EVIL.to_owned()),
                 ..ended(outcome)
             };
-            all.push(result(&page, Some("https://product.example/?a=\"><b>"), None).into_string());
+            all.push(
+                result(&page, CONNECTION, Some("https://product.example/?a=\"><b>"), None).into_string(),
+            );
         }
         for html in all {
             assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
@@ -363,14 +431,14 @@ mod tests {
 
     #[test]
     fn s29_the_page_of_another_account_names_both() {
-        let html = result(&ended(Outcome::OtherAccount), None, None).into_string();
+        let html = result(&ended(Outcome::OtherAccount), CONNECTION, None, None).into_string();
         assert!(html.contains("ann@example.com") && html.contains("bob@example.com"));
     }
 
     #[test]
     fn s14_no_page_has_a_script_an_inline_style_or_anothers_address() {
         let mut all = vec![
-            session(&open(), "abc").into_string(),
+            session(&open(), CONNECTION, "abc").into_string(),
             unknown_link().into_string(),
             nothing_here().into_string(),
         ];
@@ -388,7 +456,7 @@ mod tests {
             Outcome::Lost,
             Outcome::Underway,
         ] {
-            all.push(result(&ended(outcome), None, Some("/connect/again")).into_string());
+            all.push(result(&ended(outcome), CONNECTION, None, Some("/connect/again")).into_string());
         }
         for one in [
             Words::Expired,

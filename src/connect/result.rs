@@ -23,7 +23,7 @@ pub(super) async fn show(env: &Env, connection: ConnectionId, id: &str) -> Resul
     let again = result
         .again
         .then(|| format!("/connect/result/{connection}/{id}/again"));
-    let markup = page::result(&result, back.as_deref(), again.as_deref());
+    let markup = page::result(&result, connection, back.as_deref(), again.as_deref());
     let response = answer::page(200, &markup);
     if result.outcome == Outcome::Underway {
         answer::set(response.headers(), "refresh", LOOK_AGAIN);

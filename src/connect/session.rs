@@ -18,7 +18,10 @@ pub(super) async fn show(env: &Env, text: &str) -> Result<Response, Problem> {
         SessionState::Open | SessionState::Connected => 200,
         SessionState::Expired => 410,
     };
-    Ok(answer::page(status, &page::session(&session, text)))
+    Ok(answer::page(
+        status,
+        &page::session(&session, link.connection, text),
+    ))
 }
 
 /// `/connect/{link}/go`: begins an attempt and sends the browser to the provider.

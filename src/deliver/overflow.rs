@@ -6,7 +6,7 @@ use futures::stream;
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
 use postern_domain::wire::frame;
-use postern_domain::wire::inbound::Receive;
+use postern_domain::wire::inbound::{Receive, ReceiveLarge};
 use postern_platform::log;
 use postern_platform::tenant::TenantObject;
 use serde_json::json;
@@ -27,6 +27,7 @@ pub(super) async fn drain(messages: &[Message], env: &Env) {
                     match kept {
                         Kept::One(accept) => object.call(accept, &bodies).await.map(|_| ()),
                         Kept::Several(receive) => object.call(receive, &bodies).await.map(|_| ()),
+                        Kept::Large(large) => object.call(large, &bodies).await.map(|_| ()),
                     }
                 }
                 // Perhaps a later release wrote it: it is kept for that.
@@ -48,6 +49,7 @@ pub(super) async fn drain(messages: &[Message], env: &Env) {
 enum Kept {
     One(Accept),
     Several(Receive),
+    Large(ReceiveLarge),
 }
 
 /// An accept, marked as a repeat: the first try may have stood.
@@ -61,6 +63,10 @@ fn read(bytes: &[u8]) -> Result<(Envelope, Kept, Vec<Vec<u8>>), String> {
         Call::Receive(mut receive) => {
             receive.accept.repeat = true;
             Kept::Several(receive)
+        }
+        Call::ReceiveLarge(mut large) => {
+            large.receive.accept.repeat = true;
+            Kept::Large(large)
         }
         _ => return Err("not an accept".to_owned()),
     };

@@ -33,6 +33,9 @@ pub const MAX_KEY: usize = 256;
 /// Tenants that claim one key at the most: each of its events is pushed to all of them.
 pub const MAX_CLAIMS: usize = 32;
 
+/// `OAuth` apps that feed one source at the most.
+pub const MAX_FEEDS: usize = 8;
+
 /// Whether a kept header is one of those that say how an event was routed.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {

@@ -135,6 +135,13 @@ impl MasterKeys {
         self.active.version
     }
 
+    /// All versions, the active one first.
+    pub fn versions(&self) -> impl Iterator<Item = u8> {
+        std::iter::once(&self.active)
+            .chain(&self.older)
+            .map(|key| key.version)
+    }
+
     /// Seals `plain` for `place` with the active key. The nonce is random and used this once.
     pub fn seal(&self, place: &Place<'_>, nonce: [u8; 12], plain: &[u8]) -> Result<Vec<u8>, SealError> {
         let payload = Payload {

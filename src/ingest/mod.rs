@@ -27,9 +27,7 @@ use postern_domain::provider::{
 };
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller};
-use postern_domain::wire::inbound::{
-    HandshakeEffect, Intake, MAX_INLINE_BODY, REPLAYED, Received, SourceHandshake, UsedOnce,
-};
+use postern_domain::wire::inbound::{HandshakeEffect, Intake, REPLAYED, Received, SourceHandshake, UsedOnce};
 use postern_platform::config::Config;
 use postern_platform::deadline::within;
 use postern_platform::tenant::TenantObject;
@@ -83,13 +81,7 @@ async fn take(req: &mut Request, env: &Env, token_text: &str) -> Result<Response
     if !allowed.contains(&method.as_str()) {
         return Ok(answer::method_not_allowed(&allowed));
     }
-    // What is brought to tenants stands in ledgers, and not in the bucket.
     let cap = source.options.body_cap();
-    let cap = if source.app_level {
-        cap.min(MAX_INLINE_BODY)
-    } else {
-        cap
-    };
     let cap = usize::try_from(cap).unwrap_or(usize::MAX);
     let body = within(config.body_ms, http::body(req, cap)).await;
     let body = body.ok_or_else(|| Problem::new(Code::RequestTimeout, "The body did not come in time"))??;

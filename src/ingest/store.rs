@@ -7,7 +7,9 @@
 use postern_domain::id::{ConnectionId, IngestToken};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::wire::call::{Accept, Call, Caller, Envelope};
-use postern_domain::wire::inbound::{BodyAt, MAX_INLINE_BODY, Receive, ReceivedEvent};
+use postern_domain::wire::inbound::{
+    BodyAt, MAX_INLINE_BODY, Receive, ReceiveDone, ReceiveLarge, ReceivedEvent,
+};
 use postern_domain::wire::{VERSION, frame};
 use postern_platform::deadline::within;
 use postern_platform::later::later;
@@ -74,21 +76,37 @@ pub(super) async fn store(
     let whole = if is_large(body) { Vec::new() } else { body.to_vec() };
     let mut beside = vec![whole];
     let mut parts = Vec::with_capacity(events.len());
+    let mut large = Vec::new();
     for event in events {
-        beside.push(event.body.unwrap_or_else(|| body.to_vec()));
+        let part = event.body.unwrap_or_else(|| body.to_vec());
+        let at = if is_large(&part) {
+            Some(put(env, token, &accept, &part).await?)
+        } else {
+            None
+        };
+        beside.push(if at.is_some() { Vec::new() } else { part });
+        large.extend(at.clone());
         parts.push(ReceivedEvent {
             event_type: event.event_type,
             event_id: event.event_id,
             headers: event.route.into_iter().collect(),
+            body_at: at,
         });
     }
     let call = Receive {
         accept,
         events: parts,
     };
-    send(env, token, Several(call), beside)
-        .await
-        .map(|stored| stored.watchers)
+    if large.is_empty() {
+        send(env, token, Several(call), beside).await?;
+        return Ok(Vec::new());
+    }
+    let duplicate = send(env, token, Large(call), beside).await?.duplicate;
+    // Of one that was there in part, what nobody names goes with its day.
+    for at in large.into_iter().filter(|_| duplicate) {
+        discard(env, at);
+    }
+    Ok(Vec::new())
 }
 
 /// What came of storing.
@@ -112,6 +130,9 @@ struct Single(Accept);
 
 struct Several(Receive);
 
+/// The same with parts in the bucket.
+struct Large(Receive);
+
 impl Storing for Single {
     async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem> {
         let call = Accept {
@@ -133,14 +154,37 @@ impl Storing for Single {
     }
 }
 
+impl Storing for Large {
+    async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem> {
+        let mut receive = self.0.clone();
+        receive.accept.repeat = repeat;
+        let done = object.call(ReceiveLarge { receive }, bodies).await;
+        done.map(|(done, _)| several_stored(done))
+    }
+
+    fn repeat(self) -> Call {
+        let mut receive = self.0;
+        receive.accept.repeat = true;
+        ReceiveLarge { receive }.into()
+    }
+}
+
+/// No provider whose notifications are watched sends several at once.
+const fn several_stored(done: ReceiveDone) -> Stored {
+    Stored {
+        duplicate: done.stored == 0,
+        watchers: Vec::new(),
+    }
+}
+
 impl Storing for Several {
     async fn ask(&self, object: &TenantObject, repeat: bool, bodies: &[Vec<u8>]) -> Result<Stored, Problem> {
         let mut call = self.0.clone();
         call.accept.repeat = repeat;
-        object.call(call, bodies).await.map(|(done, _)| Stored {
-            duplicate: done.stored == 0,
-            watchers: Vec::new(),
-        })
+        object
+            .call(call, bodies)
+            .await
+            .map(|(done, _)| several_stored(done))
     }
 
     fn repeat(mut self) -> Call {

@@ -147,6 +147,7 @@ pub(crate) async fn end_delete(directory: &Directory, id: TenantId) -> Result<()
     directory
         .all(&[
             ("DELETE FROM route WHERE application = ?1", id()),
+            ("DELETE FROM connection_route WHERE application = ?1", id()),
             ("DELETE FROM oauth_app WHERE application = ?1", id()),
             ("DELETE FROM connection WHERE application = ?1", id()),
             ("DELETE FROM token_read WHERE application = ?1", id()),

@@ -7,7 +7,9 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::{Page, PageOf};
 use postern_domain::wire::connection::ConnectionView;
 use serde::Deserialize;
+use wasm_bindgen::JsValue;
 
+use super::erasure::{self, Ended};
 use super::page::Reading;
 use super::{Directory, number, text};
 
@@ -91,9 +93,11 @@ pub(crate) async fn insert(directory: &Directory, new: &New<'_>) -> Result<bool,
     Ok(directory.change(sql, &values).await? > 0)
 }
 
-/// The object stands: what it says is shown, unless it has brought something newer itself.
-pub(crate) async fn show(directory: &Directory, view: &ConnectionView) -> Result<(), Problem> {
-    let sql = "UPDATE connection SET view = ?2, state = ?3, updated_at = ?4, look_at = ?5 WHERE id = ?1 AND version = 0";
+/// The object stands: what it says is shown, unless it has brought something newer itself. False: it has, or there is no
+/// such row any more.
+pub(crate) async fn show(directory: &Directory, view: &ConnectionView) -> Result<bool, Problem> {
+    let sql = "UPDATE connection SET view = ?2, state = ?3, updated_at = ?4, look_at = ?5, key_version = ?6 \
+               WHERE id = ?1 AND version = 0";
     let pending = view.state == postern_domain::oauth::standing::State::Pending;
     let values = [
         text(Some(view.id.to_string())),
@@ -103,22 +107,39 @@ pub(crate) async fn show(directory: &Directory, view: &ConnectionView) -> Result
         if pending {
             number(view.updated_at.plus(PENDING_MS).0)
         } else {
-            wasm_bindgen::JsValue::NULL
+            JsValue::NULL
         },
+        view.key_version
+            .map_or(JsValue::NULL, |version| number(version.into())),
     ];
-    directory.change(sql, &values).await.map(drop)
+    Ok(directory.change(sql, &values).await? > 0)
 }
 
-/// There is no such object: it refused to be made, or has given up.
+/// There is no such object: it refused to be made, or is erased.
 pub(crate) async fn remove(directory: &Directory, id: ConnectionId) -> Result<(), Problem> {
+    directory.all(&removal(id)).await
+}
+
+/// The same for a connection whose tenant goes. An erasure that is under way counts what came of it, once: with the row.
+pub(crate) async fn remove_counted(
+    directory: &Directory,
+    id: ConnectionId,
+    application: TenantId,
+    ended: Ended,
+) -> Result<(), Problem> {
+    let mut statements = vec![erasure::count_connection(application, id, ended)];
+    statements.extend(removal(id));
+    directory.all(&statements).await
+}
+
+fn removal(id: ConnectionId) -> [(&'static str, Vec<JsValue>); 4] {
     let id = || vec![text(Some(id.to_string()))];
-    directory
-        .all(&[
-            ("DELETE FROM connection WHERE id = ?1", id()),
-            ("DELETE FROM token_read WHERE connection = ?1", id()),
-            ("DELETE FROM idempotency WHERE made = ?1", id()),
-        ])
-        .await
+    [
+        ("DELETE FROM connection WHERE id = ?1", id()),
+        ("DELETE FROM token_read WHERE connection = ?1", id()),
+        ("DELETE FROM connection_route WHERE connection = ?1", id()),
+        ("DELETE FROM idempotency WHERE made = ?1", id()),
+    ]
 }
 
 /// The tenant's connection of this name.
@@ -196,14 +217,23 @@ pub(crate) async fn list(
     Ok(reading.page(rows, |row: &Row| (row.created_at.0, row.id.to_string())))
 }
 
-/// So many of a tenant's connections, whatever became of them: they are to be erased.
+/// So many of a tenant's connections behind this one, whatever became of them: they are to be erased.
 pub(crate) async fn some_of(
     directory: &Directory,
     application: TenantId,
+    behind: Option<&Row>,
     most: u64,
 ) -> Result<Vec<Row>, Problem> {
-    let sql = format!("SELECT {COLUMNS} FROM connection WHERE application = ?1 LIMIT ?2");
-    let values = [text(Some(application.to_string())), number(most)];
+    let sql = format!(
+        "SELECT {COLUMNS} FROM connection WHERE application = ?1 AND (created_at, id) > (?2, ?3) \
+         ORDER BY created_at, id LIMIT ?4"
+    );
+    let values = [
+        text(Some(application.to_string())),
+        number(behind.map_or(0, |row| row.created_at.0)),
+        text(Some(behind.map_or_else(String::new, |row| row.id.to_string()))),
+        number(most),
+    ];
     directory.rows(&sql, &values).await
 }
 
@@ -224,6 +254,28 @@ pub(crate) async fn of_app(
     let values = [text(Some(app.to_string())), text(Some(behind)), number(most)];
     let rows: Vec<Named> = directory.rows(sql, &values).await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Connections whose secrets are sealed with another master key than this one: so many of one such key, behind an id, the
+/// first ones if none is behind it. Whoever takes any id gets to all of them, though some of them cannot be sealed anew.
+pub(crate) async fn sealed_otherwise(
+    directory: &Directory,
+    version: u8,
+    behind: ConnectionId,
+    most: u64,
+) -> Result<Vec<ConnectionId>, Problem> {
+    let Some(other) = super::master_key::other(directory, "connection", version).await? else {
+        return Ok(Vec::new());
+    };
+    let sql = "SELECT id FROM connection WHERE key_version = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+    for behind in [behind.to_string(), String::new()] {
+        let values = [number(other.into()), text(Some(behind)), number(most)];
+        let rows: Vec<Named> = directory.rows(sql, &values).await?;
+        if !rows.is_empty() {
+            return Ok(rows.into_iter().map(|row| row.id).collect());
+        }
+    }
+    Ok(Vec::new())
 }
 
 /// Rows that are to be compared with their objects.

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod erasure;
 pub(crate) mod event_type;
 pub(crate) mod idempotency;
+pub(crate) mod master_key;
 pub(crate) mod oauth_app;
 pub(crate) mod page;
 pub(crate) mod revocation;

@@ -122,7 +122,11 @@ fn written(row: &Row) -> Vec<JsValue> {
 pub(crate) async fn delete(directory: &Directory, id: OAuthAppId) -> Result<bool, Problem> {
     let sql = "DELETE FROM oauth_app WHERE id = ?1 AND NOT EXISTS \
                (SELECT 1 FROM connection WHERE app = ?1 AND state <> 'revoked')";
-    Ok(directory.change(sql, &[text(Some(id.to_string()))]).await? > 0)
+    let gone = directory.change(sql, &[text(Some(id.to_string()))]).await? > 0;
+    if gone {
+        super::route::feeds_no_more(directory, id).await?;
+    }
+    Ok(gone)
 }
 
 /// The owner's apps, in the order they were made.

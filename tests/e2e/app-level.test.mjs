@@ -177,9 +177,9 @@ describe("what nobody claims", () => {
     assert.deepEqual(await app.messages(), []);
 
     const routing = `${SOURCES}/${source.id}/routing`;
-    assert.deepEqual(await api.ok("GET", routing), { trustUnsignedRoute: false });
+    assert.deepEqual(await api.ok("GET", routing), { trustUnsignedRoute: false, oauthAppIds: [] });
     assert.equal((await api("PUT", routing, { trustUnsignedRoute: "yes" })).status, 422);
-    assert.deepEqual(await api.ok("PUT", routing, { trustUnsignedRoute: true }), { trustUnsignedRoute: true });
+    assert.equal((await api.ok("PUT", routing, { trustUnsignedRoute: true })).trustUnsignedRoute, true);
     await own(source, { id: "e2", type: "a" }, { "x-shop": "acme.example" });
     await app.inbox.request(1);
     assert.deepEqual((await app.messages()).map(({ eventId }) => eventId), ["e2"]);
@@ -248,6 +248,86 @@ describe("routes", () => {
     }
     assert.deepEqual((await api.ok("GET", route)).data, []);
     assert.equal((await api("GET", `${SOURCES}/${source.id}/unrouted?iterator=zz`)).status, 400);
+  });
+});
+
+describe("large bodies", () => {
+  const MIB = 1 << 20;
+  const bodies = async (owner) => (await (await postern.mf.getR2Bucket("BODIES")).list({ prefix: `${owner}/` })).objects;
+  const read = async (app, message) => {
+    const answer = await postern.fetch(`/api/v1/app/${app.id}/msg/${message.id}/body`, { headers: { authorization: `Bearer ${postern.token()}` } });
+    return [answer.status, Buffer.from(await answer.arrayBuffer())];
+  };
+
+  test("each tenant gets a copy of its own, byte for byte, and keeps it whatever becomes of the others'", async () => {
+    const source = await ownSource("/account");
+    await api.ok("PATCH", `${SOURCES}/${source.id}`, { maxBodyBytes: 25 * MIB });
+    const both = [await tenant("Copy one"), await tenant("Copy two")];
+    for (const app of both) await claim(source, "big", app);
+    const before = (await bodies(hiddenLedger(DEVELOPMENT_ORGANISATION))).length;
+    const event = (id, size) => ({ id, type: "report", account: "big", pad: "å".repeat(size / 2) });
+    await own(source, { id: "small 1", type: "report", account: "big" });
+    await own(source, event("large", 3 * MIB));
+    await own(source, { id: "small 2", type: "report", account: "big" });
+    const wanted = Buffer.from(JSON.stringify(event("large", 3 * MIB)));
+    const [one, two] = both;
+    for (const { inbox, messages, id } of both) {
+      for (const nth of [1, 2, 3]) await inbox.request(nth);
+      const found = await messages();
+      assert.deepEqual(found.map(({ eventId }) => eventId), ["small 2", "large", "small 1"], "in order");
+      assert.equal(found[1].payload.bytes, wanted.length);
+      assert.deepEqual(await read({ id }, found[1]), [200, wanted]);
+      assert.equal((await bodies(id)).length, 1);
+    }
+    const delivered = await Promise.all([1, 2, 3].map((nth) => one.inbox.request(nth)));
+    assert.ok(delivered.some(({ body }) => wanted.equals(body)), "delivered as it came");
+    assert.equal((await bodies(hiddenLedger(DEVELOPMENT_ORGANISATION))).length, before + 1, "the organisation's own stands once");
+
+    const [, mine] = await one.messages();
+    await api.ok("DELETE", `/api/v1/app/${one.id}/msg/${mine.id}/content`);
+    await eventually(() => bodies(one.id), (left) => left.length === 0, "its copy goes");
+    const [, theirs] = await two.messages();
+    assert.deepEqual(await read(two, theirs), [200, wanted]);
+    await api.ok("DELETE", `/api/v1/app/${two.id}`);
+    await eventually(() => bodies(two.id), (left) => left.length === 0, "with the tenant its copy goes");
+    assert.equal((await bodies(hiddenLedger(DEVELOPMENT_ORGANISATION))).length, before + 1);
+  });
+
+  test("what nobody claims waits whole, and more than the source takes is refused", async () => {
+    const source = await ownSource("/account");
+    await api.ok("PATCH", `${SOURCES}/${source.id}`, { maxBodyBytes: 2 * MIB });
+    const event = { id: "waits", type: "report", account: "later", pad: "x".repeat(MIB + 5) };
+    await own(source, event);
+    await eventually(() => unrouted(source), (keys) => keys.length === 1, "it waits");
+    const app = await tenant("Later");
+    await claim(source, "later", app);
+    await api.ok("POST", `${SOURCES}/${source.id}/route/later/replay`, {});
+    const request = await app.inbox.request(1);
+    assert.ok(Buffer.from(JSON.stringify(event)).equals(request.body));
+    const refused = await fetch(source.url, { method: "POST", body: Buffer.alloc(2 * MIB + 1) });
+    assert.equal(refused.status, 413);
+    const plain = await ownSource("/account");
+    assert.equal((await fetch(plain.url, { method: "POST", body: Buffer.alloc(MIB + 1) })).status, 413, "1 MiB if nobody says");
+  });
+
+  test("a request of several accounts of which one is large brings each its own part", async () => {
+    const secret = "0a1b2c3d-4e5f-6a7b-8c9d-0e1f2a3b4c5d";
+    const source = await api.ok("POST", SOURCES, { name: "HubSpot app", provider: "hubspot", secrets: [secret] });
+    await api.ok("PATCH", `${SOURCES}/${source.id}`, { maxBodyBytes: 25 * MIB });
+    const [small, large] = [await tenant("Small portal"), await tenant("Large portal")];
+    await claim(source, "11", small);
+    await claim(source, "22", large);
+    const event = (eventId, portalId, more) => ({ eventId, portalId, subscriptionType: "contact.creation", occurredAt: Date.now(), ...more });
+    const body = JSON.stringify([event(1, 11), event(2, 22, { pad: "y".repeat(2 * MIB) })]);
+    const time = String(Date.now());
+    const signature = createHmac("sha256", secret).update(`POST${source.url}${body}${time}`).digest("base64");
+    const headers = { "content-type": "application/json", "x-hubspot-signature-v3": signature, "x-hubspot-request-timestamp": time };
+    const answer = await fetch(source.url, { method: "POST", headers, body });
+    assert.equal(answer.status, 200, await answer.text());
+    const [first, second] = await Promise.all([small.inbox.request(1), large.inbox.request(1)]);
+    assert.ok(!first.text.includes("yyy") && first.text.includes("11"));
+    assert.ok(second.body.length > 2 * MIB && second.body.length < 2 * MIB + 500);
+    assert.deepEqual([(await bodies(small.id)).length, (await bodies(large.id)).length], [0, 1]);
   });
 });
 

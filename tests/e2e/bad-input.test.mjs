@@ -30,14 +30,21 @@ async function things(name) {
   const source = (await api.ok("POST", `${base}/source`, body)).id;
   const appLevel = (await api.ok("POST", "/api/v1/source", body)).id;
   const message = (await api.ok("POST", `${base}/msg`, { eventType: "a.b", payload: {} })).id;
-  return { app, endpoint, sink, source, appLevel, message };
+  const oauthApp = (await api.ok("POST", `${base}/oauth-app`, OAUTH_APP)).id;
+  const operatorApp = (await api.ok("POST", "/api/v1/oauth-app", OAUTH_APP)).id;
+  const connection = (await api.ok("POST", `${base}/connection/session`, { oauthAppId: oauthApp })).connection.id;
+  return { app, endpoint, sink, source, appLevel, message, oauthApp, operatorApp, connection };
 }
+
+const OAUTH_APP = { name: "GitHub", provider: "github", clientId: "a client", clientSecret: "a secret of the client's" };
 
 /** What the directory holds, by table. */
 async function written() {
   const database = await postern.database();
   const count = (table) => database.prepare(`SELECT count(*) AS n FROM ${table}`).first("n");
-  return { applications: await count("application"), types: await count("event_type") };
+  const apps = await count("oauth_app");
+  const connections = await count("connection");
+  return { applications: await count("application"), types: await count("event_type"), apps, connections };
 }
 
 /** Every operation of the document, with a path to own things. */
@@ -50,7 +57,7 @@ async function operations() {
   );
 }
 
-const filled = (path, { app, endpoint, sink, source, appLevel, message }) =>
+const filled = (path, { app, endpoint, sink, source, appLevel, message, oauthApp, operatorApp, connection }) =>
   path
     .replace("{app_id}", app)
     .replace(/\/poller\/{(sink|endpoint)_id}/, `/poller/${sink}`)
@@ -58,6 +65,11 @@ const filled = (path, { app, endpoint, sink, source, appLevel, message }) =>
     .replace("{endpoint_id}", endpoint)
     .replace("/v1/source/{source_id}", `/v1/source/${appLevel}`)
     .replace("{source_id}", source)
+    .replace("/v1/oauth-app/{oauth_app_id}", `/v1/oauth-app/${operatorApp}`)
+    .replace("{oauth_app_id}", oauthApp)
+    .replace("{connection_id}", connection)
+    .replace("{provider_id}", "github")
+    .replace("{path}", "user")
     .replace("{key}", "an-account")
     .replace("{msg_id}", message)
     .replace("{event_type_name}", "no.such.type")
@@ -72,7 +84,7 @@ const isTenants = ({ path }) => path.includes("{app_id}");
 const isGuarded = ({ path }) => path.startsWith("/api/v1/") && !path.includes("/health")
   && !["/one-time-token", "/jwks.json"].some((end) => path.endsWith(end));
 /** Nothing in its body is required. */
-const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive", "/entitlement-backfill", "/route/{key}/replay"].some((end) => path.endsWith(end))
+const mayBeEmpty = ({ path }) => ["/token/rotate", "/expire-all", "{endpoint_id}/secret/rotate", "/failed/redrive", "/entitlement-backfill", "/route/{key}/replay", "{connection_id}/token"].some((end) => path.endsWith(end))
   || path.includes("/app-portal-access/");
 
 /** No answer tells what only we may know. */
@@ -102,7 +114,7 @@ for (const [what, body] of [
     ["name", "uid", "url", "eventType", "payload", "provider", "secrets", "secret", "config", "description", "disabled",
       "channels", "eventTypes", "metadata", "throttleRate", "retrySchedule", "headerNames", "overlapSeconds", "eventId", "email",
       "after", "expiry", "oldTokenExpiry", "ids", "limit", "headers", "signatures", "legacySignature", "key", "gracePeriodSeconds",
-      "since", "until", "createdBefore", "dryRun", "ratePerSecond", "status"]
+      "since", "until", "createdBefore", "dryRun", "ratePerSecond", "status", "label", "enabled", "refresh"]
       .map((name) => [name, { wrong: [1] }]).filter(([name]) => !["payload", "metadata", "config"].includes(name))
       .concat([["payload", "text"], ["metadata", 7], ["config", "text"]]),
   ))],
@@ -177,8 +189,12 @@ const fields = [
     [{ headerNames: "Both" }, ["headerNames"]],
     [{ secret: "whsec_short" }, ["secret"]],
     [{ secret: 5 }, ["secret"]],
+    [{ connectionId: 7 }, ["connectionId"]],
+    [{ connectionId: "of nobody" }, ["connectionId"]],
   ]],
   ["PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}", {}, [
+    [{ connectionId: [] }, ["connectionId"]],
+    [{ connectionId: "nothing-of-this-name" }, ["connectionId"]],
     [{ url: null }, ["url"]],
     [{ url: "nonsense", description: 1 }, ["description", "url"]],
     [{ throttleRate: "fast" }, ["throttleRate"]],
@@ -246,6 +262,73 @@ const fields = [
     [{ ids: [] }, ["ids"]],
     [{ ids: [1] }, ["ids.0"]],
   ]],
+  ...["/api/v1/oauth-app", "/api/v1/app/{app_id}/oauth-app", "/api/v1/oauth-app/doctor"].map((path) => ["POST", path, OAUTH_APP, [
+    [{ name: null }, ["name"]],
+    [{ name: text(257), uid: "a b" }, ["name", "uid"]],
+    [{ id: "oapp_nonsense" }, ["id"]],
+    [{ provider: "no-such" }, ["provider"]],
+    [{ provider: "oauth2" }, ["providerConfig.oauth.authorizeUrl", "providerConfig.oauth.tokenUrl"]],
+    [{ providerConfig: [] }, ["providerConfig"]],
+    [{ providerConfig: { surprise: 1 } }, ["providerConfig.surprise"]],
+    [{ issuer: "https://issuer.example" }, ["issuer"]],
+    [{ variables: { surprise: "x" } }, ["variables.surprise"]],
+    [{ scopes: "repo" }, ["scopes"]],
+    [{ scopes: ["repo", "a b"] }, ["scopes.1"]],
+    [{ scopes: ["repo", "repo"] }, ["scopes.1"]],
+    [{ scopes: many(101) }, ["scopes"]],
+    [{ allScopes: "yes", enabled: 1 }, ["allScopes", "enabled"]],
+    [{ returnUrls: ["https://a.example/", "http://a.example/", "https://a.example/#x"] }, ["returnUrls.1", "returnUrls.2"]],
+    [{ clientId: null }, ["clientId"]],
+    [{ clientId: " x" }, ["clientId"]],
+    [{ clientSecret: "a secret\u0000" }, ["clientSecret"]],
+    [{ provider: "resend" }, ["clientId", "clientSecret"]],
+  ]]),
+  ["PATCH", "/api/v1/app/{app_id}/oauth-app/{oauth_app_id}", {}, [
+    [{ provider: "slack" }, ["provider"]],
+    [{ clientId: null }, ["clientId"]],
+    [{ name: null, scopes: null }, ["name", "scopes"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/session", {}, [
+    [{}, ["oauthAppId"]],
+    [{ oauthAppId: "oapp_nonsense" }, ["oauthAppId"]],
+    [{ oauthAppId: 7, label: "", uid: "a b" }, ["label", "oauthAppId", "uid"]],
+    [{ connectionId: "conn_nonsense" }, ["connectionId"]],
+    [{ connectionId: "x", uid: "y" }, ["uid"]],
+    [{ oauthAppId: "x", scopes: [""], returnUrl: 7, variables: { a: 1 } }, ["returnUrl", "scopes.0", "variables.a"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/import", {}, [
+    [{}, ["oauthAppId", "refreshToken"]],
+    [{ oauthAppId: "nobody", refreshToken: "a token" }, ["refreshToken"]],
+    [{ oauthAppId: "nobody", accessToken: "x", expiresAt: "tomorrow", account: "" }, ["account", "expiresAt"]],
+    [{ oauthAppId: "nobody", accessToken: "x" }, ["oauthAppId"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/key", { provider: "resend", key: "re_a_key" }, [
+    [{ provider: "no-such" }, ["provider"]],
+    [{ provider: "github" }, ["provider"]],
+    [{ key: "" }, ["key"]],
+    [{ key: "a b" }, ["key"]],
+    [{ key: null }, ["key"]],
+    [{ provider: "twilio" }, ["user"]],
+    [{ variables: { surprise: "x" } }, ["variables.surprise"]],
+    [{ connectionId: "nobody" }, ["connectionId"]],
+    [{ connectionId: "nobody", uid: "x" }, ["uid"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/service-account", { provider: "google-service-account", scopes: ["a"] }, [
+    [{}, ["key"]],
+    [{ key: {} }, ["key.client_email", "key.private_key"]],
+    [{ key: { client_email: "x", private_key: "nonsense" } }, ["key.client_email", "key.private_key"]],
+    [{ connectionId: "nobody", uid: "x" }, ["key", "uid"]],
+    [{ key: {}, scopes: null, subject: "x" }, ["key.client_email", "key.private_key", "scopes", "subject"]],
+  ]],
+  ["PATCH", "/api/v1/app/{app_id}/connection/{connection_id}", {}, [
+    [{ label: "", uid: "a b", enabled: null }, ["enabled", "label", "uid"]],
+    [{ label: text(257) }, ["label"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/toggle", {}, [
+    [{}, ["enabled"]],
+    [{ enabled: null }, ["enabled"]],
+  ]],
+  ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/token", {}, [[{ refresh: "yes" }, ["refresh"]]]],
   ["POST", "/api/v1/event-type", { name: "x.y", description: "x" }, [
     [{ name: "a b" }, ["name"]],
     [{ name: text(257) }, ["name"]],
@@ -264,7 +347,7 @@ for (const [method, path, good, faulty] of fields) {
       assert.equal(answer.status, 422, `${what}: ${JSON.stringify(answer.body)}`);
       assert.equal(answer.body.code, "validation");
       assert.deepEqual(answer.body.detail.map(({ loc }) => loc.join(".")).sort(), places.map((place) => `body.${place}`), what);
-      for (const secret of wrong.secrets ?? [wrong.secret]) {
+      for (const secret of wrong.secrets ?? [wrong.secret, wrong.clientSecret, wrong.key, wrong.refreshToken]) {
         const shown = typeof secret === "string" && secret.trim() && JSON.stringify(answer.body).includes(secret.trim());
         assert.ok(!shown, `${what} stands in ${JSON.stringify(answer.body)}`);
       }
@@ -301,7 +384,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       unknown,
     ]) {
       const path = filled(operation.path, wrong);
-      const onlyApp = !/\{(endpoint_id|sink_id|source_id|msg_id)\}/.test(operation.path);
+      const onlyApp = !/\{(endpoint_id|sink_id|source_id|msg_id|oauth_app_id|connection_id)\}/.test(operation.path);
       if ((onlyApp && wrong.app === own.app) || operation.method === "PUT") continue;
       const isMade = operation.path.endsWith("/source");
       const isHeaders = operation.path.endsWith("/headers");
@@ -309,7 +392,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       const message = { eventType: "a.b", payload: {} };
       const isOfCustomers = operation.path.endsWith("/entitlement-backfill");
       const many = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
-      const given = isOfCustomers ? {} : many;
+      const given = ofConnections(operation.path, own.oauthApp) ?? (isOfCustomers ? {} : many);
       const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);
       assertClean(answer, `${operation.method} ${path}`);
@@ -326,12 +409,28 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
 /** A table of no endpoints. */
 const IMPORT = { source: "csv", csv: "application_uid,url,secret" };
 
+/** What an operation of apps or connections would take; none: it is no such operation. */
+function ofConnections(path, oauthAppId) {
+  const key = { client_email: "a@b.example", private_key: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" };
+  if (/\/oauth-app(\/doctor)?$/.test(path)) return OAUTH_APP;
+  if (path.endsWith("/oauth-app/{oauth_app_id}")) return { name: "x" };
+  if (path.endsWith("/connection/session")) return { oauthAppId };
+  if (path.endsWith("/connection/import")) return { oauthAppId, accessToken: "a-token" };
+  if (path.endsWith("/connection/key")) return { provider: "resend", key: "re_a_key" };
+  if (path.endsWith("/connection/service-account")) return { provider: "google-service-account", key, scopes: ["a"] };
+  if (path.endsWith("/connection/{connection_id}")) return { label: "x" };
+  if (path.endsWith("/toggle")) return { enabled: true };
+  return path.endsWith("{connection_id}/token") ? {} : undefined;
+}
+
 /** A body that the operation would take, so that nothing but the authority is wrong. */
 function goodBody(operation) {
   if (!takesBody(operation)) {
     return undefined;
   }
   const { path } = operation;
+  const connected = ofConnections(path, own.oauthApp);
+  if (connected) return connected;
   const source = { name: "S", provider: "api_key", config: { header: "x-key" } };
   if (path.endsWith("/seek")) return { after: "2026-08-01T12:00:00Z" };
   if (path.endsWith("/import")) return IMPORT;
@@ -376,7 +475,7 @@ test("no token but the organisation's does what is the organisation's, not even 
   const tenant = caller(postern, postern.token({ app: own.app }));
   const ofOrganisation = (await operations()).filter(isGuarded).filter((operation) => {
     const { method, path } = operation;
-    return path.startsWith("/api/v1/event-type") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET") || /\/(import|erase|erasure)$/.test(path);
+    return path.startsWith("/api/v1/event-type") || path.startsWith("/api/v1/oauth-app") || path.endsWith("/create-connection-token") || path === "/api/v1/app" || (path === "/api/v1/app/{app_id}" && method !== "GET") || (/\/(import|erase|erasure)$/.test(path) && !path.endsWith("/connection/import"));
   });
   assert.ok(ofOrganisation.length >= 11);
   for (const operation of ofOrganisation) {
@@ -391,6 +490,9 @@ test("PUT makes nothing under an id, ours or another tenant's", async () => {
     [`/api/v1/app/${own.app}/endpoint/${other.endpoint}`, { url: "http://127.0.0.1:9/" }],
     [`/api/v1/app/${own.app}/endpoint/${own.endpoint.replace(/.{4}$/, "0000")}`, { url: "http://127.0.0.1:9/" }],
     [`/api/v1/app/${own.app}/source/${other.source}`, { name: "S", provider: "api_key", config: { header: "x-key" } }],
+    [`/api/v1/app/${own.app}/oauth-app/${other.oauthApp}`, { name: "x", clientId: "x" }],
+    [`/api/v1/app/${own.app}/oauth-app/${own.operatorApp}`, { name: "x", clientId: "x" }],
+    [`/api/v1/oauth-app/${own.oauthApp}`, { name: "x", clientId: "x" }],
     [`/api/v1/app/${own.app.replace(/.{4}$/, "0000")}`, { name: "x" }],
   ];
   for (const [path, body] of puts) {
@@ -434,7 +536,7 @@ test("no token, an expired one, another algorithm and another secret are 401, at
 });
 
 test("parameters out of range and iterators of somewhere else are refused with their place", async () => {
-  const lists = ["msg", "endpoint", "source", `attempt/msg/${own.message}`, `attempt/endpoint/${own.endpoint}`];
+  const lists = ["msg", "endpoint", "source", "oauth-app", "connection", `connection/${own.connection}/history`, `connection/${own.connection}/token/read`, `attempt/msg/${own.message}`, `attempt/endpoint/${own.endpoint}`];
   for (const list of lists) {
     for (const [query, code] of [["limit=0", 422], ["limit=x", 422], ["limit=99999", 422], ["iterator=nonsense", 400]]) {
       const answer = await api("GET", `/api/v1/app/${own.app}/${list}?${query}`);
@@ -487,6 +589,7 @@ test("an Idempotency-Key of one organisation, tenant or path is none of another"
   assert.notEqual(first.id, second.id);
   await api.ok("POST", `/api/v1/app/${third.app}/endpoint`, { url: "http://127.0.0.1:9/", disabled: true }, key);
   await api.ok("DELETE", `/api/v1/app/${third.app}`);
+  await api.ok("DELETE", `/api/v1/oauth-app/${third.operatorApp}`);
 });
 
 test("a path that is not there is 404, and a method that it does not take 405 with those that it takes", async () => {

@@ -507,6 +507,103 @@ describe("with keys of RevenueCat's API", { concurrency: false }, () => {
   });
 });
 
+describe("with connections in the place of keys", { concurrency: false }, () => {
+  /** A connection by an API key to what stands at `base`; `good` answers 200 to a key that is good. */
+  async function connection(path, provider, base, good, key, more = {}) {
+    const { entry } = await api.ok("GET", `/api/v1/connection-provider/${provider}`);
+    const { id: _, kind: __, verified: ___, ...config } = entry;
+    const providerConfig = { ...config, api: { ...config.api, base }, check: { url: good }, identity: null };
+    const { id: oauthAppId } = await api.ok("POST", `${path}/oauth-app`, { name: provider, provider, providerConfig });
+    const made = await api.ok("POST", `${path}/connection/key`, { oauthAppId, key, ...more });
+    assert.equal(made.state, "active", made.detail);
+    return made;
+  }
+  const toStripe = (path, more) => connection(path, "stripe-key", fake.url, `${fake.url}/v1/balance`, KEY, more);
+  const rules = (path, more) => api.ok("PUT", `${path}/entitlement-config`, { enabled: true, plans: PLANS, ...more });
+
+  test("a customer is asked for with the connection's key, which is not kept twice, and a refused one is told", async () => {
+    const { path, hear, get, told } = await tenant({ stripeApiKey: KEY });
+    const { id } = await toStripe(path, { uid: "billing" });
+    const shown = await rules(path, { stripeConnectionId: "billing" });
+    assert.deepEqual([shown.stripeConnectionId, shown.stripeApiKeyHint], [id, null]);
+    fake.customers.set("cus_k1", { id: "cus_k1", object: "customer" });
+    fake.subscriptions.push(subscription("cus_k1", "unpaid"));
+    await hear(event("updated", subscription("cus_k1", "active")));
+    assert.equal((await told(1)).data.change, "granted");
+    assert.equal((await told(2)).data.change, "revoked");
+    assert.ok((await get("cus_k1")).fetchedAt);
+
+    const refetch = async () => (await api.ok("GET", `${path}/entitlement-config`)).refetch;
+    fake.answers.push(401);
+    await hear(event("updated", subscription("cus_k1", "unpaid"), now() + 1));
+    const refused = await eventually(refetch, ({ failing }) => failing === 1, "the refusal is shown");
+    assert.equal(refused.error, "Stripe refuses the connection's key");
+    await eventually(refetch, ({ waiting }) => waiting === 0, "it was tried again");
+
+    await api.ok("DELETE", `${path}/connection/${id}`);
+    await hear(event("updated", subscription("cus_k1", "unpaid"), now() + 2));
+    const gone = await eventually(refetch, ({ failing }) => failing === 1, "that there is no key is shown");
+    assert.match(gone.error, /^The connection gives no key: /);
+    assert.deepEqual((await rules(path, { stripeConnectionId: null })).stripeConnectionId, null);
+    await eventually(refetch, ({ waiting }) => waiting === 0, "nobody is asked");
+    const logged = postern.logs.map(({ message }) => message).join("\n");
+    assert.ok(!logged.includes(KEY));
+  });
+
+  test("a key of another service is never shown to Stripe", async () => {
+    const { path, hear } = await tenant();
+    const other = await connection(path, "revenuecat", `${vendor.url}/v2`, `${vendor.url}/v1/subscribers/x`, RC_KEY);
+    await rules(path, { stripeConnectionId: other.id });
+    fake.seen.length = 0;
+    await hear(event("created", subscription("cus_k2", "active")));
+    const refetch = async () => (await api.ok("GET", `${path}/entitlement-config`)).refetch;
+    const { error } = await eventually(refetch, ({ failing }) => failing === 1, "it is shown");
+    assert.equal(error, "The connection is not one to Stripe's API");
+    assert.deepEqual(fake.seen, []);
+  });
+
+  test("a backfill reads by connections, at Stripe and at RevenueCat", async () => {
+    const { path, get } = await tenant();
+    await toStripe(path, { uid: "stripe" });
+    await connection(path, "revenuecat", `${vendor.url}/v1`, `${vendor.url}/v1/subscribers/x`, RC_KEY, { uid: "v1" });
+    const lists = `${vendor.url}/v2/projects/proj1ab2c3d4/customers?limit=1`;
+    await connection(path, "revenuecat", `${vendor.url}/v2`, lists, RC_V2_KEY, { uid: "v2" });
+    const named = { stripeConnectionId: "stripe", revenuecatConnectionId: "v1", revenuecatV2ConnectionId: "v2" };
+    await rules(path, { ...named, revenuecatProjectId: "proj1ab2c3d4" });
+    fake.subscriptions.length = 0;
+    fake.customers.set("cus_k3", { id: "cus_k3", object: "customer" });
+    fake.subscriptions.push(subscription("cus_k3", "active"));
+    vendor.subscribers.clear();
+    vendor.subscribers.set("user-k3", subscriber("user-k3"));
+    for (const [provider, customer] of [["stripe", "cus_k3"], ["revenuecat", "user-k3"]]) {
+      const { id } = await api.ok("POST", `${path}/entitlement-backfill`, { provider, dryRun: false });
+      const task = () => api.ok("GET", `/api/v1/background-task/${id}`);
+      const ended = await eventually(task, ({ status, data }) => status !== "running" || data.error, "the backfill ends");
+      assert.deepEqual([ended.status, ended.data.error], ["finished", undefined]);
+      assert.equal((await get(customer)).plan, "solo");
+    }
+  });
+
+  test("what names no connection of the tenant's, or stands beside a key, is refused with its place", async () => {
+    const [{ path }, { path: other }] = [await tenant({ stripeApiKey: KEY }), await tenant()];
+    const theirs = await toStripe(other);
+    const config = `${path}/entitlement-config`;
+    const cases = [
+      { stripeConnectionId: theirs.id },
+      { revenuecatConnectionId: "nobody" },
+      { revenuecatV2ConnectionId: "a name, perhaps" },
+      { stripeConnectionId: theirs.id, stripeApiKey: KEY },
+      { stripeConnectionId: 7 },
+    ];
+    for (const body of cases) {
+      const refused = await api("PUT", config, { enabled: true, ...body });
+      assert.deepEqual([refused.status, refused.body.detail?.[0].loc], [422, ["body", Object.keys(body)[0]]], JSON.stringify(body));
+    }
+    const stands = await api.ok("GET", config);
+    assert.deepEqual([stands.stripeConnectionId, stands.stripeApiKeyHint, stands.plans.length], [null, "test", 2]);
+  });
+});
+
 test("an end that no event tells of is told when it comes", async () => {
   const { hear, get, told } = await tenant();
   const ends = subscription("cus_end", "active", { cancel_at_period_end: true });

@@ -68,7 +68,24 @@ async function things(call, name) {
     await call.ok("POST", `/api/v1/app/${id}/erase`, { confirm: id });
     return { id };
   });
-  return { app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name, sink_id, task_id, operational_id, app_source_id, erased_id };
+  const operator_app_id = await made(2, () => call.ok("POST", "/api/v1/oauth-app", OAUTH_APP));
+  const oauth_app_id = await made(2, () => call.ok("POST", `${at}/oauth-app`, OAUTH_APP));
+  const connection_id = await made(2, async () => (await call.ok("POST", `${at}/connection/session`, { oauthAppId: oauth_app_id })).connection);
+  await read(call, app_id, connection_id);
+  return {
+    app_id, endpoint_id, source_id, msg_id, attempt_id, event_type_name, sink_id, task_id, operational_id, app_source_id, erased_id,
+    operator_app_id, oauth_app_id, connection_id,
+  };
+}
+
+/** Two lines of history, and two readers: nobody has connected it, so both go away with nothing, and both are on record. */
+async function read(call, app, connection) {
+  const at = `/api/v1/app/${app}/connection/${connection}`;
+  for (const enabled of [false, true]) await call.ok("POST", `${at}/toggle`, { enabled });
+  for (const name of ["one", "two"]) {
+    const { token } = await call.ok("POST", `/api/v1/auth/app/${app}/create-connection-token`, { name });
+    assert.equal((await caller(postern, token)("POST", `${at}/token`)).status, 409);
+  }
 }
 
 /** Two customers, of whom the first has bought twice. */
@@ -108,6 +125,10 @@ const HOURS = { ...SINCE, until: "2026-01-02T00:00:00Z" };
 /** Jobs look back 14 days at the most. */
 const RECENT = { since: new Date(Date.now() - 60_000).toISOString() };
 const IMPORT = { source: "postern", applications: [] };
+const OAUTH_APP = { name: "GitHub", provider: "github", clientId: "a client", clientSecret: "a secret of the client's" };
+const KEY = { provider: "resend", key: "re_a_key_of_somebody" };
+/** Of a service account: nobody looks into the key before the connection stands. */
+const KEY_FILE = { client_email: "a@b.example", private_key: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n" };
 
 /** A body that would be taken, for each operation that takes one. */
 const BODIES = {
@@ -173,6 +194,22 @@ const BODIES = {
   "PUT /api/v1/operational-webhook/endpoint/{endpoint_id}/headers": { headers: { "x-a": "b" } },
   "POST /api/v1/operational-webhook/endpoint/{endpoint_id}/secret/rotate": {},
   "POST /api/v1/stats/usage/app": HOURS,
+  "POST /api/v1/oauth-app": OAUTH_APP,
+  "POST /api/v1/oauth-app/doctor": OAUTH_APP,
+  "PUT /api/v1/oauth-app/{oauth_app_id}": { name: "GitHub", clientId: "a client" },
+  "PATCH /api/v1/oauth-app/{oauth_app_id}": { name: "x" },
+  "POST /api/v1/app/{app_id}/oauth-app": OAUTH_APP,
+  "POST /api/v1/app/{app_id}/oauth-app/doctor": OAUTH_APP,
+  "PUT /api/v1/app/{app_id}/oauth-app/{oauth_app_id}": { name: "GitHub", clientId: "a client" },
+  "PATCH /api/v1/app/{app_id}/oauth-app/{oauth_app_id}": { name: "x" },
+  "POST /api/v1/app/{app_id}/connection/session": ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id }),
+  "POST /api/v1/app/{app_id}/connection/import": ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id, accessToken: "a-token" }),
+  "POST /api/v1/app/{app_id}/connection/key": KEY,
+  "POST /api/v1/app/{app_id}/connection/service-account": { provider: "google-service-account", key: KEY_FILE, scopes: ["a"] },
+  "PATCH /api/v1/app/{app_id}/connection/{connection_id}": { label: "x" },
+  "POST /api/v1/app/{app_id}/connection/{connection_id}/toggle": { enabled: false },
+  "POST /api/v1/app/{app_id}/connection/{connection_id}/token": {},
+  "POST /api/v1/auth/app/{app_id}/create-connection-token": { name: "x" },
   "POST /api/v1/event-type": { name: "some.type", description: "x" },
   "PUT /api/v1/event-type/{event_type_name}": { description: "x" },
   "PATCH /api/v1/event-type/{event_type_name}": { description: "x" },
@@ -212,6 +249,22 @@ const BY_BODY = {
       assert.deepEqual(body.unresolvedAppIds, [...unseen, "uid-of-stranger"]);
     },
   },
+  "POST /api/v1/app/{app_id}/connection/session": {
+    body: ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id }),
+    holds: (answer) => refusedAt(answer, ["body", "oauthAppId"]),
+  },
+  "POST /api/v1/app/{app_id}/connection/import": {
+    body: ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id, accessToken: "a-token" }),
+    holds: (answer) => refusedAt(answer, ["body", "oauthAppId"]),
+  },
+  "POST /api/v1/app/{app_id}/connection/key": {
+    body: ({ connection_id }) => ({ connectionId: connection_id, key: "a-key" }),
+    holds: (answer) => refusedAt(answer, ["body", "connectionId"]),
+  },
+  "POST /api/v1/app/{app_id}/connection/service-account": {
+    body: ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id, key: KEY_FILE, scopes: ["a"] }),
+    holds: (answer) => refusedAt(answer, ["body", "oauthAppId"]),
+  },
   "POST /api/v1/app/{app_id}/msg/search": { body: async (theirs) => ({ iterator: await iterator(theirs, "msg") }), holds: refusedIterator },
 };
 
@@ -222,14 +275,15 @@ const NO_IDS_IN_BODY = new Set(Object.keys(BODIES).filter((name) => !(name in BY
 const PLAIN = new Set([
   "limit", "order", "before", "after", "since", "until", "channel", "event_types", "tag", "with_content", "status",
   "status_code_class", "get_if_exists", "include_archived", "expunge", "dry_run", "secrets", "wait", "event_type",
-  "channels", "task", "application", "active", "plan", "key",
+  "channels", "task", "application", "active", "plan", "key", "owner", "state", "provider",
 ]);
 
 /**
  * Parts of a path that name nothing by themselves: a consumer is of its poller, and is there as soon as it is named; of a
- * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source, and a key is the provider's.
+ * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source, and a key is the provider's;
+ * the providers of connections are the same for everybody, and a path of the proxy is the provider's.
  */
-const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1", key: "an-account" };
+const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1", key: "an-account", provider_id: "github", path: "user" };
 
 /** A name is the organisation's own: PUT makes one of its own of it. */
 const MAKES_ITS_OWN = new Set(["PUT /api/v1/event-type/{event_type_name}"]);
@@ -250,6 +304,7 @@ const parts = (path) => [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => kind(
 
 function kind(path, part) {
   if (part === "source_id" && path.startsWith(APP_LEVEL)) return "app_source_id";
+  if (part === "oauth_app_id" && path.startsWith("/api/v1/oauth-app")) return "operator_app_id";
   if (part !== "endpoint_id") return part;
   if (path.startsWith(OPERATIONAL)) return "operational_id";
   return path.includes("/poller/{endpoint_id}") ? "sink_id" : part;
@@ -306,19 +361,24 @@ async function iterator({ call, ...ids }, path) {
 async function standing() {
   const database = await postern.database();
   const rows = async (table) => (await database.prepare(`SELECT * FROM ${table} ORDER BY 1, 2`).all()).results;
-  const of = async ({ call, app_id, endpoint_id, source_id, msg_id, attempt_id, sink_id, operational_id, task_id }) => {
+  const of = async ({ call, app_id, endpoint_id, source_id, msg_id, attempt_id, sink_id, operational_id, task_id, connection_id }) => {
     const at = `/api/v1/app/${app_id}`;
     const { messages, deliveries, attempts, rejected, lastSequence } = await inspect(postern, app_id).catch(() => inspect2(call, app_id));
     const paths = [`endpoint/${endpoint_id}`, `endpoint/${endpoint_id}/secret`, `source/${source_id}`, `msg/${msg_id}`, `msg/${msg_id}/attempt/${attempt_id}`];
     paths.push(`endpoint/${endpoint_id}/headers`, `endpoint/${sink_id}`, `poller/${sink_id}?limit=250`);
     const things = await Promise.all(paths.map((path) => call.ok("GET", `${at}/${path}`)));
     const ofOrganisation = [`${OPERATIONAL}/${operational_id}`, `${OPERATIONAL}/${operational_id}/secret`, `${OPERATIONAL}/${operational_id}/headers`];
+    things.push(await call.ok("GET", `${at}/connection/${connection_id}`), await call.ok("GET", `${at}/connection/${connection_id}/history`));
     ofOrganisation.push(`/api/v1/background-task/${task_id}`, `/api/v1/auth/app/${app_id}/poller/${sink_id}/token`);
     things.push(...(await Promise.all(ofOrganisation.map((path) => call.ok("GET", path)))));
     const lists = await Promise.all(["endpoint", "source", "msg"].map((path) => call.ok("GET", `${at}/${path}?limit=250`)));
-    return { messages, deliveries, attempts, rejected, lastSequence, things, lists };
+    // An object that was evicted meanwhile knows what it wrote down of a match, which is up to an hour old.
+    const settled = (shown) => JSON.parse(JSON.stringify(shown, (name, value) => (name === "lastMatchedAt" ? undefined : value)));
+    return { messages, deliveries, attempts, rejected, lastSequence, things: settled(things), lists: settled(lists) };
   };
-  return { directory: await rows("application"), tenants: await Promise.all([own, sibling, stranger].map(of)) };
+  const tables = ["application", "oauth_app", "connection", "token_read"];
+  const directory = Object.fromEntries(await Promise.all(tables.map(async (table) => [table, await rows(table)])));
+  return { directory, tenants: await Promise.all([own, sibling, stranger].map(of)) };
 }
 
 const ofTenants = () => operations.filter(({ name, path }) => path.includes("{app_id}") && !OPEN.has(name));
@@ -337,7 +397,7 @@ describe("of what is another's nothing is told and nothing changed", () => {
         assert.ok(operation.name in BY_BODY || NO_IDS_IN_BODY.has(operation.name), operation.name);
       }
       for (const name of operation.query) {
-        assert.ok(PLAIN.has(name) || ["endpoint_id", "app_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
+        assert.ok(PLAIN.has(name) || ["endpoint_id", "app_id", "oauth_app_id", "iterator"].includes(name), `${operation.name}?${name}: does it name a thing?`);
       }
     }
   });
@@ -382,6 +442,17 @@ describe("of what is another's nothing is told and nothing changed", () => {
     }
   });
 
+  test("by query: another's app narrows a list to nothing", async () => {
+    const named = operations.filter(({ query }) => query.includes("oauth_app_id"));
+    assert.ok(named.length >= 1);
+    for (const operation of named) {
+      for (const theirs of [sibling, stranger]) {
+        const answer = await ask(own.call, operation, own, `?oauth_app_id=${theirs.oauth_app_id}`);
+        assert.deepEqual([answer.status, answer.body.data], [200, []], operation.name);
+      }
+    }
+  });
+
   test("by query: another organisation's application is none that a key could be taken from", async () => {
     const named = operations.filter(({ query }) => query.includes("app_id"));
     assert.ok(named.length >= 1);
@@ -398,6 +469,14 @@ describe("of what is another's nothing is told and nothing changed", () => {
         await holds({ status, body: answer }, theirs, name);
       }
     }
+  });
+
+  test("by body: another's connection is none that could be connected again, nor is an operator's app of somebody else's", async () => {
+    const path = `/api/v1/app/${own.app_id}/connection/session`;
+    for (const theirs of [sibling, stranger]) {
+      refusedAt(await own.call("POST", path, { connectionId: theirs.connection_id }), ["body", "connectionId"]);
+    }
+    refusedAt(await own.call("POST", path, { oauthAppId: stranger.operator_app_id }), ["body", "oauthAppId"]);
   });
 
   test("by iterator: a place in another's list is refused, or shows own things only", async () => {

@@ -133,7 +133,246 @@ fn claims_are_found_by_key_and_only_those_of_applications_that_are_there() {
     let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
     let steps = plan.query_map(("o", "s", "[]", 1), |row| row.get::<_, String>(3));
     for step in steps.unwrap().map(Result::unwrap) {
-        let by_key = step.starts_with("SEARCH") || step.starts_with("SCAN wanted");
-        assert!(by_key, "{step}");
+        assert!(by_key(&step), "{step}");
+    }
+}
+
+/// A step of a plan that finds its rows by a key, or is the list of what is looked for.
+fn by_key(step: &str) -> bool {
+    let allowed = [
+        "SEARCH",
+        "SCAN wanted",
+        "COMPOUND QUERY",
+        "LEFT-MOST SUBQUERY",
+        "UNION USING TEMP B-TREE",
+        "MERGE (UNION)",
+        "LEFT",
+        "RIGHT",
+        "CORRELATED SCALAR SUBQUERY",
+        "SCALAR SUBQUERY",
+        "LIST SUBQUERY",
+        "SCAN json_each",
+        "CREATE BLOOM FILTER",
+        "USE TEMP B-TREE FOR count(DISTINCT)",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "USING ROWID SEARCH",
+    ];
+    allowed.iter().any(|known| step.starts_with(known))
+}
+
+/// One of the statements that a connection's object writes its row with.
+fn statement_of(name: &str) -> String {
+    let source = include_str!("../../durable/connection_directory.rs");
+    let text = source.split(&format!("const {name}: &str = \"")).nth(1).unwrap();
+    text.split("\";").next().unwrap().replace("\\\n", " ")
+}
+
+/// Who is found to claim a key of a source, as the organisation's object asks.
+fn claims_of(connection: &Connection, source: &str, key: &str) -> Vec<String> {
+    let text = include_str!("../../durable/directory.rs");
+    let text = text.split("const CLAIMS: &str = \"").nth(1).unwrap();
+    let text = text.split("\";").next().unwrap().replace("\\\n", " ");
+    let mut statement = connection.prepare(&text).unwrap();
+    let keys = format!("[\"{key}\"]");
+    let rows = statement.query_map(("org_1", source, keys, 64), |row| row.get::<_, String>(1));
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// The rows that a connection's object tells: its own, and what it claims.
+fn tell(connection: &Connection, id: &str, (app, application): (&str, &str), version: i64, keys: &str) {
+    let values = (id, app, "p", "active", version, "{}", 1, None::<i64>, None::<i64>);
+    connection.execute(&statement_of("WRITE"), values).unwrap();
+    let mut withdraw = connection.prepare(&statement_of("WITHDRAW")).unwrap();
+    let gone = withdraw.query_map((id, app, keys, version), |row| row.get::<_, String>(1));
+    for row in gone.unwrap() {
+        row.unwrap();
+    }
+    let mut claim = connection.prepare(&statement_of("CLAIM")).unwrap();
+    let made = claim.query_map((id, app, keys, version, application, 1, 32), |row| {
+        row.get::<_, String>(1)
+    });
+    for row in made.unwrap() {
+        row.unwrap();
+    }
+}
+
+fn with_connections() -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    for id in ["app_1", "app_2"] {
+        let statement = "INSERT INTO application (id, organisation, name, metadata, state, created_at, updated_at) \
+                         VALUES (?, 'org_1', 'shop', '{}', 'active', 1, 1)";
+        connection.execute(statement, [id]).unwrap();
+    }
+    for (id, owner) in [("oapp_1", None), ("oapp_own", Some("app_1"))] {
+        let statement = "INSERT INTO oauth_app (id, organisation, application, name, provider, variables, scopes, \
+                         all_scopes, return_urls, generation, enabled, created_at, updated_at) \
+                         VALUES (?, 'org_1', ?, 'x', 'slack', '{}', '[]', 0, '[]', 1, 1, 1, 1)";
+        connection.execute(statement, (id, owner)).unwrap();
+        let statement = "INSERT INTO route_feed VALUES ('org_1', 'src_1', ?)";
+        connection.execute(statement, [id]).unwrap();
+    }
+    for (id, application) in [("conn_1", "app_1"), ("conn_2", "app_1"), ("conn_3", "app_2")] {
+        let statement = "INSERT INTO connection (id, organisation, application, app, provider, state, version, \
+                         created_at, updated_at) VALUES (?, 'org_1', ?, 'oapp_1', 'slack', 'pending', 0, 1, 1)";
+        connection.execute(statement, (id, application)).unwrap();
+    }
+    connection
+}
+
+#[test]
+fn a_connections_claim_goes_with_it_unless_another_connection_or_a_hand_holds_it() {
+    let connection = with_connections();
+    let of = |key| claims_of(&connection, "src_1", key);
+    let one = ("oapp_1", "app_1");
+    tell(&connection, "conn_1", one, 1, "[\"T1\"]");
+    tell(&connection, "conn_2", one, 1, "[\"T1\",\"T2\"]");
+    tell(&connection, "conn_3", ("oapp_1", "app_2"), 1, "[\"T1\"]");
+    assert_eq!(
+        (of("T1"), of("T2")),
+        (vec!["app_1".into(), "app_2".into()], vec!["app_1".into()])
+    );
+    assert_eq!(
+        claims_of(&connection, "src_2", "T1"),
+        Vec::<String>::new(),
+        "a source that the app does not feed"
+    );
+
+    tell(&connection, "conn_1", one, 2, "[]");
+    assert_eq!(of("T1"), ["app_1", "app_2"], "the other connection holds it");
+    // The account changed; an older row comes late.
+    tell(&connection, "conn_2", one, 3, "[\"T3\"]");
+    tell(&connection, "conn_2", one, 2, "[\"T1\"]");
+    assert_eq!(
+        (of("T1"), of("T2"), of("T3")),
+        (vec!["app_2".into()], vec![], vec!["app_1".into()])
+    );
+
+    connection
+        .execute(
+            "INSERT INTO route VALUES ('org_1', 'src_1', 'T3', 'app_1', 'hand', 1)",
+            [],
+        )
+        .unwrap();
+    assert_eq!(of("T3"), ["app_1"], "once, however often it is claimed");
+    tell(&connection, "conn_2", one, 4, "[]");
+    assert_eq!(of("T3"), ["app_1"], "a hand holds it");
+}
+
+#[test]
+fn the_row_of_a_connection_that_is_gone_and_an_app_of_a_tenants_own_claim_nothing() {
+    let connection = with_connections();
+    connection
+        .execute("DELETE FROM connection WHERE id = 'conn_1'", [])
+        .unwrap();
+    tell(&connection, "conn_1", ("oapp_1", "app_1"), 1, "[\"T1\"]");
+    tell(&connection, "conn_2", ("oapp_own", "app_1"), 1, "[\"T1\"]");
+    assert_eq!(claims_of(&connection, "src_1", "T1"), Vec::<String>::new());
+    let left = connection.query_row("SELECT count(*) FROM connection_route", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    assert_eq!(left.unwrap(), 0);
+}
+
+#[test]
+fn as_many_applications_claim_a_key_as_are_routed_to() {
+    let connection = with_connections();
+    for number in 0..40 {
+        let values = (format!("conn_x{number:02}"), format!("app_x{number:02}"));
+        let statement = "INSERT INTO connection (id, organisation, application, app, provider, state, version, \
+                         created_at, updated_at) VALUES (?, 'org_1', ?, 'oapp_1', 'slack', 'pending', 0, 1, 1)";
+        connection.execute(statement, (&values.0, &values.1)).unwrap();
+        tell(&connection, &values.0, ("oapp_1", &values.1), 1, "[\"T1\"]");
+    }
+    let count = "SELECT count(DISTINCT application) FROM connection_route";
+    let claimants = connection.query_row(count, [], |row| row.get::<_, i64>(0));
+    assert_eq!(claimants.unwrap(), 32);
+}
+
+#[test]
+fn what_a_connection_claims_is_written_and_found_by_keys() {
+    let connection = with_connections();
+    let plan = |text: &str, values: &[&dyn rusqlite::ToSql]| {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let steps = plan.query_map(values, |row| row.get::<_, String>(3));
+        for step in steps.unwrap().map(Result::unwrap) {
+            assert!(by_key(&step), "{text}: {step}");
+        }
+    };
+    plan(&statement_of("WITHDRAW"), &[&"c", &"a", &"[]", &1]);
+    plan(&statement_of("CLAIM"), &[&"c", &"a", &"[]", &1, &"t", &1, &32]);
+    plan(&statement_of("FED"), &[&"a"]);
+    for table in ["connection", "application"] {
+        plan(
+            &format!("DELETE FROM connection_route WHERE {table} = ?1"),
+            &[&"x"],
+        );
+    }
+    plan("DELETE FROM route_feed WHERE app = ?1", &[&"x"]);
+    plan("DELETE FROM connection_route WHERE app = ?1", &[&"x"]);
+}
+
+#[test]
+fn what_is_sealed_with_a_master_key_is_counted_and_found_by_the_index() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    for (id, version) in [
+        ("conn_1", Some(1)),
+        ("conn_2", Some(3)),
+        ("conn_3", Some(3)),
+        ("conn_4", None),
+    ] {
+        connection
+            .execute(
+                "INSERT INTO connection (id, organisation, application, app, provider, state, version, created_at, \
+                 updated_at, key_version) VALUES (?, 'org_1', 'app_1', 'oapp_1', 'oidc', 'active', 1, 1, 1, ?)",
+                (id, version),
+            )
+            .unwrap();
+    }
+    let source = include_str!("../../src/store/master_key.rs");
+    let texts: Vec<String> = source
+        .split("format!(\n        \"")
+        .skip(1)
+        .map(|rest| rest.split("\"\n    );").next().unwrap())
+        .map(|text| text.replace("\\\n", " ").replace("{table}", "connection"))
+        .collect();
+    assert_eq!(texts.len(), 3);
+    let other = |active: u8| -> Option<u8> {
+        let query = connection.query_row(&texts[0], [active], |row| row.get(0));
+        query.unwrap()
+    };
+    assert_eq!((other(1), other(2), other(3)), (Some(3), Some(1), Some(1)));
+    let mut statement = connection.prepare(&texts[1]).unwrap();
+    let versions: Vec<u8> = statement
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(versions, [1, 3]);
+    let count = |version: u8| -> i64 {
+        let query = connection.query_row(&texts[2], (version, "org_1"), |row| row.get(0));
+        query.unwrap()
+    };
+    assert_eq!((count(1), count(2), count(3)), (1, 0, 2));
+    for text in &texts {
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let nothing = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3));
+        for step in steps.unwrap().map(Result::unwrap) {
+            let of_rows = step.contains("connection");
+            assert!(
+                !of_rows || step.contains("INDEX connection_key"),
+                "{step}: {text}"
+            );
+        }
     }
 }

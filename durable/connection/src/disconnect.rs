@@ -186,11 +186,14 @@ impl<S: Sql> Connection<S> {
             return Ok(());
         };
         let had = change.credential.take().is_some();
-        change.record.revoked = had.then_some(result);
+        if had || ending.kind == EndKind::Reset {
+            change.record.revoked = had.then_some(result);
+        }
         let mut entry = line("revoke", told(result, had), now);
         entry.state = change.record.state;
         change.line(entry);
         change.record.variables.clear();
+        change.record.routing.clear();
         self.unsaved = None;
         self.watches.end_is_over();
         match ending.kind {
@@ -208,8 +211,8 @@ impl<S: Sql> Connection<S> {
                 change.touch(now);
                 self.commit(change, now, shred_beside)?;
             }
+            // What came of an earlier end still stands; of what was never connected there is nothing to tell.
             EndKind::Erase => {
-                change.record.revoked = Some(result);
                 if change.record.state != State::Revoked {
                     change.go(State::Revoked, Some(Reason::Disconnected), now)?;
                 }

@@ -10,7 +10,9 @@ use postern_domain::address::Policy;
 use postern_domain::oauth::id_token::{self, Claims, Expected, Fault, KEYS_AGAIN_MS, KEYS_CAP};
 use postern_domain::oauth::identity::{self, Account, Untold};
 use postern_domain::oauth::outcome::{self, Refusal};
-use postern_domain::oauth::provider::{Class, Identity, IdentityFrom, Kind, Provider, VariableFrom};
+use postern_domain::oauth::provider::{
+    Class, Identity, IdentityFrom, Kind, Provider, Rotation, VariableFrom,
+};
 use postern_domain::oauth::standing::State;
 use postern_domain::oauth::token_request::{self, Unmade};
 use postern_domain::oauth::{Client, Ended, Request, Secret, TokenSet, api_call, scopes, template};
@@ -23,7 +25,7 @@ use serde_json::Value as Json;
 use crate::air::{Purpose, http, unexpected};
 use crate::attempt::{self, Detail};
 use crate::change::Change;
-use crate::credential::{Kind as CredentialKind, NewTokens, store_tokens};
+use crate::credential::{Kind as CredentialKind, NewTokens, Opener, store_tokens};
 use crate::errand::{Done, Task};
 use crate::session::{self, Terms};
 use crate::sql::{Random, Sql};
@@ -401,7 +403,7 @@ impl<S: Sql> Connection<S> {
     fn connect(
         &mut self,
         begun: &Begun,
-        tokens: TokenSet,
+        mut tokens: TokenSet,
         account: Option<Account>,
         now: Millis,
         random: &mut dyn Random,
@@ -416,6 +418,7 @@ impl<S: Sql> Connection<S> {
         } else {
             Outcome::MissingScopes
         };
+        keep_refresh_token(&self.opener(&change.record), &change, begun, &mut tokens, now)?;
         let record = &mut change.record;
         record.provider = begun.provider().clone();
         record.app = begun.terms.app.id;
@@ -425,6 +428,7 @@ impl<S: Sql> Connection<S> {
         if let Some(account) = account {
             record.account = account.label.or_else(|| Some(account.key.clone()));
             record.account_key = Some(account.key);
+            record.routing = account.routing;
         }
         let detail = Detail {
             account: record.account.clone(),
@@ -505,6 +509,30 @@ impl<S: Sql> Connection<S> {
         }
         Ok(())
     }
+}
+
+/// Some give a refresh token with an account's first consent alone (Google): the one that stands is the same grant's, and
+/// stays good, if it is the same account's at the same client, is not known to be dead, and never changes.
+fn keep_refresh_token(
+    opener: &Opener<'_>,
+    change: &Change,
+    begun: &Begun,
+    tokens: &mut TokenSet,
+    now: Millis,
+) -> Result<(), Problem> {
+    let record = &change.record;
+    let (Some(old), Some(oauth)) = (&change.credential, &begun.provider().oauth) else {
+        return Ok(());
+    };
+    let is_same = record.account_key.is_some()
+        && record.state != State::NeedsReauth
+        && old.kind == CredentialKind::Tokens
+        && old.client_id.as_deref() == Some(begun.client.id.as_str());
+    if tokens.refresh_token.is_none() && is_same && oauth.rotation == Rotation::None {
+        tokens.refresh_token = old.open_refresh(opener)?;
+        tokens.refresh_expires_in = old.refresh_expires_at.map(|at| at.since(now) / 1000);
+    }
+    Ok(())
 }
 
 /// Why a grant that is sound is not taken.

@@ -11,13 +11,15 @@ use crate::call::{Answer, Maker, Turn};
 use crate::change::Change;
 use crate::credential::{Kind, NewTokens, store_tokens};
 use crate::history::line;
+use crate::probe::FAILURES_THAT_DEGRADE;
 use crate::record::{Fresh, Record};
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
 impl<S: Sql> Connection<S> {
     /// Stores them, then refreshes at once where there is something to refresh with: by the one way that refreshes go, so
-    /// that a token that is spent by it is never lost without a trace. What came of it is how the connection stands.
+    /// that a token that is spent by it is never lost without a trace. An access token alone is shown to the provider's
+    /// check. What came of it is how the connection stands.
     pub(crate) fn import(
         &mut self,
         mut call: Import,
@@ -34,10 +36,13 @@ impl<S: Sql> Connection<S> {
             self.store_imported(call, maker, now, random)?;
             self.begin_watches(watches, now)?;
             self.begin_refresh(now, random)?;
+            if !self.refresh_flies() {
+                self.begin_probe(now)?;
+            }
             self.go_on_watching(now, random)?;
         }
         let view = self.view(now)?;
-        Ok(if self.refresh_flies() {
+        Ok(if self.refresh_flies() || self.probe_flies() {
             Answer::Late(Ok(view))
         } else {
             Answer::Now(view)
@@ -100,6 +105,11 @@ impl<S: Sql> Connection<S> {
         change.record.account = call.account;
         let opener = self.opener(&change.record);
         store_tokens(&opener, &mut change, new, now, random)?;
+        let credential = change.credential()?;
+        if !credential.refreshable() {
+            // It was never seen to be good: one refusal is enough.
+            credential.check_failures = FAILURES_THAT_DEGRADE - 1;
+        }
         plan(&mut change, now, random);
         change.go(State::Active, None, now)?;
         change.line(line("connect", "Imported: its tokens were brought", now));

@@ -1,6 +1,7 @@
 //! API keys: checked by the provider's cheapest call before one is stored.
 
-use postern_domain::oauth::provider::Provider;
+use postern_domain::oauth::identity::{self, Account};
+use postern_domain::oauth::provider::{Check, Identity, IdentityFrom, Provider};
 use postern_domain::oauth::standing::{Reason, State};
 use postern_domain::oauth::{TokenSet, api_call};
 use postern_domain::problem::{Code, Problem};
@@ -13,7 +14,7 @@ use crate::call::{Answer, Maker, Turn, too_long};
 use crate::change::Change;
 use crate::credential::{self, Kind, NewTokens};
 use crate::history::line;
-use crate::probe::{Flight, Found, What};
+use crate::probe::{Flight, Found, What, found};
 use crate::record::{Fresh, Record};
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
@@ -32,9 +33,14 @@ pub(crate) struct NewKey {
     maker: Maker,
 }
 
-impl NewKey {
-    pub(crate) const fn provider(&self) -> &Provider {
-        &self.call.app.provider
+/// The call that tells whether a key is good: where one tells whose it is too, that one.
+fn check_of(provider: &Provider) -> Option<&Check> {
+    match &provider.identity {
+        Some(Identity {
+            from: IdentityFrom::Call(call),
+            ..
+        }) => Some(call),
+        _ => provider.check.as_ref(),
     }
 }
 
@@ -67,9 +73,10 @@ impl<S: Sql> Connection<S> {
             ));
         }
         let provider = &call.app.provider;
-        let Some(check) = &provider.check else {
+        let Some(check) = check_of(provider) else {
             self.store_key(
                 &NewKey { call, maker },
+                None,
                 "Stored; the provider has no call to check it with",
                 now,
                 random,
@@ -88,12 +95,27 @@ impl<S: Sql> Connection<S> {
     pub(crate) fn key_checked(
         &mut self,
         new: &NewKey,
-        found: Found,
+        ended: &postern_domain::oauth::Ended,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
+        let provider = &new.call.app.provider;
+        let (found, answer) = match check_of(provider) {
+            Some(check) => found(provider, check, ended),
+            None => (Found::Good, None),
+        };
+        let account = match (&provider.identity, answer) {
+            (Some(identity), Some(answer)) => identity::from_json(identity, &answer).ok(),
+            _ => None,
+        };
         let result = match found {
-            Found::Good => self.store_key(new, "The provider takes the key", now, random),
+            Found::Good => match self.other_account(account.as_ref())? {
+                None => self.store_key(new, account, "The provider takes the key", now, random),
+                Some(stands) => Err(Problem::fault(
+                    &["body", "key"],
+                    format!("The key belongs to another account than the connection, which is for {stands}"),
+                )),
+            },
             Found::Refused { words } => Err(Problem::fault(
                 &["body", "key"],
                 words.map_or_else(
@@ -104,6 +126,7 @@ impl<S: Sql> Connection<S> {
             // Nothing is known of the key. It is kept: the check on the alarm finds out.
             Found::Limited { .. } | Found::Bad { .. } => self.store_key(
                 new,
+                None,
                 "Stored unchecked: the provider did not answer the check",
                 now,
                 random,
@@ -119,6 +142,18 @@ impl<S: Sql> Connection<S> {
             Err(problem) if problem.cause.is_some() => Err(problem),
             _ => Ok(()),
         }
+    }
+
+    /// The account that the connection is for, if a key belongs to another one.
+    fn other_account(&mut self, account: Option<&Account>) -> Result<Option<String>, Problem> {
+        self.wake()?;
+        let record = self.memory.as_ref().map(|memory| &memory.record);
+        let Some((record, account)) = record.zip(account) else {
+            return Ok(None);
+        };
+        let continues = identity::continues(record.account_key.as_deref(), account);
+        let known = record.account.as_ref().or(record.account_key.as_ref());
+        Ok(known.filter(|_| !continues).cloned())
     }
 
     fn may_take_key(&mut self, call: &KeyPut) -> Result<(), Problem> {
@@ -145,6 +180,7 @@ impl<S: Sql> Connection<S> {
     fn store_key(
         &mut self,
         new: &NewKey,
+        account: Option<Account>,
         decision: &str,
         now: Millis,
         random: &mut dyn Random,
@@ -171,6 +207,11 @@ impl<S: Sql> Connection<S> {
         change.record.provider = call.app.provider.clone();
         change.record.app = call.app.id;
         change.record.variables.clone_from(&call.variables);
+        if let Some(account) = account {
+            change.record.account = account.label.or_else(|| Some(account.key.clone()));
+            change.record.account_key = Some(account.key);
+            change.record.routing = account.routing;
+        }
         if call.label.is_some() {
             change.record.label.clone_from(&call.label);
         }

@@ -24,6 +24,7 @@ use postern_domain::time::Millis;
 
 mod air;
 mod alarm;
+mod api;
 mod app_changed;
 mod attempt;
 mod bucket;
@@ -44,6 +45,7 @@ mod probe;
 mod record;
 mod refresh;
 mod refused;
+mod reseal;
 mod reset;
 mod schema;
 mod sealing;
@@ -124,7 +126,7 @@ pub struct Connection<S> {
     /// Tokens that came and could not be stored.
     unsaved: Option<refresh::Unsaved>,
     /// The last check that somebody asked for.
-    tested: Option<probe::Ended>,
+    tested: Option<probe::Tried>,
     /// The last key that was brought, and what the provider said of it.
     brought: Option<key::Ended>,
     /// What the end of everything was, for those who wait for it.

@@ -17,6 +17,8 @@ impl<S: Sql> Connection<S> {
         }
         if let Some(uid) = call.uid {
             change.record.uid = Some(uid);
+        } else if call.without_uid {
+            change.record.uid = None;
         }
         if let Some(enabled) = call.enabled {
             change.record.enabled = enabled;

@@ -1,12 +1,13 @@
 //! Checks of health: the provider's cheapest call, asked for or by the alarm, spread over time.
 
-use postern_domain::oauth::api_call;
-use postern_domain::oauth::outcome::{self, Refusal};
-use postern_domain::oauth::provider::Class;
+use postern_domain::oauth::outcome::{self, Refusal, Why};
+use postern_domain::oauth::provider::{Check, Class, Provider};
 use postern_domain::oauth::standing::{Reason, State};
+use postern_domain::oauth::{Ended, api_call};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{CheckView, Tested};
+use serde_json::Value;
 
 use crate::Connection;
 use crate::air::{Purpose, http};
@@ -21,9 +22,9 @@ use crate::record::Record;
 use crate::sql::{Random, Sql};
 
 /// Checks that fail in a row before it is said.
-const FAILURES_THAT_DEGRADE: u32 = 2;
+pub(crate) const FAILURES_THAT_DEGRADE: u32 = 2;
 
-/// A check that failed is made again so soon.
+/// A check that failed is made again so soon, if the next one is not due earlier.
 const AGAIN_MS: u64 = 600_000;
 
 /// A check on its way.
@@ -66,7 +67,7 @@ pub(crate) enum Found {
 
 /// A check that ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Tried {
     turn: u64,
     ok: bool,
     status: Option<u16>,
@@ -85,8 +86,7 @@ impl Flight {
 }
 
 impl Found {
-    fn of(read: Result<serde_json::Value, Refusal>) -> Self {
-        let Err(refusal) = read else { return Self::Good };
+    fn of(refusal: &Refusal) -> Self {
         let words = match (&refusal.error, &refusal.words) {
             (Some(error), Some(words)) => Some(format!("{error}: {words}")),
             (error, words) => error.clone().or_else(|| words.clone()),
@@ -211,22 +211,23 @@ impl<S: Sql> Connection<S> {
         let ended = http(done)?;
         let duration_ms = u32::try_from(now.since(flight.began_at)).unwrap_or(u32::MAX);
         let generation = match flight.what {
-            What::Key(new) => {
-                let provider = new.provider();
-                let found = found(provider, &ended);
-                return self.key_checked(&new, found, now, random);
-            }
+            What::Key(new) => return self.key_checked(&new, &ended, now, random),
             What::Stored(generation) => generation,
         };
         let memory = self.standing()?;
-        let found = found(&memory.record.provider, &ended);
+        let provider = &memory.record.provider;
+        let Some(check) = &provider.check else {
+            self.has_moved(); // the entry changed meanwhile: who waits asks again
+            return Ok(());
+        };
+        let (found, _) = found(provider, check, &ended);
         let detail = found.detail();
         let stands = memory.credential.as_ref().map(|credential| credential.generation);
         if stands == Some(generation) {
             self.found(&found, &detail, now, random)?;
         }
         self.has_moved();
-        self.tested = Some(Ended {
+        self.tested = Some(Tried {
             turn: self.turn,
             ok: found == Found::Good,
             status: ended.status,
@@ -272,7 +273,7 @@ impl<S: Sql> Connection<S> {
             Found::Refused { .. } | Found::Bad { .. } => {
                 credential.check_failures = credential.check_failures.saturating_add(1);
                 let failures = credential.check_failures;
-                credential.next_check_at = Some(now.plus(AGAIN_MS));
+                credential.next_check_at = Some(now.plus(AGAIN_MS.min(self.settings.check_ms)));
                 let refused = matches!(found, Found::Refused { .. });
                 if refused && kind != Kind::Key && refreshable && !credential.access_refused {
                     credential.access_refused = true;
@@ -284,6 +285,7 @@ impl<S: Sql> Connection<S> {
                 if failures >= FAILURES_THAT_DEGRADE && matches!(state, State::Active | State::Degraded) {
                     let (to, reason) = match (kind, refused) {
                         (Kind::Key, true) => (State::NeedsReauth, Reason::KeyRefused),
+                        (Kind::Tokens, true) if !refreshable => (State::NeedsReauth, Reason::NoRefreshToken),
                         _ => (State::Degraded, Reason::CheckFailed),
                     };
                     change.go(to, Some(reason), now)?;
@@ -298,7 +300,7 @@ impl<S: Sql> Connection<S> {
     }
 
     /// Sends the check on its way; not if a variable of its URL has no value.
-    fn begin_probe(&mut self, now: Millis) -> Result<bool, Problem> {
+    pub(crate) fn begin_probe(&mut self, now: Millis) -> Result<bool, Problem> {
         let memory = self.standing()?.clone();
         let record = &memory.record;
         let (Some(check), Some(credential)) = (&record.provider.check, &memory.credential) else {
@@ -325,7 +327,7 @@ impl<S: Sql> Connection<S> {
         Ok(true)
     }
 
-    fn probe_flies(&self) -> bool {
+    pub(crate) fn probe_flies(&self) -> bool {
         self.flies(|purpose| matches!(purpose, Purpose::Probe(flight) if !flight.brings_key()))
     }
 
@@ -371,11 +373,29 @@ fn is_checked(record: &Record) -> bool {
     healthy && record.enabled && record.provider.check.is_some() && record.ending.is_none()
 }
 
-fn found(
-    provider: &postern_domain::oauth::provider::Provider,
-    ended: &postern_domain::oauth::Ended,
-) -> Found {
-    let ok = provider.check.as_ref().and_then(|check| check.ok.as_deref());
+/// What the answer to a call says of the token or key, and the answer itself where it was wholly read.
+pub(crate) fn found(provider: &Provider, call: &Check, ended: &Ended) -> (Found, Option<Value>) {
     let unauthorised = provider.api.as_ref().map_or(&[][..], |api| &api.unauthorised);
-    Found::of(outcome::read_call(ok, unauthorised, ended))
+    let read = outcome::read_call(call.ok.as_deref(), unauthorised, ended);
+    let lacks = |pointer: &String, answer: &Value| answer.pointer(pointer).is_none_or(Value::is_null);
+    match read {
+        // GraphQL says 200 to what it refuses.
+        Ok(answer) if call.holds.as_ref().is_some_and(|pointer| lacks(pointer, &answer)) => {
+            let words = answer.pointer("/errors/0/message").and_then(Value::as_str);
+            let words = words.and_then(outcome::shown);
+            let words = words.or_else(|| Some("the answer lacks what it should hold".to_owned()));
+            (Found::Bad { words }, None)
+        }
+        Ok(answer) => (Found::Good, Some(answer)),
+        // Longer than what is kept: the status says it (a long list of models).
+        Err(refusal)
+            if refusal.why == Why::TooLarge
+                && matches!(ended.status, Some(200..=299))
+                && call.ok.is_none()
+                && call.holds.is_none() =>
+        {
+            (Found::Good, None)
+        }
+        Err(refusal) => (Found::of(&refusal), None),
+    }
 }

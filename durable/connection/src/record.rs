@@ -39,6 +39,9 @@ pub(crate) struct Record {
     pub(crate) account_key: Option<String>,
     #[serde(default)]
     pub(crate) account: Option<String>,
+    /// What the provider's webhooks call the account.
+    #[serde(default)]
+    pub(crate) routing: Vec<String>,
     /// Granted.
     #[serde(default)]
     pub(crate) scopes: Vec<String>,
@@ -128,6 +131,7 @@ impl Record {
             provider: fresh.provider,
             account_key: None,
             account: None,
+            routing: Vec::new(),
             scopes: Vec::new(),
             missing_scopes: Vec::new(),
             variables: fresh.variables,

@@ -541,46 +541,6 @@ impl<S: Sql> Connection<S> {
         self.commit(change, now, |_| Ok(()))
     }
 
-    /// Seals anew, with the active master key, what an older one sealed.
-    pub(crate) fn reseal(&mut self, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
-        let Some(active) = self
-            .keys
-            .as_ref()
-            .map(postern_domain::seal::MasterKeys::active_version)
-        else {
-            return Ok(());
-        };
-        let memory = self.standing()?;
-        let Some(credential) = &memory.credential else {
-            return Ok(());
-        };
-        let blobs = [&credential.access, &credential.refresh, &credential.older];
-        let old = |blob: &Option<Vec<u8>>| {
-            blob.as_ref()
-                .is_some_and(|blob| postern_domain::seal::version_of(blob) != Some(active))
-        };
-        if !blobs.into_iter().any(old) {
-            return Ok(());
-        }
-        let mut change = self.change()?;
-        let opener = self.opener(&change.record);
-        let credential = change.credential()?;
-        let generation = credential.generation;
-        for (blob, column) in [
-            (&mut credential.access, Column::Access),
-            (&mut credential.refresh, Column::Refresh),
-            (&mut credential.older, Column::Older),
-        ] {
-            match opener.open(blob.as_deref(), column, generation) {
-                Ok(Some(plain)) => *blob = Some(opener.seal(&plain, column, generation, random)?),
-                Ok(None) => {}
-                // Kept as it is: who needs it finds out, and says so.
-                Err(_) => return Ok(()),
-            }
-        }
-        self.commit(change, now, |_| Ok(()))
-    }
-
     /// When the alarm is needed for the credential.
     pub(crate) fn refresh_alarm_at(
         &self,

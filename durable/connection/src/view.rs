@@ -46,6 +46,7 @@ pub(crate) fn of(
         enabled: record.enabled,
         account: record.account.clone(),
         account_key: record.account_key.clone(),
+        routing: record.routing.clone(),
         scopes: record.scopes.clone(),
         missing_scopes: record.missing_scopes.clone(),
         generation: credential.map(|credential| credential.generation),
@@ -69,6 +70,7 @@ pub(crate) fn of(
         used_24h: credential.map_or(0, |credential| crate::lease::used_24h(credential, used, now)),
         revoked: record.revoked,
         watches: Vec::new(),
+        key_version: credential.and_then(crate::reseal::oldest_key),
         created_at: record.created_at,
         updated_at: record.updated_at,
     }

@@ -129,6 +129,14 @@ impl<S: Sql> Ledger<S> {
                 }
                 head(done)
             }
+            Call::ReceiveLarge(call) => {
+                let source = call.receive.accept.source;
+                let done = self.receive(&call.receive, bodies, now, random);
+                if let (Ok(_), Some(source)) = (&done, source) {
+                    self.source_active(source)?;
+                }
+                head(done)
+            }
             Call::SourceSecretRemove(call) => head(self.source_secret_remove(&call, now)),
             Call::SourceHandshake(call) => head(self.source_handshake(&call, now, random)),
             Call::SourceCaptured(call) => head(self.source_captured(&call)),
@@ -176,7 +184,8 @@ impl<S: Sql> Ledger<S> {
             Call::TaskStart(call) => head(self.task_start(&call, now)),
             Call::TaskGet(call) => head(self.task_get(&call)),
             Call::TaskCancel(call) => head(self.task_cancel(call, now)),
-            Call::RouteIn(call) => head(self.route_in(&call, bodies, now, random)),
+            Call::RouteIn(call) => head(self.route_in(&call.events, bodies, now, random)),
+            Call::RouteLarge(call) => head(self.route_in(&call.events, bodies, now, random)),
             Call::RouteChanged(call) => head(self.route_changed(&call)),
             Call::RouteTrust(call) => head(self.route_trust(&call)),
             Call::WatchWire(call) => head(self.watch_wire(&call)),
@@ -225,6 +234,7 @@ impl<S: Sql> Ledger<S> {
                         | Call::SourceHandshake(_)
                         | Call::Accept(_)
                         | Call::Receive(_)
+                        | Call::ReceiveLarge(_)
                 )
             }
             Caller::System => matches!(

@@ -12,7 +12,9 @@ use postern_domain::id::MessageId;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Accepted};
-use postern_domain::wire::inbound::{Intake, MAX_EVENTS, REPLAYED, Receive, ReceiveDone, Received};
+use postern_domain::wire::inbound::{
+    Intake, MAX_EVENTS, REPLAYED, Receive, ReceiveDone, Received, ReceivedEvent,
+};
 
 use crate::accept::{Incoming, event_id_hash};
 use crate::entitlement::Effect;
@@ -73,6 +75,7 @@ impl<S: Sql> Ledger<S> {
                     .chain(&event.headers)
                     .map(own)
                     .collect(),
+                received: received(call, event),
                 ..call.accept.clone()
             };
             (accept, part)
@@ -303,6 +306,18 @@ impl<S: Sql> Ledger<S> {
 }
 
 /// Keys of one event. A missing id is none, and equals nothing.
+/// What the edge knows of one event of a request: as of the request, and where its own part stands.
+fn received(call: &Receive, event: &ReceivedEvent) -> Option<Received> {
+    let common = call.accept.received.clone();
+    let Some(at) = &event.body_at else {
+        return common;
+    };
+    Some(Received {
+        body_at: Some(at.clone()),
+        ..common.unwrap_or_default()
+    })
+}
+
 fn event_keys(source: u16, call: &Accept, body_hash: &[u8]) -> Vec<NewKey> {
     let mut keys = Vec::new();
     if let Some(id) = call.event_id.as_ref().filter(|id| !id.is_empty()) {

@@ -7,19 +7,24 @@
 //! keeps no other waiting and each gets its events in order. What a crash cut off is pushed again: the tenant knows an
 //! event by its message here, and stores it once.
 //!
+//! A body that stands in the bucket stands below this ledger's name, and goes with its message here. Each tenant gets a copy
+//! below its own name before it is pushed to: nobody's content hangs on another's. That takes longer than a slice may, so
+//! it is done for each tenant by itself, as for one that did not take something.
+//!
 //! What nobody claims stands in [`crate::unrouted`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use postern_domain::app_level::{self, ROUTE, UNSIGNED_ROUTE};
+use postern_domain::digest;
 use postern_domain::id::{MessageId, OrganisationId, SourceId, TenantId};
 use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Caller, Envelope, Reply};
-use postern_domain::wire::inbound::{MAX_INLINE_BODY, SourceOptions};
+use postern_domain::wire::inbound::{BodyAt, body_key};
 use postern_domain::wire::route::{
-    RouteChanged, RouteIn, RouteTaken, RouteTrust, RouteTrustView, RoutedEvent, Unrouted,
+    RouteChanged, RouteIn, RouteLarge, RouteTaken, RouteTrust, RouteTrustView, RoutedEvent, Unrouted,
 };
 use postern_domain::wire::{self, frame};
 
@@ -191,6 +196,8 @@ pub struct LookOut {
 pub struct PushOut {
     /// The object to ask.
     pub to: TenantId,
+    /// Bodies that are to be copied in the bucket before: from this key to that one, which is the tenant's.
+    pub copies: Vec<(String, String)>,
     /// The call.
     pub frame: Vec<u8>,
     /// The messages that are in it.
@@ -221,12 +228,20 @@ struct Stored {
     hop: u8,
     content_type: String,
     headers: BTreeMap<String, String>,
+    /// It is too large for the ledger.
+    body_at: Option<BodyAt>,
 }
 
-/// The same with its body.
+/// The same with its body: empty, where it stands elsewhere.
 type WithBody = (Stored, Vec<u8>);
 
 impl Stored {
+    /// Bytes of its body, wherever it stands.
+    fn size(&self, body: &[u8]) -> usize {
+        let elsewhere = self.body_at.as_ref().map_or(0, |at| at.size);
+        body.len() + usize::try_from(elsewhere).unwrap_or(usize::MAX / 2)
+    }
+
     fn key(&self) -> &str {
         let key = self
             .headers
@@ -327,7 +342,7 @@ impl<S: Sql> Ledger<S> {
         if let Some(look) = self.unknown_claims(&slice, now)? {
             return Ok(Some(RoutingOut::Look(look)));
         }
-        self.plan(&slice, (from, through))
+        self.plan(&slice, (from, through), now)
             .map(|slice| Some(RoutingOut::Slice(slice)))
     }
 
@@ -359,13 +374,25 @@ impl<S: Sql> Ledger<S> {
             let claim = routing.claims.entry((look.number, key.clone())).or_default();
             *claim = (Vec::new(), now);
         }
+        let mut too_many = false;
         for (key, tenant) in found {
             if let Some((tenants, _)) = routing.claims.get_mut(&(look.number, key))
-                && tenants.len() < app_level::MAX_CLAIMS
                 && !tenants.contains(&tenant)
             {
-                tenants.push(tenant);
+                if tenants.len() < app_level::MAX_CLAIMS {
+                    tenants.push(tenant);
+                } else {
+                    too_many = true;
+                }
             }
+        }
+        if too_many {
+            let text = format!(
+                "{}: more than {} applications claim one key",
+                look.source,
+                app_level::MAX_CLAIMS
+            );
+            self.notice("too_many_claims", text);
         }
         Ok(())
     }
@@ -491,7 +518,11 @@ impl<S: Sql> Ledger<S> {
     pub(crate) fn route_changed(&mut self, call: &RouteChanged) -> Result<(), Problem> {
         let number = self.source_number(&call.source)?;
         let routing = &mut self.memory()?.routing;
-        routing.claims.remove(&(number, call.key.clone()));
+        if call.all {
+            routing.claims.retain(|(source, _), _| *source != number);
+        } else {
+            routing.claims.remove(&(number, call.key.clone()));
+        }
         Ok(())
     }
 
@@ -514,16 +545,6 @@ impl<S: Sql> Ledger<S> {
         }
         let unsigned = self.memory()?.routing.trusted.contains(&number);
         Ok(RouteTrustView { unsigned })
-    }
-
-    /// Refuses bodies of an app-level source that would have no room in the ledgers of tenants: what stands in the bucket
-    /// stands below one ledger's name, and goes with it.
-    pub(crate) fn routes_bodies_of(&mut self, options: &SourceOptions) -> Result<(), Problem> {
-        if self.memory()?.routing.on && options.body_cap() > MAX_INLINE_BODY {
-            let msg = format!("must be at most {MAX_INLINE_BODY} for an app-level source");
-            return Err(Problem::fault(&["body", "maxBodyBytes"], msg));
-        }
-        Ok(())
     }
 
     /// Wiped, or never set up: nothing is to be written down any more.
@@ -565,7 +586,7 @@ impl<S: Sql> Ledger<S> {
                     continue;
                 };
                 let body = self.body_of(segment, through)?;
-                bytes += body.len();
+                bytes += stored.size(&body);
                 slice.push((stored, body));
             }
         }
@@ -615,11 +636,12 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Who gets what of a slice.
-    fn plan(&mut self, slice: &[WithBody], range: (u64, u64)) -> Result<SliceOut, Problem> {
+    fn plan(&mut self, slice: &[WithBody], range: (u64, u64), now: Millis) -> Result<SliceOut, Problem> {
         let memory = self.memory()?;
         let routing = &memory.routing;
         let (mut deferred, mut missed, mut routed) = (Vec::new(), Vec::new(), Vec::new());
         let mut targets: BTreeMap<TenantId, Vec<usize>> = BTreeMap::new();
+        let mut behind = BTreeSet::new();
         for (at, (event, _)) in slice.iter().enumerate() {
             if let Some(why) = routing.refuses(event) {
                 missed.push(event.missed(why));
@@ -633,7 +655,12 @@ impl<S: Sql> Ledger<S> {
             }
             routed.push(event.missed(Unrouted::ClaimantGone));
             for tenant in claimants {
-                if routing.behind.contains_key(tenant) {
+                let large = event.body_at.is_some();
+                if large {
+                    behind.insert(*tenant);
+                }
+                // What follows something that comes later comes later, too.
+                if behind.contains(tenant) || routing.behind.contains_key(tenant) {
                     deferred.push((*tenant, event.id.0.sequence));
                 } else {
                     targets.entry(*tenant).or_default().push(at);
@@ -643,7 +670,7 @@ impl<S: Sql> Ledger<S> {
         let mut pushes = Vec::with_capacity(targets.len());
         for (tenant, events) in targets {
             let events = events.iter().filter_map(|at| slice.get(*at));
-            pushes.push(memory.push(tenant, events)?);
+            pushes.push(memory.push(tenant, events, now)?);
         }
         Ok(SliceOut {
             pushes,
@@ -676,7 +703,7 @@ impl<S: Sql> Ledger<S> {
                 continue;
             };
             let body = self.body_of(segment, sequence)?;
-            bytes += body.len();
+            bytes += stored.size(&body);
             events.push((stored, body));
         }
         if !lost.is_empty() {
@@ -686,6 +713,7 @@ impl<S: Sql> Ledger<S> {
         if events.is_empty() {
             let nothing = PushOut {
                 to: tenant,
+                copies: Vec::new(),
                 frame: Vec::new(),
                 sequences: lost,
             };
@@ -693,7 +721,7 @@ impl<S: Sql> Ledger<S> {
             return Ok(None);
         }
         let memory = self.memory()?;
-        let mut push = memory.push(tenant, events.iter())?;
+        let mut push = memory.push(tenant, events.iter(), now)?;
         push.sequences.extend(lost);
         if let Some(behind) = memory.routing.behind.get_mut(&tenant) {
             (behind.out, behind.offered) = (true, false);
@@ -761,10 +789,23 @@ impl Routing {
 
 impl Memory {
     /// The call that brings events to a tenant.
-    fn push<'a>(&self, to: TenantId, events: impl Iterator<Item = &'a WithBody>) -> Result<PushOut, Problem> {
+    fn push<'a>(
+        &self,
+        to: TenantId,
+        events: impl Iterator<Item = &'a WithBody>,
+        now: Millis,
+    ) -> Result<PushOut, Problem> {
         let (mut heads, mut bodies, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+        let mut copies = Vec::new();
         for (event, body) in events {
             let source = self.sources.get(&event.source);
+            // The same key for a day, so that a push that is repeated leaves nothing behind.
+            let body_at = event.body_at.as_ref().map(|at| {
+                let name = digest::half_of(event.id.to_string().as_bytes());
+                let key = body_key(to, now, &name);
+                copies.push((at.key.clone(), key.clone()));
+                BodyAt { key, ..at.clone() }
+            });
             heads.push(RoutedEvent {
                 message: event.id,
                 source: self.source_id(event.source).ok_or_else(Problem::not_found)?,
@@ -776,6 +817,7 @@ impl Memory {
                 content_type: event.content_type.clone(),
                 headers: event.headers.clone(),
                 hop: event.hop,
+                body_at,
             });
             bodies.push(body);
             sequences.push(event.id.0.sequence);
@@ -784,10 +826,15 @@ impl Memory {
             v: wire::VERSION,
             tenant: to,
             caller: Caller::Organisation(self.organisation),
-            call: RouteIn { events: heads }.into(),
+            call: if copies.is_empty() {
+                RouteIn { events: heads }.into()
+            } else {
+                RouteLarge { events: heads }.into()
+            },
         };
         Ok(PushOut {
             to,
+            copies,
             frame: frame::encode(&envelope, &bodies).map_err(Problem::internal)?,
             sequences,
         })
@@ -804,7 +851,8 @@ fn read_stored(row: &Row) -> Result<Option<Stored>, Problem> {
         return Ok(None);
     };
     let content_type = row.text(7)?;
-    if content_type.is_empty() || Decided::read(row.maybe(9, Row::text)?).held {
+    let decided = Decided::read(row.maybe(9, Row::text)?);
+    if content_type.is_empty() || decided.held {
         return Ok(None);
     }
     let headers = row.maybe(8, Row::text)?.map(|text| json::read(&text)).transpose();
@@ -816,6 +864,7 @@ fn read_stored(row: &Row) -> Result<Option<Stored>, Problem> {
         hop: row.small(6)?,
         content_type,
         headers: headers.map_err(Problem::internal)?.unwrap_or_default(),
+        body_at: decided.body_at,
     }))
 }
 

@@ -135,7 +135,6 @@ impl<S: Sql> Ledger<S> {
                 "This application has used up its 65,535 source numbers",
             )
         })?;
-        self.routes_bodies_of(&call.options)?;
         let mut source = Source {
             number,
             random: bytes(random),
@@ -220,9 +219,6 @@ impl<S: Sql> Ledger<S> {
         if call.provider.is_some_and(|provider| provider != source.provider) {
             let sentence = format!("is {} and cannot change; make another source", source.provider);
             return Err(Problem::fault(&["body", "provider"], sentence));
-        }
-        if let Some(options) = &call.options {
-            self.routes_bodies_of(options)?;
         }
         source.name = call.name.unwrap_or(source.name);
         source.uid = call.uid.unwrap_or(source.uid);

@@ -13,9 +13,9 @@ use worker::Env;
 use super::connection::lifecycle::erase_all;
 use super::shape::{self, ApplicationIn};
 use crate::api::access::OrganisationAccess;
-use crate::api::erasure::shape::Told;
 use crate::store::application::{self, Application, Key, State};
-use crate::store::{Directory, erasure, idempotency, revocation, uid};
+use crate::store::erasure::{self, Told};
+use crate::store::{Directory, idempotency, revocation, uid};
 
 /// A half that is younger than this has somebody at work on it.
 const ABANDONED_MS: u64 = 60 * Millis::SECOND;
@@ -103,8 +103,7 @@ pub(crate) async fn delete(
     application::begin_delete(&directory, row.id, now).await?;
     uid::forget(access.organisation, row.uid.as_ref());
     let access = access.tenant(row.id);
-    erase_all(access.env(), &directory, row.id).await?;
-    wipe(&directory, &access.object(), row, now).await
+    end(access.env(), &directory, &access.object(), row, now).await
 }
 
 /// Deletes a tenant and tells what there was: the line that proves it is written first, so that whatever breaks off is
@@ -182,12 +181,23 @@ async fn finish(env: &Env, directory: &Directory, row: &Application, now: Millis
             object.call(call, &[]).await?;
             application::activate(directory, row.id).await
         }
-        State::Deleting => {
-            erase_all(env, directory, row.id).await?;
-            wipe(directory, &object, row, now).await
-        }
+        State::Deleting => end(env, directory, &object, row, now).await,
         State::Active => Ok(()),
     }
+}
+
+/// Takes away all of a tenant that is hidden already: what the directory holds is counted if somebody asked to be told,
+/// then its connections end, then its object.
+async fn end(
+    env: &Env,
+    directory: &Directory,
+    object: &TenantObject,
+    row: &Application,
+    now: Millis,
+) -> Result<(), Problem> {
+    erasure::count(directory, row.organisation, row.id).await?;
+    erase_all(env, directory, row.id).await?;
+    wipe(directory, object, row, now).await
 }
 
 async fn wipe(
@@ -197,8 +207,11 @@ async fn wipe(
     now: Millis,
 ) -> Result<(), Problem> {
     let line = erasure::find(directory, row.organisation, row.id).await?;
-    if line.is_some_and(|line| line.erased_at.is_none()) {
-        return wipe_told(directory, object, row.id, now).await;
+    if let Some(line) = line.filter(|line| line.erased_at.is_none()) {
+        let told = line
+            .told()
+            .ok_or_else(|| Problem::internal("an erasure counted nothing"))?;
+        return wipe_told(directory, object, row.id, told, now).await;
     }
     match object.call(Wipe {}, &[]).await {
         // Wiped before, or never set up: it refuses everything already.
@@ -211,6 +224,7 @@ async fn wipe_told(
     directory: &Directory,
     object: &TenantObject,
     id: TenantId,
+    told: Told,
     now: Millis,
 ) -> Result<(), Problem> {
     let erased = match object.call(Erase {}, &[]).await {
@@ -221,7 +235,7 @@ async fn wipe_told(
     };
     let told = Told {
         object: erased,
-        directory_rows: erasure::rows_of(directory, id).await?,
+        ..told
     };
     let told = serde_json::to_string(&told).map_err(Problem::internal)?;
     erasure::finish(directory, id, &told, now).await

@@ -2,8 +2,8 @@
 
 use postern_domain::oauth::catalogue;
 use postern_domain::oauth::provider::{Kind, Pkce, Provider, VariableFrom};
-use postern_domain::problem::Problem;
-use postern_domain::wire::call::Page;
+use postern_domain::problem::{Code, Problem};
+use postern_domain::wire::call::{Page, PageOf};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -107,16 +107,46 @@ impl ConnectionProviderOut {
     }
 }
 
-/// All of them: the catalogue is short, and has one page.
+/// A page, in the catalogue's order.
 pub(crate) async fn list(_caller: Caller, ask: Ask) -> Result<Answer, Problem> {
     let mut query = ask.query();
-    let _ = query.page();
+    let of = query.page();
     query.finish()?;
-    Answer::ok(&Page {
-        data: catalogue::all().iter().map(ConnectionProviderOut::new).collect(),
-        iterator: None,
-        prev_iterator: None,
-        done: true,
+    Answer::ok(&page(catalogue::all(), &of)?)
+}
+
+/// An iterator is the id of the provider behind which a page begins; with `-`, before which it ends.
+fn page(mut all: Vec<Provider>, of: &PageOf) -> Result<Page<ConnectionProviderOut>, Problem> {
+    if !of.ascending {
+        all.reverse();
+    }
+    let limit = usize::from(of.limit);
+    let place = |id: &str| {
+        all.iter().position(|provider| provider.id == id).ok_or_else(|| {
+            Problem::new(
+                Code::InvalidIterator,
+                "The iterator is not one that this list gave",
+            )
+        })
+    };
+    let (range, done) = match of.iterator.as_deref() {
+        Some(text) if text.starts_with('-') => {
+            let end = place(text.trim_start_matches('-'))?;
+            let begin = end.saturating_sub(limit);
+            (begin..end, begin == 0)
+        }
+        iterator => {
+            let begin = iterator.map(place).transpose()?.map_or(0, |at| at + 1);
+            let end = (begin + limit).min(all.len());
+            (begin..end, end == all.len())
+        }
+    };
+    let shown = &all[range];
+    Ok(Page {
+        data: shown.iter().map(ConnectionProviderOut::new).collect(),
+        iterator: shown.last().map(|provider| provider.id.clone()),
+        prev_iterator: shown.first().map(|provider| format!("-{}", provider.id)),
+        done,
     })
 }
 
@@ -127,4 +157,57 @@ pub(crate) async fn get(_caller: Caller, ask: Ask) -> Result<Answer, Problem> {
         provider: ConnectionProviderOut::new(&provider),
         entry: serde_json::to_value(&provider).map_err(Problem::internal)?,
     })
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn pages(ascending: bool) -> Vec<String> {
+        let (mut ids, mut iterator) = (Vec::new(), None);
+        loop {
+            let of = PageOf {
+                limit: 4,
+                iterator,
+                ascending,
+            };
+            let page = page(catalogue::all(), &of).unwrap();
+            assert!(page.data.len() <= 4);
+            ids.extend(page.data.into_iter().map(|provider| provider.id));
+            if page.done {
+                return ids;
+            }
+            iterator = page.iterator;
+        }
+    }
+
+    #[test]
+    fn pages_hold_each_provider_once_in_either_order() {
+        let mut all: Vec<String> = catalogue::all().into_iter().map(|provider| provider.id).collect();
+        assert_eq!(pages(true), all);
+        all.reverse();
+        assert_eq!(pages(false), all);
+    }
+
+    #[test]
+    fn a_page_leads_back_to_the_one_before_and_nothing_else_leads_anywhere() {
+        let at = |iterator: Option<String>| {
+            let of = PageOf {
+                limit: 3,
+                iterator,
+                ascending: true,
+            };
+            page(catalogue::all(), &of)
+        };
+        let first = at(None).unwrap();
+        let second = at(first.iterator).unwrap();
+        let again = at(second.prev_iterator).unwrap();
+        let ids = |page: &Page<ConnectionProviderOut>| -> Vec<String> {
+            page.data.iter().map(|provider| provider.id.clone()).collect()
+        };
+        assert_eq!((ids(&again), again.done), (ids(&at(None).unwrap()), true));
+        let refused = at(Some("nonsense".to_owned())).err().unwrap();
+        assert_eq!(refused.code, Code::InvalidIterator);
+    }
 }

@@ -1,19 +1,9 @@
 //! An erasure, as it is kept and shown.
 
 use postern_domain::time::Millis;
-use postern_domain::wire::moving::Erased;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::store::erasure::{DirectoryRows, Erasure};
-
-/// What a line keeps of an erasure.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Told {
-    /// What the object counted before it was wiped; none: its answer was lost.
-    pub(crate) object: Option<Erased>,
-    pub(crate) directory_rows: DirectoryRows,
-}
+use crate::store::erasure::{Connections, DirectoryRows, Erasure};
 
 /// What there was. Counts are null where the object's own count was lost on its way after it had been wiped.
 #[derive(Serialize)]
@@ -28,11 +18,44 @@ pub(crate) struct ErasedOut {
     sources: Option<u64>,
     /// Purchases of the application's own customers, of entitlements.
     entitlements: Option<u64>,
+    /// Connections that stood, those among them that nobody had authorised yet. Null: a release erased them that did not
+    /// count them.
+    connections: Option<u64>,
+    /// What came of giving their grants back to the providers.
+    grants: Option<GrantsOut>,
     /// That the tenant's storage took.
     bytes: Option<u64>,
     /// False: deliveries, attempts and entitlements are "at least": there were more than are counted one by one.
     exact: Option<bool>,
     directory_rows: DirectoryRows,
+}
+
+/// Grants of connections, by what came of revoking them. All were shredded here.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct GrantsOut {
+    revoked: u64,
+    /// The provider did not know it any more.
+    already_gone: u64,
+    /// The provider has no way to revoke it; of API keys nobody has.
+    unsupported: u64,
+    /// The provider did not do it: it may live on there.
+    failed: u64,
+    /// What came of it was lost on its way.
+    unknown: u64,
+}
+
+impl GrantsOut {
+    const fn new(ended: &Connections) -> Self {
+        Self {
+            revoked: ended.revoked,
+            already_gone: ended.already_gone,
+            unsupported: ended.unsupported,
+            failed: ended.failed,
+            unknown: ended.unknown,
+        }
+    }
 }
 
 /// What an erasure cannot reach, where it is and when it ends.
@@ -59,7 +82,7 @@ pub(crate) struct ErasureOut {
 }
 
 /// What leaves by itself.
-const LEFT: [(&str, &str); 4] = [
+const LEFT: [(&str, &str); 5] = [
     (
         "queues",
         "Deliveries that were handed out already, with their bodies: they may still be sent until their leases end \
@@ -73,14 +96,27 @@ const LEFT: [(&str, &str); 4] = [
         "backups",
         "The platform's own point-in-time backups of objects and of the directory: gone after 30 days",
     ),
-    ("object storage", "Nothing: this release keeps nothing in R2"),
+    (
+        "object storage",
+        "Bodies of large messages, below the application's id: taken away right after its ledger is wiped",
+    ),
+    (
+        "providers",
+        "Grants that a provider did not revoke (`grants`): shredded here, they live on there until the account's owner \
+         takes them away; API keys until they are deleted there",
+    ),
 ];
 
 impl ErasureOut {
     /// Of a line.
     pub(crate) fn new(line: &Erasure) -> Self {
-        let told = line.told.as_deref();
-        let told = told.and_then(|text| serde_json::from_str::<Told>(text).ok());
+        let told = line.told().filter(|_| line.erased_at.is_some());
+        let ended = told.and_then(|told| told.connections);
+        let stood = |ended: Connections| {
+            let grants =
+                ended.revoked + ended.already_gone + ended.unsupported + ended.failed + ended.unknown;
+            grants + ended.unconnected
+        };
         Self {
             application_hash: line.tenant.clone(),
             asked_at: line.asked_at.to_rfc3339(),
@@ -92,6 +128,8 @@ impl ErasureOut {
                 endpoints: told.object.map(|erased| erased.endpoints),
                 sources: told.object.map(|erased| erased.sources),
                 entitlements: told.object.map(|erased| erased.entitlements),
+                connections: ended.map(stood),
+                grants: ended.as_ref().map(GrantsOut::new),
                 bytes: told.object.map(|erased| erased.bytes),
                 exact: told.object.map(|erased| erased.exact),
                 directory_rows: told.directory_rows,

@@ -314,16 +314,20 @@ pub(in crate::api) fn scopes(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
     if scopes.len() > MAX_SCOPES {
         return Err(wrong(&[], &format!("must be at most {MAX_SCOPES}")));
     }
+    let mut faults = Vec::new();
     for (at, scope) in scopes.iter().enumerate() {
         if !(1..=512).contains(&scope.len()) || !scope.bytes().all(form) {
             let msg = "must be 1 to 512 visible ASCII characters without blanks";
-            return Err(wrong(&[&at.to_string()], msg));
-        }
-        if scopes[..at].contains(scope) {
-            return Err(wrong(&[&at.to_string()], "stands twice"));
+            faults.extend(wrong(&[&at.to_string()], msg));
+        } else if scopes[..at].contains(scope) {
+            faults.extend(wrong(&[&at.to_string()], "stands twice"));
         }
     }
-    Ok(scopes)
+    if faults.is_empty() {
+        Ok(scopes)
+    } else {
+        Err(faults)
+    }
 }
 
 fn return_urls(value: &Value, development: bool) -> Result<Vec<String>, Vec<Wrong>> {
@@ -334,10 +338,18 @@ fn return_urls(value: &Value, development: bool) -> Result<Vec<String>, Vec<Wron
             &format!("must be at most {}", return_url::MAX_ENTRIES),
         ));
     }
-    let entries = urls.iter().enumerate().map(|(at, url)| {
-        return_url::entry(url, development).map_err(|error| wrong(&[&at.to_string()], &error.to_string()))
-    });
-    entries.collect()
+    let (mut entries, mut faults) = (Vec::new(), Vec::new());
+    for (at, url) in urls.iter().enumerate() {
+        match return_url::entry(url, development) {
+            Ok(entry) => entries.push(entry),
+            Err(error) => faults.extend(wrong(&[&at.to_string()], &error.to_string())),
+        }
+    }
+    if faults.is_empty() {
+        Ok(entries)
+    } else {
+        Err(faults)
+    }
 }
 
 /// The id that the doctor gave, so that the redirect URI which was registered stays.

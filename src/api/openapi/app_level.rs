@@ -25,13 +25,13 @@ pub(super) fn describe(method: &str, path: &str, s: &mut SchemaGenerator) -> Opt
     };
     match (method, rest) {
         ("GET", "/{source_id}/routing") => make(
-            "How far a source's routing keys are believed",
+            "How far a source's routing keys are believed, and whose connections claim them",
             &[],
             None,
             ok::<RoutingOut>(s),
         ),
         ("PUT", "/{source_id}/routing") => make(
-            "Says how far a source's routing keys are believed",
+            "Says how far a source's routing keys are believed, and whose connections claim them",
             &[],
             Some(of::<RoutingIn>(s)),
             ok::<RoutingOut>(s),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use schemars::generate::SchemaGenerator;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::described::{Described, list, of, ok};
 use super::inputs::CreateTokenIn;
@@ -17,6 +17,7 @@ use crate::api::app::connection::token::ConnectionTokenOut;
 use crate::api::app::connection::token_reads::TokenReadOut;
 use crate::api::auth::create_message_token::ApiTokenOut;
 use crate::api::connection_provider::{ConnectionProviderOut, ConnectionProviderWholeOut};
+use crate::api::master_key::MasterKeysOut;
 use crate::api::oauth_app::doctor::AppFindingOut;
 use crate::api::oauth_app::shape::OAuthAppOut;
 
@@ -149,8 +150,12 @@ struct ConnectionKeyIn {
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionServiceAccountIn {
+    /// An entry of the catalogue.
     provider: Option<String>,
+    /// Or an app of such a provider.
     oauth_app_id: Option<String>,
+    /// Or the connection that gets the new key.
+    connection_id: Option<String>,
     /// The file as the provider gives it: `client_email`, `private_key`, `private_key_id`.
     key: BTreeMap<String, Value>,
     /// On whose behalf.
@@ -162,7 +167,7 @@ struct ConnectionServiceAccountIn {
     watch: Option<Vec<ConnectionWatchIn>>,
 }
 
-/// Changes what is given; null takes the label away.
+/// Changes what is given; null takes label or `uid` away.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionPatch {
@@ -195,6 +200,14 @@ pub(super) fn describe(method: &str, path: &str, s: &mut SchemaGenerator) -> Opt
             &[],
             Some(body),
             answers,
+        );
+    }
+    if path == "/master-key" {
+        return made(
+            "Which master keys are still needed: an old one may go when nothing is sealed with it",
+            &[],
+            None,
+            ok::<MasterKeysOut>(s),
         );
     }
     if let Some(rest) = path.strip_prefix("/connection-provider") {
@@ -293,8 +306,10 @@ fn connection(method: &str, rest: &str, s: &mut SchemaGenerator) -> Option<Descr
             )
         }
         ("POST", "/service-account") => {
-            let (body, answers) = (of::<ConnectionServiceAccountIn>(s), created::<ConnectionOut>(s));
-            made("A connection by a service account", &[], Some(body), answers)
+            let out = Some(of::<ConnectionOut>(s));
+            let answers = vec![(200, out.clone()), (201, out)];
+            let body = Some(of::<ConnectionServiceAccountIn>(s));
+            made("A connection by a service account", &[], body, answers)
         }
         ("GET", "/{connection_id}") => made("How a connection stands", &[], None, ok::<ConnectionOut>(s)),
         ("PATCH", "/{connection_id}") => {
@@ -353,6 +368,166 @@ fn connection(method: &str, rest: &str, s: &mut SchemaGenerator) -> Option<Descr
             made("Takes a watch away", &[], None, vec![(204, None)])
         }
         _ => None,
+    }
+}
+
+/// Where the proxy is. It is no operation of the table: its method, bodies and answers are the provider's.
+pub(super) const PROXY: &str = "/api/v1/app/{app_id}/connection/{connection_id}/proxy/{path}";
+
+/// The proxy, as far as a document can say it: `path` may hold slashes.
+pub(super) fn proxy(error: &Value) -> Value {
+    let parameters: Vec<Value> = ["app_id", "connection_id", "path"]
+        .iter()
+        .map(|name| json!({ "in": "path", "name": name, "required": true, "schema": { "type": "string" } }))
+        .collect();
+    let refusals = [
+        (400, "The path or a header cannot be sent on"),
+        (404, "No such connection"),
+        (
+            409,
+            "The connection cannot be spent: its `detail` says what to do",
+        ),
+        (413, "The body is larger than 100 MB"),
+        (
+            429,
+            "The connection's own limit is used up; `Retry-After` says until when",
+        ),
+        (502, "The provider's API gave no answer"),
+    ];
+    let mut methods = serde_json::Map::new();
+    for method in ["get", "post", "put", "patch", "delete"] {
+        let mut answers = serde_json::Map::new();
+        answers.insert(
+            "200".to_owned(),
+            json!({ "description": "The provider's own answer, whatever its status" }),
+        );
+        for (status, sentence) in refusals {
+            let content = json!({ "application/json": { "schema": error } });
+            let answer = json!({ "description": sentence, "content": content });
+            answers.insert(status.to_string(), answer);
+        }
+        let item = json!({
+            "summary": "A request to the provider's API, with the connection's token",
+            "operationId": format!("{method}_v1_app_one_connection_one_proxy_one"),
+            "parameters": parameters,
+            "responses": answers,
+        });
+        methods.insert(method.to_owned(), item);
+    }
+    Value::Object(methods)
+}
+
+/// A body that would be taken.
+pub(super) fn example(method: &str, path: &str) -> Option<Value> {
+    let path = path.strip_prefix("/api/v1")?;
+    let rest = path.strip_prefix("/app/{app_id}").unwrap_or(path);
+    Some(match (method, rest) {
+        ("POST", "/oauth-app" | "/oauth-app/doctor") => json!({
+            "name": "GitHub",
+            "provider": "github",
+            "clientId": "Iv1.8a61f9b3a7aba766",
+            "clientSecret": "the secret that GitHub showed once",
+            "scopes": ["repo"],
+            "returnUrls": ["https://app.example.com/settings"],
+        }),
+        ("PUT", "/oauth-app/{oauth_app_id}") => {
+            json!({ "name": "GitHub", "clientId": "Iv1.8a61f9b3a7aba766", "scopes": ["repo", "gist"] })
+        }
+        ("PATCH", "/oauth-app/{oauth_app_id}") => json!({ "clientSecret": "the new secret" }),
+        ("POST", "/connection/session") => json!({
+            "oauthAppId": "oapp_…",
+            "uid": "acme-github",
+            "label": "Acme's repositories",
+            "returnUrl": "https://app.example.com/settings/connected",
+        }),
+        ("POST", "/connection/import") => json!({
+            "oauthAppId": "oapp_…",
+            "refreshToken": "the refresh token that you have",
+            "scopes": ["repo"],
+            "account": "ann@example.com",
+        }),
+        ("POST", "/connection/key") => json!({ "provider": "resend", "key": "re_…", "label": "Acme's mail" }),
+        ("POST", "/connection/service-account") => json!({
+            "provider": "google-service-account",
+            "key": {
+                "client_email": "postern@acme.iam.gserviceaccount.com",
+                "private_key": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----\n",
+                "private_key_id": "5f3c…",
+            },
+            "scopes": ["https://www.googleapis.com/auth/pubsub"],
+        }),
+        ("PATCH", "/connection/{connection_id}") => json!({ "label": "Acme's second account" }),
+        ("POST", "/connection/{connection_id}/toggle") => json!({ "enabled": false }),
+        ("POST", "/connection/{connection_id}/token") => json!({ "refresh": false }),
+        ("POST", "/auth/app/{app_id}/create-connection-token") => {
+            json!({ "name": "The nightly import", "expiry": 86_400 })
+        }
+        _ => return None,
+    })
+}
+
+const INVALID: (u16, &str) = (422, "What is wrong with the body, each fault with its place");
+const NO_APP: (u16, &str) = (404, "No such app, or another's");
+const NO_CONNECTION: (u16, &str) = (404, "No such connection, or another's");
+const UNANSWERED: (u16, &str) = (
+    503,
+    "The provider has not answered yet: ask again in some seconds",
+);
+
+/// What an operation may refuse beside what all do.
+pub(super) fn refusals(method: &str, path: &str) -> &'static [(u16, &'static str)] {
+    let Some(path) = path.strip_prefix("/api/v1") else {
+        return &[];
+    };
+    let rest = path.strip_prefix("/app/{app_id}").unwrap_or(path);
+    match (method, rest) {
+        ("GET", "/connection-provider/{provider_id}") => &[(404, "The catalogue has no such provider")],
+        ("POST", "/oauth-app") => &[(409, "The uid is taken"), INVALID],
+        ("POST", "/oauth-app/doctor") => &[INVALID],
+        ("GET", "/oauth-app/{oauth_app_id}") => &[NO_APP],
+        ("PUT" | "PATCH", "/oauth-app/{oauth_app_id}") => &[
+            NO_APP,
+            (409, "The uid is taken, or the app was changed meanwhile"),
+            INVALID,
+        ],
+        ("DELETE", "/oauth-app/{oauth_app_id}") => &[NO_APP, (409, "Connections live by it")],
+        ("POST", "/oauth-app/{oauth_app_id}/doctor") => {
+            &[NO_APP, (422, "Its provider has no client to be examined")]
+        }
+        ("POST", "/connection/session") => &[
+            (
+                409,
+                "The uid is taken, the app is disabled, or BASE_URL is not set",
+            ),
+            INVALID,
+        ],
+        ("POST", "/connection/import" | "/connection/key" | "/connection/service-account") => &[
+            (409, "The uid is taken, or the provider refuses what was brought"),
+            INVALID,
+            UNANSWERED,
+        ],
+        (
+            "GET",
+            "/connection/{connection_id}"
+            | "/connection/{connection_id}/history"
+            | "/connection/{connection_id}/token/read",
+        ) => &[NO_CONNECTION],
+        ("PATCH", "/connection/{connection_id}") => {
+            &[NO_CONNECTION, (409, "The uid is taken, or it is over"), INVALID]
+        }
+        ("POST", "/connection/{connection_id}/toggle") => &[NO_CONNECTION, (409, "It is over"), INVALID],
+        ("DELETE", "/connection/{connection_id}") => &[NO_CONNECTION, UNANSWERED],
+        ("POST", "/connection/{connection_id}/reset") => &[NO_CONNECTION, (409, "It is over"), UNANSWERED],
+        ("POST", "/connection/{connection_id}/test") => {
+            &[NO_CONNECTION, (409, "It is over, or never stood"), UNANSWERED]
+        }
+        ("POST", "/connection/{connection_id}/token") => &[
+            NO_CONNECTION,
+            (409, "It cannot be spent: `detail` says what to do"),
+            (429, "Read 3,000 times in this minute by this reader"),
+            (503, "It cannot be refreshed just now, and heals by itself"),
+        ],
+        _ => &[],
     }
 }
 

@@ -68,6 +68,8 @@ pub(super) struct EndpointIn {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
+    /// Id or `uid` of a connection of the application: deliveries carry its token. The URL must be below its API. Null: none.
+    connection_id: Option<String>,
     /// `whsec_` or `whsk_` and base64; null: a random one. At creation only.
     secret: Option<String>,
     /// `v1` (HMAC-SHA256), `v1a` (Ed25519) or both; null: as it is, of a new one that of its secret.
@@ -174,6 +176,8 @@ pub(super) struct EndpointPatch {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
+    /// Id or `uid` of a connection: deliveries carry its token, and the URL must be below its API. Null takes it away.
+    connection_id: Option<String>,
     /// A kind that is not named ends at once.
     signatures: Option<Vec<String>>,
     legacy_signature: Option<LegacySignatureIn>,
@@ -790,6 +794,12 @@ pub(super) struct EntitlementConfigIn {
     revenuecat_v2_api_key: Option<String>,
     /// The project at `RevenueCat` whose customers are listed. Left out: as it is; null: none.
     revenuecat_project_id: Option<String>,
+    /// A connection of the application whose key is leased in the place of `stripeApiKey`: id or `uid`. Null: none.
+    stripe_connection_id: Option<String>,
+    /// The same of `revenuecatApiKey`.
+    revenuecat_connection_id: Option<String>,
+    /// The same of `revenuecatV2ApiKey`.
+    revenuecat_v2_connection_id: Option<String>,
 }
 
 /// A plan, and what buys it.
@@ -819,12 +829,15 @@ pub(super) struct RouteIn {
     app_id: String,
 }
 
-/// How far routing keys are believed.
+/// How far routing keys are believed, and what claims them.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoutingIn {
     /// Whether a key that the provider does not sign routes.
     trust_unsigned_route: bool,
+    /// OAuth apps of yours whose connections claim their accounts' keys, each for its application: ids or `uid`s, 8 at the
+    /// most. None given: as it is.
+    oauth_app_ids: Option<Vec<String>>,
 }
 
 /// Routes what nobody claimed.

@@ -43,12 +43,13 @@ fn document() -> Value {
         let methods = paths.entry(operation.path).or_insert_with(|| json!({}));
         methods[operation.method.to_lowercase()] = item;
     }
+    paths.insert(connections::PROXY.to_owned(), connections::proxy(&error));
     json!({
         "openapi": "3.0.3",
         "info": {
             "title": "Postern",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Webhooks in, signed and retried deliveries out. Speaks the Svix API.",
+            "description": "Webhooks in, signed and retried deliveries out, connections to providers kept alive. Speaks the Svix API.",
         },
         "paths": paths,
         "components": {
@@ -81,8 +82,18 @@ fn operation_item(method: &str, path: &str, described: &Described, open: bool, e
     let mut item =
         json!({ "summary": described.summary, "operationId": id(method, path), "parameters": parameters });
     if let Some(body) = &described.body {
-        item["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": body } } });
+        let mut content = json!({ "schema": body });
+        if let Some(example) = connections::example(method, path) {
+            content["example"] = example;
+        }
+        item["requestBody"] = json!({ "required": true, "content": { "application/json": content } });
+    }
+    for (status, sentence) in connections::refusals(method, path) {
+        let content = json!({ "application/json": { "schema": error } });
+        answers.insert(
+            status.to_string(),
+            json!({ "description": sentence, "content": content }),
+        );
     }
     if open {
         item["security"] = json!([]);

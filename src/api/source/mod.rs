@@ -54,6 +54,23 @@ fn key(ask: &Ask) -> Result<String, Problem> {
 /// Lets the ledger ask the directory again: a new claim counts from the next event on.
 async fn changed(access: &TenantAccess, ask: &Ask, key: String) -> Result<(), Problem> {
     let source = ask.param(1).to_owned();
-    access.object().call(RouteChanged { source, key }, &[]).await?;
+    let changed = RouteChanged {
+        source,
+        key,
+        all: false,
+    };
+    access.object().call(changed, &[]).await?;
+    Ok(())
+}
+
+/// The same for all keys of the source.
+async fn all_changed(access: &TenantAccess, ask: &Ask) -> Result<(), Problem> {
+    let source = ask.param(1).to_owned();
+    let changed = RouteChanged {
+        source,
+        key: String::new(),
+        all: true,
+    };
+    access.object().call(changed, &[]).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! `POST /api/v1/source/{source_id}/route/{key}/replay`: what nobody claimed goes to those who claim it by now.
 
+use postern_domain::app_level::MAX_CLAIMS;
 use postern_domain::id::{TaskId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::wire::replay::TaskKind;
@@ -45,7 +46,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let place = super::place(&access, &ask).await?;
     let directory = access.directory()?;
     let claims = route::of_key(&directory, place, &key).await?;
-    let mut to: Vec<TenantId> = claims.into_iter().map(|claim| claim.application).collect();
+    let mut to: Vec<TenantId> = route::claimants(&claims).into_iter().take(MAX_CLAIMS).collect();
     if let Some(named) = named {
         let one = find(&directory, &access, &named).await?;
         to.retain(|claimant| Some(*claimant) == one);

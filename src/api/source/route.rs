@@ -31,7 +31,7 @@ pub(crate) struct RouteOut {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClaimsOut {
     key: String,
-    /// At most 32; none: its events are kept as unrouted.
+    /// By hand and by connections, of 32 applications at the most; none: its events are kept as unrouted.
     claims: Vec<RouteOut>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn get(access: TenantAccess, ask: Ask) -> Result<Answer, Proble
     })
 }
 
-/// Claims the key for `appId`, beside whoever claims it already. 200, also for what stood.
+/// Claims the key for `appId` by hand, beside whoever claims it already. 200, also for what stood.
 pub(crate) async fn put(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let key = super::key(&ask)?;
     let mut form = ask.form()?;
@@ -77,12 +77,13 @@ pub(crate) async fn put(access: TenantAccess, ask: Ask) -> Result<Answer, Proble
     let directory = access.directory()?;
     let missing = || Problem::fault(&["body", "appId"], "names no application");
     let tenant = find(&directory, &access, &named).await?.ok_or_else(missing)?;
-    let claimed = route::claim(&directory, place, &key, tenant, route::BY_HAND, ask.now).await?;
+    let claimed = route::claim(&directory, place, &key, tenant, ask.now).await?;
     super::changed(&access, &ask, key).await?;
     Answer::ok(&RouteOut::new(claimed))
 }
 
-/// Gives the key up: for the application that `app_id` names, or for all. 204.
+/// Gives up what was claimed by hand: for the application that `app_id` names, or for all. 204. What a connection claims
+/// goes with the connection.
 pub(crate) async fn delete(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let key = super::key(&ask)?;
     let query = ask.query();

@@ -91,8 +91,14 @@ impl Row {
     /// [`Code::SealingUnavailable`] when the secret's master key is not there; [`Code::Internal`] when the secret or
     /// the row does not read.
     pub fn terms(&self, keys: &MasterKeys, base_url: &str) -> Result<AppTerms, Problem> {
-        let provider =
+        let mut provider =
             super::template::with_app(&self.entry()?, &self.variables()?).map_err(Problem::internal)?;
+        // A blank's own name says nothing to whoever is asked to sign in there.
+        if super::validate::BLANKS.contains(&provider.id.as_str())
+            && super::catalogue::find(&provider.id).is_some_and(|blank| blank.name == provider.name)
+        {
+            provider.name.clone_from(&self.name);
+        }
         let client = match &self.client_id {
             None => None,
             Some(id) => Some(Client {
@@ -283,6 +289,27 @@ mod tests {
         }
         let others = MasterKeys::parse(OTHER_KEYS).unwrap();
         assert_eq!(sealed.open(&others).unwrap_err().code, Code::SealingUnavailable);
+    }
+
+    #[test]
+    fn a_blank_that_its_owner_gave_no_name_is_called_as_the_app() {
+        let keys = MasterKeys::parse(KEYS).unwrap();
+        let named = |provider: &str, entry: Option<&str>| {
+            let row = Row {
+                name: "Acme Mail".to_owned(),
+                provider: provider.to_owned(),
+                entry: entry.map(|name| {
+                    let mut entry = super::super::catalogue::find(provider).unwrap();
+                    name.clone_into(&mut entry.name);
+                    serde_json::to_string(&entry).unwrap()
+                }),
+                ..row()
+            };
+            row.terms(&keys, "https://postern.example").unwrap().provider.name
+        };
+        assert_eq!(named("oidc", None), "Acme Mail");
+        assert_eq!(named("oidc", Some("Acme")), "Acme");
+        assert_eq!(named("google", None), "Google");
     }
 
     #[test]

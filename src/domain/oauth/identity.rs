@@ -9,6 +9,7 @@ use super::TokenSet;
 use super::id_token::Claims;
 use super::outcome::plain_text;
 use super::provider::Identity;
+use crate::app_level::is_key;
 
 /// Bytes of an account's key at the most.
 const MAX_KEY: usize = 512;
@@ -23,6 +24,8 @@ pub struct Account {
     pub key: String,
     /// What people call it.
     pub label: Option<String>,
+    /// What the provider's webhooks call it.
+    pub routing: Vec<String>,
 }
 
 /// The provider did not tell what the account's key is made of.
@@ -43,7 +46,14 @@ pub fn from_claims(identity: &Identity, claims: &Claims) -> Result<Account, Unto
 /// # Errors
 /// When a part of the key is missing.
 pub fn from_json(identity: &Identity, answer: &Value) -> Result<Account, Untold> {
-    account(identity, |pointer| answer.pointer(pointer).and_then(plain_text))
+    let mut account = account(identity, |pointer| answer.pointer(pointer).and_then(plain_text))?;
+    // Whoever may write any address into an account would get another's events (OpenID Connect Core section 5.1).
+    if answer.get("email_verified") != Some(&Value::Bool(true))
+        && let Some(email) = answer.get("email").and_then(plain_text)
+    {
+        account.routing.retain(|key| *key != email);
+    }
+    Ok(account)
 }
 
 /// Out of the token endpoint's answer, of which [`super::outcome::read`] keeps what the entry names.
@@ -51,7 +61,12 @@ pub fn from_json(identity: &Identity, answer: &Value) -> Result<Account, Untold>
 /// # Errors
 /// When a part of the key is missing.
 pub fn from_answer(identity: &Identity, tokens: &TokenSet) -> Result<Account, Untold> {
-    account(identity, |pointer| tokens.learned.get(pointer).cloned())
+    let mut account = account(identity, |pointer| tokens.learned.get(pointer).cloned())?;
+    // Whether it is verified is not kept of this answer.
+    account
+        .routing
+        .retain(|key| tokens.learned.get("/email") != Some(key));
+    Ok(account)
 }
 
 /// Whether userinfo is about the subject of the id token (`OpenID` Connect Core section 5.3.2): without that it is not to
@@ -82,9 +97,18 @@ fn account(identity: &Identity, find: impl Fn(&str) -> Option<String>) -> Result
         return Err(Untold);
     }
     let label = identity.label.iter().find_map(|pointer| find(pointer));
+    let mut routing: Vec<String> = identity
+        .routing
+        .iter()
+        .filter_map(|pointer| find(pointer))
+        .collect();
+    routing.retain(|key| is_key(key));
+    routing.sort();
+    routing.dedup();
     Ok(Account {
         key,
         label: label.map(|label| label.chars().take(MAX_LABEL).collect()),
+        routing,
     })
 }
 
@@ -104,6 +128,7 @@ mod tests {
             from: IdentityFrom::Answer,
             key: texts(key),
             label: texts(label),
+            routing: Vec::new(),
         }
     }
 
@@ -127,6 +152,34 @@ mod tests {
         let microsoft = identity(&["/tid", "/oid"], &["/preferred_username"]);
         let told = claims(&json!({"tid": "t", "oid": "o", "sub": "s"}));
         assert_eq!(from_claims(&microsoft, &told).unwrap().key, "t:o");
+    }
+
+    #[test]
+    fn what_webhooks_call_the_account_is_told_from_its_key_and_may_be_missing() {
+        let mut slack = identity(&["/team_id", "/user_id"], &[]);
+        slack.routing = vec!["/team_id".to_owned(), "/enterprise_id".to_owned()];
+        let routing = |answer: &Value| from_json(&slack, answer).unwrap().routing;
+        assert_eq!(routing(&json!({"team_id": "T1", "user_id": "U1"})), ["T1"]);
+        let both = json!({"team_id": "T1", "user_id": "U1", "enterprise_id": 7});
+        assert_eq!(routing(&both), ["7", "T1"]);
+        let same = json!({"team_id": "T1", "user_id": "U1", "enterprise_id": "T1"});
+        assert_eq!(routing(&same), ["T1"]);
+        let long = json!({"team_id": "T".repeat(257), "user_id": "U1"});
+        assert_eq!(routing(&long), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_that_the_provider_did_not_verify_routes_nothing() {
+        let mut google = identity(&["/sub"], &["/email"]);
+        google.routing = vec!["/email".to_owned()];
+        let routing = |verified: Value| {
+            let told = json!({"sub": "1", "email": "ann@example.com", "email_verified": verified});
+            from_claims(&google, &claims(&told)).unwrap().routing
+        };
+        assert_eq!(routing(json!(true)), ["ann@example.com"]);
+        for other in [json!(false), json!("true"), json!(null), json!(1)] {
+            assert_eq!(routing(other.clone()), Vec::<String>::new(), "{other}");
+        }
     }
 
     #[test]
@@ -174,6 +227,7 @@ mod tests {
         let account = Account {
             key: "T1:U1".to_owned(),
             label: None,
+            routing: Vec::new(),
         };
         assert!(continues(None, &account));
         assert!(continues(Some("T1:U1"), &account));

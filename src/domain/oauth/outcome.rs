@@ -161,8 +161,7 @@ pub fn read(provider: &Provider, ended: &Ended) -> Result<TokenSet, Refusal> {
     let Ok(body) = &answer.body else {
         return Err(answer.unreadable(ended));
     };
-    let found = form.object.as_deref().map_or(Some(body), |at| body.pointer(at));
-    let found = found.filter(|value| value.is_object());
+    let found = object_of(body, form);
     let token = found.and_then(|object| text(object.get("access_token")));
     if !answer.is_success() {
         return Err(answer.failed(ended, token.is_some()));
@@ -197,6 +196,16 @@ pub fn read(provider: &Provider, ended: &Ended) -> Result<TokenSet, Refusal> {
             .map(|token| Secret(token.to_owned())),
         learned: learned(provider, form, body),
     })
+}
+
+/// Where the token's object is.
+fn object_of<'a>(body: &'a Value, form: &AnswerForm) -> Option<&'a Value> {
+    let of_root = |kind: &String| text(body.get("token_type")) == Some(kind);
+    let object = match &form.object {
+        Some(at) if !form.root_token_type.as_ref().is_some_and(of_root) => body.pointer(at),
+        _ => Some(body),
+    };
+    object.filter(|value| value.is_object())
 }
 
 /// Reads the answer to a revocation (RFC 7009 section 2.2: 200 for a token that is not known too).
@@ -743,7 +752,12 @@ fn learned(provider: &Provider, form: &AnswerForm, body: &Value) -> BTreeMap<Str
         .as_ref()
         .filter(|identity| identity.from == IdentityFrom::Answer)
     {
-        for pointer in identity.key.iter().chain(&identity.label) {
+        for pointer in identity
+            .key
+            .iter()
+            .chain(&identity.label)
+            .chain(&identity.routing)
+        {
             keep(pointer, pointer);
         }
     }

@@ -319,6 +319,10 @@ pub struct AnswerForm {
     /// Where the token's object is, as a JSON pointer (Slack's user token: `/authed_user`).
     #[serde(default)]
     pub object: Option<String>,
+    /// The token stands at the root all the same where `token_type` there is this word: Slack answers the refresh of a
+    /// person's token at the root, as `user`.
+    #[serde(default)]
+    pub root_token_type: Option<String>,
     /// A member that must be `true` in a success (Slack's `ok`).
     #[serde(default)]
     pub ok: Option<String>,
@@ -464,6 +468,11 @@ pub struct Identity {
     /// JSON pointers of a label for people; the first that is there.
     #[serde(default)]
     pub label: Vec<String>,
+    /// JSON pointers of what the provider's webhooks call the account (a team, a portal): each that is there is a routing key
+    /// of app-level sources that the app feeds. Only places that the provider vouches for, and where nobody but those who
+    /// decide for the whole account can connect it.
+    #[serde(default)]
+    pub routing: Vec<String>,
 }
 
 /// Where an account is told.

@@ -34,7 +34,7 @@ const WHOLE: [&str; 6] = ["pkce", "rotation", "form", "place", "from", "callback
 const FIXED: [&str; 3] = ["id", "kind", "verified"];
 
 /// Entries that are made to be filled in.
-const BLANKS: [&str; 3] = ["oidc", "oauth2", "api-key"];
+pub(super) const BLANKS: [&str; 3] = ["oidc", "oauth2", "api-key"];
 
 /// Fields of token requests that are ours.
 const TOKEN_FIELDS: [&str; 11] = [
@@ -257,6 +257,18 @@ impl Judge<'_> {
                     "A place is a JSON pointer such as /email",
                 );
             }
+            self.must(
+                identity.routing.len() <= 8,
+                &["identity", "routing"],
+                "At most eight places name the account to webhooks",
+            );
+            for part in &identity.routing {
+                self.must(
+                    is_pointer(part),
+                    &["identity", "routing"],
+                    "A place is a JSON pointer such as /team_id",
+                );
+            }
             if let IdentityFrom::Call(call) = &identity.from {
                 self.call(call, &["identity", "from", "call"]);
             }
@@ -381,6 +393,12 @@ impl Judge<'_> {
             statuses,
             &["oauth", "answer", "success"],
             "A success has a status from 200 to 299",
+        );
+        let object = oauth.answer.object.as_deref().is_none_or(is_pointer);
+        self.must(
+            object,
+            &["oauth", "answer", "object"],
+            "A place is a JSON pointer such as /authed_user",
         );
         for (name, pointer) in &oauth.answer.learn {
             self.must(

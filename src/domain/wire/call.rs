@@ -22,9 +22,9 @@ use super::entitlement::{
 };
 use super::follow::{Follow, LogPage, Watch, Watching};
 use super::inbound::{
-    BodyAt, Diagnosis, Receive, ReceiveDone, Received, RefusedGet, RefusedList, RefusedPage, RefusedRequest,
-    RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay,
-    SourceSecretRemove, SourceStats, SourceStatsView,
+    BodyAt, Diagnosis, Receive, ReceiveDone, ReceiveLarge, Received, RefusedGet, RefusedList, RefusedPage,
+    RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake, SourceOptions,
+    SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView,
 };
 use super::message::{AttemptStatus, AttemptView, DeliveryStatus, MessageView};
 use super::moving::{EndpointsImport, EndpointsImported, Erase, Erased, ExportPage, ExportedPage};
@@ -47,7 +47,7 @@ use super::replay::{
 use super::report::{LaneReport, Stalled};
 use super::request::{MessageRequest, RequestView};
 use super::route::{
-    RouteChanged, RouteIn, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
+    RouteChanged, RouteIn, RouteLarge, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
     UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
 };
 use super::signing::{
@@ -58,7 +58,7 @@ use super::source::{SourceForIngest, SourceView};
 use super::watch::WatchWire;
 use crate::entitlement::Judged;
 use crate::filter::Filter;
-use crate::id::{MessageId, OrganisationId, TenantId, Uid};
+use crate::id::{ConnectionId, MessageId, OrganisationId, TenantId, Uid};
 use crate::problem::{Code, Problem};
 use crate::schedule::Schedule;
 use crate::time::Millis;
@@ -291,6 +291,8 @@ calls! {
     Erase -> Erased;
     /// Takes what the organisation's ledger routed here: all that are new, or none.
     RouteIn -> RouteTaken;
+    /// The same with bodies in the bucket. A call of its own: a release that does not know them refuses it, and is asked again.
+    RouteLarge -> RouteTaken;
     /// The claims of a routing key changed: what is remembered of them holds no more.
     RouteChanged -> ();
     /// Whether a source's unsigned routing keys are trusted; changes it, if that is asked.
@@ -305,6 +307,8 @@ calls! {
     RouteReplay -> TaskView;
     /// Takes a request of several events: each deduped, all that are new or none.
     Receive -> ReceiveDone;
+    /// The same with parts in the bucket. A call of its own: a release that does not know them refuses it.
+    ReceiveLarge -> ReceiveDone;
     /// Takes one secret of a source away.
     SourceSecretRemove -> SourceView;
     /// What a handshake that held does to its source.
@@ -632,6 +636,9 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::disable_after`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub disable_after: Option<Option<super::DisableAfter>>,
+    /// See [`EndpointConfig::connection_id`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<Option<ConnectionId>>,
     /// What changes of its signatures.
     #[serde(default)]
     pub signing: SigningChange,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{Page, PageOf};
+use super::connection_api::{ApiGet, ApiView};
 use super::watch::{WatchDelete, WatchList, WatchPushed, WatchPut, WatchView};
 use crate::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
 use crate::oauth::provider::{Class, Provider};
@@ -139,10 +140,14 @@ calls! {
     TokenSpend -> Spent;
     /// The API said that it is asked too fast.
     TokenThrottled -> ();
+    /// Where its token may be sent.
+    ApiGet -> ApiView;
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
     /// The app was changed: look again.
     AppChanged -> ();
+    /// There is a new master key: what another one sealed is sealed anew, and the directory learns it.
+    Reseal -> ();
     /// The tenant goes: as [`Disconnect`], and nothing is kept.
     ConnectionErase -> Disconnected;
     /// Watches something at the provider. Waits until that stands, or is known to fail.
@@ -512,6 +517,9 @@ pub struct ConnectionPatch {
     /// A `uid`.
     #[serde(default)]
     pub uid: Option<Uid>,
+    /// Its `uid` is taken away.
+    #[serde(default)]
+    pub without_uid: bool,
     /// Switched on or off.
     #[serde(default)]
     pub enabled: Option<bool>,
@@ -685,6 +693,10 @@ pub struct HistoryView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AppChanged {}
 
+/// See [`Call::Reseal`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reseal {}
+
 /// How a connection stands. No secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionView {
@@ -715,6 +727,9 @@ pub struct ConnectionView {
     /// The account's key at the provider.
     #[serde(default)]
     pub account_key: Option<String>,
+    /// What the provider's webhooks call the account: routing keys that are its tenant's while it stands.
+    #[serde(default)]
+    pub routing: Vec<String>,
     /// Scopes granted.
     #[serde(default)]
     pub scopes: Vec<String>,
@@ -763,6 +778,9 @@ pub struct ConnectionView {
     /// Its watches.
     #[serde(default)]
     pub watches: Vec<Value>,
+    /// The version of the master key that its secrets are sealed with; none: there are none.
+    #[serde(default)]
+    pub key_version: Option<u8>,
     /// When it was made.
     pub created_at: Millis,
     /// Last change.

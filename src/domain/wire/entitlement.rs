@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::call::{PageOf, present};
 use crate::entitlement::{Config, Judged, Provider};
-use crate::id::{TaskId, TenantId};
+use crate::id::{ConnectionId, OrganisationId, TaskId, TenantId};
 use crate::time::Millis;
 
 /// See [`super::call::Call::EntitlementConfigGet`].
@@ -35,6 +35,30 @@ pub struct EntitlementConfigPut {
     /// The project there that is listed.
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub revenuecat_project_id: Option<Option<String>>,
+    /// A connection of the tenant's whose key takes the place of `stripe_api_key`; either takes the other's place.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub stripe_connection: Option<Option<ConnectionId>>,
+    /// The same of `revenuecat_api_key`.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub revenuecat_connection: Option<Option<ConnectionId>>,
+    /// The same of `revenuecat_v2_api_key`.
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub revenuecat_v2_connection: Option<Option<ConnectionId>>,
+}
+
+/// Connections whose keys providers' APIs are asked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyConnections {
+    /// Stripe's.
+    #[serde(default)]
+    pub stripe: Option<ConnectionId>,
+    /// Of version 1 of `RevenueCat`'s.
+    #[serde(default)]
+    pub revenuecat: Option<ConnectionId>,
+    /// Of version 2.
+    #[serde(default)]
+    pub revenuecat_v2: Option<ConnectionId>,
 }
 
 /// Keys stay out of logs.
@@ -47,6 +71,9 @@ impl fmt::Debug for EntitlementConfigPut {
             .field("revenuecat_api_key", &shown(&self.revenuecat_api_key))
             .field("revenuecat_v2_api_key", &shown(&self.revenuecat_v2_api_key))
             .field("revenuecat_project_id", &self.revenuecat_project_id)
+            .field("stripe_connection", &self.stripe_connection)
+            .field("revenuecat_connection", &self.revenuecat_connection)
+            .field("revenuecat_v2_connection", &self.revenuecat_v2_connection)
             .finish()
     }
 }
@@ -69,6 +96,9 @@ pub struct EntitlementConfigView {
     /// The project there.
     #[serde(default)]
     pub revenuecat_project_id: Option<String>,
+    /// Connections that stand in the place of keys.
+    #[serde(default)]
+    pub connections: KeyConnections,
     /// How asking the provider again goes.
     #[serde(default)]
     pub refetch: Refetch,
@@ -134,7 +164,7 @@ pub struct ObjectView {
     pub object: Option<Value>,
 }
 
-/// A message of the queue `fetches`: what is to be asked of a provider's API. The key is sealed.
+/// A message of the queue `fetches`: what is to be asked of a provider's API. The key is sealed, or a connection's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchOrder {
     /// [`super::VERSION`] of the writer.
@@ -143,10 +173,16 @@ pub struct FetchOrder {
     pub tenant: TenantId,
     /// Whose API.
     pub provider: Provider,
-    /// Base64 of [`crate::seal`]'s blob.
+    /// Base64 of [`crate::seal`]'s blob; empty: the connection's.
     pub sealed_key: String,
     /// The generation that it was sealed with.
     pub generation: u64,
+    /// Whose organisation: a connection compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<OrganisationId>,
+    /// The connection whose key is leased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
     /// What lists customers, at a provider where that is another key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<ListKey>,
@@ -161,10 +197,13 @@ pub struct FetchOrder {
 pub struct ListKey {
     /// The provider's project.
     pub project: String,
-    /// Base64 of [`crate::seal`]'s blob.
+    /// Base64 of [`crate::seal`]'s blob; empty: the connection's.
     pub sealed_key: String,
     /// The generation that it was sealed with.
     pub generation: u64,
+    /// The connection whose key is leased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
 }
 
 /// What is asked of a provider's API.

@@ -250,6 +250,17 @@ pub struct ReceivedEvent {
     /// What is kept of it beside the request's headers: of an app-level source its routing key.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// Its part has no room in the ledger and stands there; what stands beside the call is empty then. In a
+    /// [`ReceiveLarge`] alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_at: Option<BodyAt>,
+}
+
+/// See [`super::call::Call::ReceiveLarge`]: as [`Receive`], with parts that have no room in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiveLarge {
+    /// The request.
+    pub receive: Receive,
 }
 
 /// The answer to [`Receive`].

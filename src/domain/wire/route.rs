@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Page, PageOf};
-use super::inbound::ForwardMode;
+use super::inbound::{BodyAt, ForwardMode};
 use crate::id::{MessageId, SourceId, TaskId, TenantId};
 use crate::time::Millis;
 
 /// See [`super::call::Call::RouteIn`]. The bodies stand beside it, one an event, in this order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteIn {
+    /// What came for the tenant, oldest first. All that are new are stored, or none.
+    pub events: Vec<RoutedEvent>,
+}
+
+/// See [`super::call::Call::RouteLarge`]: as [`RouteIn`], with bodies that have no room in a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteLarge {
     /// What came for the tenant, oldest first. All that are new are stored, or none.
     pub events: Vec<RoutedEvent>,
 }
@@ -43,9 +50,12 @@ pub struct RoutedEvent {
     /// The hop counter that came with it.
     #[serde(default)]
     pub hop: u8,
+    /// The tenant's own copy of the body, in the bucket already; what stands beside the call is empty then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_at: Option<BodyAt>,
 }
 
-/// The answer to [`RouteIn`]: the tenant has all of them.
+/// The answer to [`RouteIn`] and [`RouteLarge`]: the tenant has all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RouteTaken {
     /// Messages that it made.
@@ -62,6 +72,9 @@ pub struct RouteChanged {
     pub source: String,
     /// Whose claims changed in the directory.
     pub key: String,
+    /// Those of all keys may have changed, whatever `key` says.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// See [`super::call::Call::RouteTrust`].

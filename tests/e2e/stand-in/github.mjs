@@ -6,7 +6,9 @@
 //   [GitHub Docs, "Generating a user access token for a GitHub App"].
 // - A GitHub App's token lives 8 hours, its refresh token 6 months; a refresh ends the old pair at once
 //   [GitHub Docs, "Refreshing user access tokens"].
-// - A grant is revoked by DELETE with Basic and JSON [GitHub Docs, REST, "Delete an app authorization"], answered 204.
+// - One token is ended by DELETE with Basic and JSON [GitHub Docs, REST, "Delete an app token"], the whole grant by
+//   [GitHub Docs, REST, "Delete an app authorization"]; both answer 204.
+// - Every request needs a `User-Agent` [GitHub Docs, REST, "Getting started", user agent required]: 403 without one.
 // - `X-OAuth-Scopes` tells the scopes of a token [GitHub Docs, "Scopes for OAuth apps"].
 
 import { Codes, back, empty, form, json, page, random, startStandIn } from "./server.mjs";
@@ -45,6 +47,11 @@ export async function startGithub({ client = { id: "Iv1.github", secret: "github
     if (issued.error) return answer(wrong("bad_verification_code", "The code passed is incorrect or expired."));
     return answer(issue((issued.query.scope ?? "").split(" ").filter(Boolean).join(",")));
   };
+  const ended = ({ basic, json: body }) => {
+    if (basic?.[0] !== client.id || basic?.[1] !== client.secret) return json(401, { message: "Bad credentials" });
+    if (!tokens.delete(body?.access_token)) return json(404, { message: "Not Found" });
+    return empty(204);
+  };
   const standIn = await startStandIn({
     "GET github.com/login/oauth/authorize": ({ query }) =>
       page("Authorize", back(query, { code: codes.issue(query) }), back(query, { error: "access_denied", error_description: "The user has denied your application access." })),
@@ -55,11 +62,8 @@ export async function startGithub({ client = { id: "Iv1.github", secret: "github
       if (!known) return json(401, { message: "Bad credentials", documentation_url: "https://docs.github.com/rest", status: "401" });
       return json(200, user, { "x-oauth-scopes": known.scope.replaceAll(",", ", "), "x-ratelimit-limit": "5000", "x-ratelimit-remaining": "4999" });
     },
-    [`DELETE api.github.com/applications/${client.id}/grant`]: ({ basic, json: body }) => {
-      if (basic?.[0] !== client.id || basic?.[1] !== client.secret) return json(401, { message: "Bad credentials" });
-      if (!tokens.delete(body?.access_token)) return json(404, { message: "Not Found" });
-      return empty(204);
-    },
+    [`DELETE api.github.com/applications/${client.id}/token`]: ended,
+    [`DELETE api.github.com/applications/${client.id}/grant`]: ended,
   });
   return { ...standIn, client, user, tokens, refreshes, TOKEN };
 }

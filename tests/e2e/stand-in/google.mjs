@@ -4,15 +4,17 @@
 //   [Google Identity, "Using OAuth 2.0 for Web Server Applications"].
 // - A person may untick scopes: `scope` of the answer is what was granted [same page, "Step 6: Check which scopes users granted"].
 // - Refresh tokens do not rotate; a refresh answer has none [same page, "Refreshing an access token"].
-// - Revoking a dead token is 400 `invalid_token` [same page, "Revoking a token"].
+// - Revoking any token of a grant ends the whole grant; revoking a dead one is 400 `invalid_token`
+//   [same page, "Revoking a token"].
 // - A session policy ends a grant with `error_subtype: invalid_rapt` [Google Cloud docs, "Set session length"].
 // - The issuer has two spellings [Google Identity, "OpenID Connect", "Validating an ID token"].
 // - `users.watch` lives 7 days, asked again it is renewed; `history.list` answers 404 for an id that is too old
 //   [Gmail API, "Push notifications", "Synchronizing clients"].
 // - A calendar channel cannot be extended; `events.list` answers 410 for a sync token that is too old
 //   [Calendar API, "Push notifications", "Synchronize resources efficiently"].
-// - A service account's assertion is exchanged at the token endpoint (RFC 7523) [Google Identity, "Using OAuth 2.0 for Server
-//   to Server Applications"].
+// - A service account's assertion is exchanged at the token endpoint, which is its audience (RFC 7523); without authority over
+//   the domain, one with a subject is 401 `unauthorized_client` [Google Identity, "Using OAuth 2.0 for Server to Server
+//   Applications"].
 
 import { createVerify, generateKeyPairSync } from "node:crypto";
 
@@ -47,6 +49,8 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     unticked: [],
     accessSeconds: 3599,
     invalidRapt: false,
+    /** The service account has authority over the domain. */
+    delegated: true,
     history: [],
     historyId: 1000,
     /** Histories before this are forgotten: 404. */
@@ -109,6 +113,9 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     const good = signature && createVerify("RSA-SHA256").update(`${header}.${claims}`).verify(service.publicKey, Buffer.from(signature, "base64url"));
     const read = good && JSON.parse(Buffer.from(claims, "base64url").toString());
     if (!read || read.iss !== serviceAccount.client_email || read.exp - read.iat > 3600) return wrong(400, "invalid_grant", "Invalid JWT Signature.");
+    if (read.aud !== standIn.at("https://oauth2.googleapis.com/token")) return wrong(400, "invalid_grant", "Invalid JWT: Failed audience check.");
+    if (read.sub && !state.delegated) return wrong(401, "unauthorized_client", "Client is unauthorized to retrieve access tokens using this method, or client not authorized for any of the scopes requested.");
+    if (read.sub && !accounts.has(read.sub.split("@")[0])) return wrong(400, "invalid_grant", "Invalid email or User ID");
     const account = read.sub ? accounts.get(read.sub.split("@")[0]) : { sub: "sa", email: serviceAccount.client_email };
     return json(200, { access_token: access(account, read.scope), expires_in: 3599, token_type: "Bearer" });
   };
@@ -120,9 +127,13 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     },
     [TOKEN]: token,
     "POST oauth2.googleapis.com/revoke": ({ form: asked = {} }) => {
-      const found = refreshes.delete(asked.token) || tokens.delete(asked.token);
-      if (found) tokens.clear();
-      return found ? json(200, {}) : wrong(400, "invalid_token", "Token expired or revoked");
+      const found = refreshes.get(asked.token) ?? tokens.get(asked.token);
+      if (!found) return wrong(400, "invalid_token", "Token expired or revoked");
+      for (const kept of [tokens, refreshes]) {
+        for (const [token, { account }] of kept) if (account.sub === found.account.sub) kept.delete(token);
+      }
+      consented.delete(found.account.sub);
+      return json(200, {});
     },
     "GET www.googleapis.com/oauth2/v3/certs": () => {
       const { kty, n, e } = privateKey.export({ format: "jwk" });

@@ -135,11 +135,14 @@ function here(origin, url) {
   return url.replace(/^https:\/\/([^/{]+)/, (_, host) => `${origin}/${host}`);
 }
 
+/** Members of an entry that hold what looks like a URL and is not called: pages, and scopes (Google's). */
+const NO_URLS = ["docs", "scopes", "scopeAnswers"];
+
 function relocated(entry, origin) {
   if (typeof entry === "string") return entry.startsWith("https://") ? here(origin, entry) : entry;
   if (Array.isArray(entry)) return entry.map((part) => relocated(part, origin));
   if (entry && typeof entry === "object") {
-    return Object.fromEntries(Object.entries(entry).map(([name, part]) => [name, name === "docs" ? part : relocated(part, origin)]));
+    return Object.fromEntries(Object.entries(entry).map(([name, part]) => [name, NO_URLS.includes(name) ? part : relocated(part, origin)]));
   }
   return entry;
 }

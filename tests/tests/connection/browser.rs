@@ -89,6 +89,8 @@ pub(crate) struct AuthorizationServer {
     pub(crate) asked: Vec<(String, BTreeMap<String, String>)>,
     /// What the key set's key is called.
     pub(crate) key_id: String,
+    /// Exchanges give no refresh token.
+    pub(crate) without_refresh_token: bool,
 }
 
 pub(crate) struct World {
@@ -232,6 +234,7 @@ impl AuthorizationServer {
             whoami: json!({ "id": 1 }),
             asked: Vec::new(),
             key_id: "k1".to_owned(),
+            without_refresh_token: false,
         }
     }
 
@@ -299,6 +302,9 @@ impl AuthorizationServer {
             "access_token": format!("canary-at-{n}"), "refresh_token": format!("canary-rt-{n}"),
             "token_type": "Bearer", "expires_in": 3600, "id_token": signed(&self.header, &claims),
         });
+        if self.without_refresh_token {
+            body["refresh_token"] = Value::Null;
+        }
         if let Some(scope) = &self.scope {
             body["scope"] = json!(scope);
         }

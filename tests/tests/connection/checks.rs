@@ -1,9 +1,11 @@
 //! Checks of health.
 
+use postern_domain::oauth::Secret;
 use postern_domain::oauth::provider::Rotation;
+use postern_domain::oauth::standing::Reason;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
-use postern_domain::wire::connection::ConnectionTest;
+use postern_domain::wire::connection::{ConnectionTest, Import};
 use postern_tests::connection::{Desk, entry};
 use postern_tests::tenant::code;
 use serde_json::json;
@@ -101,4 +103,60 @@ fn a_token_that_the_check_finds_refused_is_refreshed() {
     assert_eq!(desk.peer.refreshes(), 1);
     desk.pass(Millis::DAY);
     assert_eq!(desk.state().as_str(), "active");
+}
+
+/// A token that nobody can refresh, as GitHub's.
+fn brought(desk: &Desk, token: &str) -> Import {
+    Import {
+        app: desk.terms(),
+        access_token: Some(Secret(token.to_owned())),
+        refresh_token: None,
+        scopes: vec!["repo".to_owned()],
+        expires_at: None,
+        account: None,
+        label: None,
+        uid: None,
+        variables: std::collections::BTreeMap::new(),
+    }
+}
+
+fn unconnected() -> Desk {
+    let mut provider = entry(Rotation::None, &json!({}));
+    provider.check = serde_json::from_value(json!({ "url": "https://api.peer.example/me" })).unwrap();
+    let mut desk = Desk::of(Rotation::None, provider);
+    desk.peer.keys.push("gho-canary-brought-0123".to_owned());
+    desk
+}
+
+#[test]
+fn an_access_token_that_is_brought_alone_is_shown_to_the_provider_before_anybody_relies_on_it() {
+    let mut desk = unconnected();
+    let call = brought(&desk, "gho-canary-brought-0123");
+    let view = desk.call(call).unwrap();
+    assert_eq!(view.state.as_str(), "active");
+    assert!(view.last_check.unwrap().ok);
+    assert_eq!(checks(&desk), 1);
+
+    let mut desk = unconnected();
+    let call = brought(&desk, "gho-canary-of-nobody-45");
+    let view = desk.call(call).unwrap();
+    assert_eq!(view.state.as_str(), "needs_reauth");
+    assert_eq!(view.reason.unwrap(), Reason::NoRefreshToken);
+    assert_eq!(code(desk.lease()), Code::Conflict);
+}
+
+#[test]
+fn a_token_without_a_refresh_token_that_is_refused_twice_wants_a_person() {
+    let mut desk = unconnected();
+    let call = brought(&desk, "gho-canary-brought-0123");
+    desk.call(call).unwrap();
+    desk.peer.keys.clear();
+    assert!(!desk.call(ConnectionTest {}).unwrap().ok);
+    assert_eq!(desk.state().as_str(), "active");
+    assert!(!desk.call(ConnectionTest {}).unwrap().ok);
+    assert_eq!(desk.state().as_str(), "needs_reauth");
+    assert_eq!(
+        desk.told_types(),
+        ["connection.created", "connection.needs_reauth"]
+    );
 }

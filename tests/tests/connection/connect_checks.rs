@@ -238,6 +238,25 @@ fn s29_another_account_on_reconnect_is_refused_and_its_grant_revoked() {
     assert_eq!(world.told_types(), ["connection.created"]);
 }
 
+/// Google gives one with the first consent alone, unless it is asked for it.
+#[test]
+fn s26_a_reconnect_without_a_refresh_token_keeps_the_one_that_never_changes() {
+    for (rotation, kept) in [("none", true), ("strict", false)] {
+        let mut world = World::new();
+        let entry = || provider(|entry| entry["oauth"]["rotation"] = rotation.into());
+        let link = world.open_with(&open_of(entry()));
+        world.connect(&link);
+        let link = world.open_with(&SessionOpen {
+            reconnect: true,
+            ..open_of(entry())
+        });
+        world.server.without_refresh_token = true;
+        assert_eq!(world.connect(&link).outcome, Outcome::Connected);
+        let view = world.view();
+        assert_eq!((view.generation, view.refreshable), (Some(2), kept), "{rotation}");
+    }
+}
+
 #[test]
 fn s29_userinfo_about_another_subject_connects_nothing() {
     let mut world = World::new();

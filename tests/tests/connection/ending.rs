@@ -1,10 +1,12 @@
 //! The end: revoked at the provider, then shredded.
 
+use std::collections::BTreeMap;
+
 use postern_domain::oauth::provider::Rotation;
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{
-    Caller, ConnectionErase, ConnectionGet, Disconnect, Reset, RevokeResult, TokenLease,
+    Caller, ConnectionErase, ConnectionGet, Disconnect, Reset, RevokeResult, SessionOpen, TokenLease,
 };
 use postern_tests::connection::{Desk, entry, owner};
 use postern_tests::tenant::code;
@@ -105,11 +107,40 @@ fn a_reset_leaves_no_secret_and_the_same_id_to_connect_again() {
 fn nothing_is_kept_when_the_tenant_goes() {
     let mut desk = Desk::connected(Rotation::Strict);
     let done = desk.call_as(Caller::System, ConnectionErase {}).unwrap();
-    assert_eq!(done.revoked, RevokeResult::Revoked);
+    assert_eq!(done.connection.revoked, Some(RevokeResult::Revoked));
     assert_eq!(code(desk.call(ConnectionGet {})), Code::NotFound);
     assert_eq!(desk.storage.native().alarm(), None);
     assert!(!desk.dump().contains("peer"));
     desk.pass(Millis::DAY);
+}
+
+#[test]
+fn of_what_nobody_connected_an_erasure_has_nothing_to_tell() {
+    let mut desk = Desk::new(Rotation::Strict);
+    let open = SessionOpen {
+        app: desk.terms(),
+        scopes: Vec::new(),
+        return_url: None,
+        label: None,
+        uid: None,
+        variables: BTreeMap::new(),
+        reconnect: false,
+    };
+    desk.call(open).unwrap();
+    let done = desk.call_as(Caller::System, ConnectionErase {}).unwrap();
+    assert_eq!(done.connection.revoked, None);
+    assert!(desk.peer.revoked.is_empty());
+    assert_eq!(code(desk.call(ConnectionGet {})), Code::NotFound);
+}
+
+#[test]
+fn an_erasure_of_what_was_disconnected_tells_what_came_of_that() {
+    let mut desk = Desk::connected(Rotation::Strict);
+    desk.call(Disconnect {}).unwrap();
+    let done = desk.call_as(Caller::System, ConnectionErase {}).unwrap();
+    assert_eq!(done.connection.revoked, Some(RevokeResult::Revoked));
+    assert_eq!(desk.peer.revoked.len(), 1, "nobody is asked twice");
+    assert_eq!(code(desk.call(ConnectionGet {})), Code::NotFound);
 }
 
 #[test]

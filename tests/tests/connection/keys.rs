@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::oauth::Secret;
-use postern_domain::oauth::provider::Rotation;
+use postern_domain::oauth::provider::{Check, Identity, IdentityFrom, Rotation};
 use postern_domain::problem::Code;
 use postern_domain::wire::connection::{
     ConnectionGet, ConnectionTest, Disconnect, KeyPut, RevokeResult, TokenRefused,
@@ -75,6 +75,89 @@ fn a_key_is_not_put_twice_and_not_replaced_where_none_is() {
     assert_eq!(code(desk.call(put(KEY, true))), Code::NotFound);
     desk.call(put(KEY, false)).unwrap();
     assert_eq!(code(desk.call(put(KEY, false))), Code::Conflict);
+}
+
+fn told_desk() -> Desk {
+    let mut entry = key_entry();
+    entry.identity = Some(Identity {
+        from: IdentityFrom::Call(Check {
+            url: "https://api.keys.example/me".to_owned(),
+            ..entry.check.clone().unwrap()
+        }),
+        key: vec!["/id".to_owned()],
+        label: vec!["/name".to_owned()],
+        routing: vec!["/id".to_owned()],
+    });
+    let mut desk = Desk::of(Rotation::None, entry);
+    let keys = [KEY, "sk-other-0123456789wxyz", "sk-next-0123456789efgh"];
+    desk.peer.keys.extend(keys.map(str::to_owned));
+    desk.peer.api = (200, json!({ "id": 7, "name": "Acme" }));
+    desk
+}
+
+#[test]
+fn whose_key_it_is_is_told_where_the_provider_tells_and_another_accounts_key_does_not_take_its_place() {
+    let mut desk = told_desk();
+    let provider = desk.terms().provider;
+    let put = |key, replace| KeyPut {
+        app: terms(provider.clone()),
+        ..put(key, replace)
+    };
+    let view = desk.call(put(KEY, false)).unwrap();
+    assert_eq!(
+        (view.account.as_deref(), view.account_key.as_deref()),
+        (Some("Acme"), Some("7"))
+    );
+    assert_eq!(view.routing, ["7"], "its webhooks name it so");
+    desk.peer.api = (200, json!({ "id": 8, "name": "Other" }));
+    let refused = desk.call(put("sk-other-0123456789wxyz", true)).unwrap_err();
+    assert_eq!(refused.faults[0].loc, ["body", "key"]);
+    assert!(refused.faults[0].msg.contains("which is for Acme"), "{refused:?}");
+    assert_eq!(desk.token().token.reveal(), KEY);
+    desk.peer.api = (200, json!({ "id": 7, "name": "Acme Ltd" }));
+    let view = desk.call(put("sk-next-0123456789efgh", true)).unwrap();
+    assert_eq!(
+        (view.generation, view.account.as_deref()),
+        (Some(2), Some("Acme Ltd"))
+    );
+}
+
+/// A proxy may serve thousands of models.
+#[test]
+fn a_list_that_is_longer_than_what_is_read_says_that_the_key_is_good_by_its_status() {
+    let mut desk = desk();
+    desk.peer.api = (200, json!({ "data": "x".repeat(70_000) }));
+    desk.call(put(KEY, false)).unwrap();
+    assert!(desk.call(ConnectionTest {}).unwrap().ok);
+    assert!(
+        desk.history()
+            .iter()
+            .all(|line| !line.decision.contains("unchecked"))
+    );
+}
+
+#[test]
+fn graphql_says_200_to_what_it_refuses_and_that_is_no_good_key() {
+    let mut entry = key_entry();
+    if let Some(check) = &mut entry.check {
+        check.holds = Some("/data/viewer/id".to_owned());
+    }
+    let mut desk = Desk::of(Rotation::None, entry);
+    desk.peer.keys.push(KEY.to_owned());
+    desk.peer.api = (200, json!({ "data": { "viewer": { "id": "u1" } } }));
+    let key = KeyPut {
+        app: desk.terms(),
+        ..put(KEY, false)
+    };
+    desk.call(key).unwrap();
+    assert!(desk.call(ConnectionTest {}).unwrap().ok);
+    desk.peer.api = (
+        200,
+        json!({ "data": null, "errors": [{ "message": "not authenticated" }] }),
+    );
+    let tested = desk.call(ConnectionTest {}).unwrap();
+    assert!(!tested.ok);
+    assert!(tested.detail.contains("not authenticated"), "{}", tested.detail);
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod revenuecat;
 mod time;
 
 use postern_domain::entitlement::{Config, Judged, Known, OWNER, PastDue, Plan, Provider, State};
-use postern_domain::id::TaskId;
+use postern_domain::id::{ConnectionId, TaskId};
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
 use postern_domain::wire::call::{Accept, Caller, MessageFilter, MessageList, PageOf, SourceCreate};
@@ -676,6 +676,93 @@ fn questions(tenant: &mut Tenant) -> Vec<FetchOrder> {
     outs.iter()
         .map(|out| frame::decode::<FetchOrder>(&out.frame).unwrap().0)
         .collect()
+}
+
+const CONNECTION: ConnectionId = ConnectionId([7; 20]);
+
+#[test]
+fn a_connection_stands_in_the_place_of_a_key_and_either_takes_the_others() {
+    let (mut tenant, source) = asking();
+    let connection = |connection| EntitlementConfigPut {
+        config: config(),
+        stripe_connection: Some(connection),
+        ..EntitlementConfigPut::default()
+    };
+    let shown = tenant.call(connection(Some(CONNECTION))).unwrap();
+    assert_eq!(
+        (shown.stripe_api_key_hint, shown.connections.stripe),
+        (None, Some(CONNECTION))
+    );
+    let stands = event("evt_1", "created", START, &subscription("cus_1", "active"));
+    hear(&mut tenant, source, &stands);
+    tenant.pass(4000);
+    let asked = questions(&mut tenant);
+    assert_eq!(asked.len(), 1);
+    assert_eq!(
+        (
+            asked[0].connection,
+            asked[0].organisation,
+            asked[0].sealed_key.as_str()
+        ),
+        (Some(CONNECTION), Some(tenant.organisation), "")
+    );
+    // What it is refused is shown, and tried again.
+    let begun = tenant.now;
+    answer(
+        &mut tenant,
+        begun,
+        Some("Stripe refuses the connection's key"),
+        &json!({}),
+    );
+    let refetch = tenant.call(EntitlementConfigGet {}).unwrap().refetch;
+    assert_eq!(
+        refetch.error.as_deref(),
+        Some("Stripe refuses the connection's key")
+    );
+    tenant.pass(6000);
+    assert_eq!(questions(&mut tenant).len(), 1);
+
+    // The rules alone leave it; a key takes its place; neither: nobody is asked.
+    assert_eq!(
+        put(&mut tenant, config(), None).connections.stripe,
+        Some(CONNECTION)
+    );
+    let shown = put(&mut tenant, config(), Some(Some(KEY)));
+    assert_eq!(
+        (shown.stripe_api_key_hint.as_deref(), shown.connections.stripe),
+        (Some("cdef"), None)
+    );
+    tenant.call(connection(Some(CONNECTION))).unwrap();
+    let shown = tenant.call(connection(None)).unwrap();
+    assert_eq!(
+        (shown.stripe_api_key_hint, shown.connections.stripe),
+        (None, None)
+    );
+    assert_eq!(tenant.count("entitlement_stale"), 0);
+}
+
+#[test]
+fn a_backfill_reads_by_a_connection_and_is_refused_without() {
+    let (mut tenant, _) = tenant();
+    let backfill = EntitlementBackfill {
+        id: TASK,
+        provider: Provider::Stripe,
+        dry_run: true,
+        expected: Vec::new(),
+    };
+    assert_eq!(code(tenant.call(backfill.clone())), Code::Conflict);
+    let by_connection = EntitlementConfigPut {
+        config: config(),
+        stripe_connection: Some(Some(CONNECTION)),
+        ..EntitlementConfigPut::default()
+    };
+    tenant.call(by_connection).unwrap();
+    tenant.call(backfill).unwrap();
+    tenant.pass(1000);
+    let asked = questions(&mut tenant);
+    assert_eq!(asked.len(), 1);
+    assert!(matches!(asked[0].ask, FetchAsk::Page { .. }));
+    assert_eq!(asked[0].connection, Some(CONNECTION));
 }
 
 fn answer(tenant: &mut Tenant, begun: Millis, failed: Option<&str>, subscription: &Value) {

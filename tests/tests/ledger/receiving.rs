@@ -10,9 +10,10 @@ use postern_domain::wire::call::{
     SourceList, SourceRejected, SourceRotateSecret, SourceUpdate, Wipe,
 };
 use postern_domain::wire::inbound::{
-    BodyAt, ForwardMode, HandshakeEffect, Intake, Receive, ReceiveDone, Received, ReceivedEvent, RefusedGet,
-    RefusedList, RefusedRequest, RefusedView, SecretTerms, SourceCaptured, SourceDiagnose, SourceHandshake,
-    SourceOptions, SourceReplay, SourceSecretRemove, SourceStats, SourceStatsView, UsedOnce,
+    BodyAt, ForwardMode, HandshakeEffect, Intake, Receive, ReceiveDone, ReceiveLarge, Received,
+    ReceivedEvent, RefusedGet, RefusedList, RefusedRequest, RefusedView, SecretTerms, SourceCaptured,
+    SourceDiagnose, SourceHandshake, SourceOptions, SourceReplay, SourceSecretRemove, SourceStats,
+    SourceStatsView, UsedOnce,
 };
 use postern_domain::wire::reads::MessageExpunge;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
@@ -94,6 +95,7 @@ fn batch(tenant: &mut Tenant, events: &[(Option<&str>, &str)]) -> Result<Receive
                 event_type: "contact.changed".to_owned(),
                 event_id: id.map(str::to_owned),
                 headers: BTreeMap::new(),
+                body_at: None,
             })
             .collect(),
     };
@@ -270,6 +272,7 @@ fn a_request_whose_answer_was_lost_is_stored_once_whichever_of_its_events_was_ne
         event_type: "x".to_owned(),
         event_id: id.map(str::to_owned),
         headers: BTreeMap::new(),
+        body_at: None,
     };
     let call = Receive {
         accept,
@@ -709,6 +712,35 @@ fn a_body_elsewhere_goes_with_its_message() {
     tenant.call(Wipe {}).unwrap();
     let all = tenant.ledger.take_garbage();
     assert_eq!(all, [Garbage::Before(tenant.id, Millis(u64::MAX))]);
+}
+
+#[test]
+fn a_part_of_a_request_may_stand_elsewhere_and_the_others_here() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    let event = |id: &str, body_at| ReceivedEvent {
+        event_type: "x".to_owned(),
+        event_id: Some(id.to_owned()),
+        headers: BTreeMap::new(),
+        body_at,
+    };
+    let receive = Receive {
+        accept: webhook(&mut tenant, None),
+        events: vec![event("a", None), event("b", Some(elsewhere()))],
+    };
+    let bodies = [Vec::new(), b"small".to_vec(), Vec::new()];
+    let mut call = ReceiveLarge { receive };
+    let (done, _) = tenant.call_as(Caller::Ingest, call.clone(), &bodies).unwrap();
+    assert_eq!((done.stored, done.duplicates), (2, 0));
+    call.receive.accept.nonce += 1;
+    let (done, _) = tenant.call_as(Caller::Ingest, call, &bodies).unwrap();
+    assert_eq!((done.stored, done.duplicates), (0, 2), "the same once more");
+    let found: Vec<_> = messages(&mut tenant)
+        .into_iter()
+        .map(|(view, _)| (view.event_id.unwrap(), view.body_at))
+        .collect();
+    assert!(found.contains(&("a".to_owned(), None)));
+    assert!(found.contains(&("b".to_owned(), Some(elsewhere()))));
 }
 
 fn replay(tenant: &mut Tenant, change: impl FnOnce(&mut SourceReplay)) -> TaskView {

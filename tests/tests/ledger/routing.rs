@@ -1,6 +1,6 @@
 //! App-level sources: stored once by the organisation, pushed to each tenant that claims the key, and lost by nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use postern_domain::app_level::{self, ROUTE, UNSIGNED_ROUTE};
 use postern_domain::id::{TaskId, TenantId};
@@ -11,12 +11,17 @@ use postern_domain::wire::call::{
     Accept, Caller, MessageFilter, MessageList, PageOf, SetUp, SourceDelete, SourceGet, SourceList,
     SourceUpdate, TenantSettings, Wipe,
 };
-use postern_domain::wire::inbound::{ForwardMode, Intake, Receive, ReceivedEvent, SourceOptions};
+use postern_domain::wire::inbound::{
+    BodyAt, ForwardMode, Intake, MAX_BODY, Receive, Received, ReceivedEvent, SourceOptions, body_key,
+    body_prefix,
+};
+use postern_domain::wire::reads::MessageExpunge;
 use postern_domain::wire::replay::{TaskGet, TaskState, TaskView};
 use postern_domain::wire::route::{
-    RouteChanged, RouteReplay, RouteTrust, Unrouted, UnroutedEvent, UnroutedEvents, UnroutedKey, UnroutedKeys,
+    RouteChanged, RouteLarge, RouteReplay, RouteTrust, RoutedEvent, Unrouted, UnroutedEvent, UnroutedEvents,
+    UnroutedKey, UnroutedKeys,
 };
-use postern_ledger::{PushOut, RoutingOut, Settings};
+use postern_ledger::{Garbage, PushOut, RoutingOut, Settings};
 use postern_tests::tenant::{Answer, Tenant, code};
 
 /// An organisation's ledger with one source, its tenants, and its directory.
@@ -27,6 +32,10 @@ struct World {
     tenants: BTreeMap<TenantId, Tenant>,
     /// Key, and who claims it.
     claims: Vec<(String, TenantId)>,
+    /// Keys of bodies that are there.
+    bucket: BTreeSet<String>,
+    /// Tenants whose answers are lost.
+    lost: Vec<TenantId>,
     /// The directory does not answer.
     dark: bool,
     /// Questions to the directory.
@@ -63,6 +72,8 @@ impl World {
             tenants: [A, B].map(|id| (id, tenant(id))).into(),
             claims: Vec::new(),
             dark: false,
+            bucket: BTreeSet::new(),
+            lost: Vec::new(),
             looks: 0,
             deaf: Vec::new(),
         }
@@ -72,7 +83,13 @@ impl World {
         self.claims.push((key.to_owned(), tenant));
         let source = self.source_id();
         let key = key.to_owned();
-        self.ledger.call(RouteChanged { source, key }).unwrap();
+        self.ledger
+            .call(RouteChanged {
+                source,
+                key,
+                all: false,
+            })
+            .unwrap();
     }
 
     fn source_id(&self) -> String {
@@ -104,10 +121,48 @@ impl World {
         if self.deaf.contains(&push.to) {
             return None;
         }
+        for (from, to) in &push.copies {
+            if !self.bucket.contains(from) {
+                return None;
+            }
+            self.bucket.insert(to.clone());
+        }
         let now = self.ledger.now;
         let tenant = self.tenants.get_mut(&push.to).unwrap();
         tenant.now = now;
-        Some(tenant.ledger.call(&push.frame, now, &mut tenant.random).frame)
+        let _ = tenant.ledger.take_garbage(); // of a wipe
+        let answer = tenant.ledger.call(&push.frame, now, &mut tenant.random).frame;
+        for garbage in tenant.ledger.take_garbage() {
+            let Garbage::One(key) = garbage else {
+                panic!("{garbage:?}")
+            };
+            assert!(key.starts_with(&body_prefix(push.to)), "{key} is another's");
+            assert!(self.bucket.remove(&key));
+        }
+        (!self.lost.contains(&push.to)).then_some(answer)
+    }
+
+    /// The same with a body that has no room in the ledger.
+    fn take_large(&mut self, id: &str, key: &str) -> BodyAt {
+        let at = BodyAt {
+            key: body_key(self.ledger.id, self.ledger.now, id.as_bytes()),
+            size: 5 << 20,
+            digest: "ab".repeat(32),
+        };
+        self.bucket.insert(at.key.clone());
+        let mut call = self.event(id, Some(key));
+        call.received = Some(Received {
+            body_at: Some(at.clone()),
+            ..Received::default()
+        });
+        self.ledger.accept(call, b"").unwrap();
+        at
+    }
+
+    /// Where bodies of a tenant's messages stand, oldest first; none: in its ledger.
+    fn bodies(&mut self, tenant: TenantId) -> Vec<Option<BodyAt>> {
+        let views = messages(self.tenants.get_mut(&tenant).unwrap());
+        views.into_iter().map(|view| view.body_at).collect()
     }
 
     /// The shell's work, until nothing is left for now.
@@ -376,6 +431,31 @@ fn the_directory_is_asked_once_a_minute_for_a_key_that_is_busy() {
     world.take("later", "T1");
     world.drive();
     assert_eq!(world.looks, 2);
+}
+
+#[test]
+fn another_feed_of_a_source_is_believed_from_the_next_event_on() {
+    let mut world = World::new();
+    for (id, key) in [("e1", "T1"), ("e2", "T2")] {
+        world.take(id, key);
+    }
+    world.drive();
+    // Claims that no call of their own is made for.
+    world.claims.extend([("T1".to_owned(), A), ("T2".to_owned(), B)]);
+    let changed = RouteChanged {
+        source: world.source_id(),
+        key: String::new(),
+        all: true,
+    };
+    world.ledger.call(changed).unwrap();
+    for (id, key) in [("e3", "T1"), ("e4", "T2")] {
+        world.take(id, key);
+    }
+    world.drive();
+    assert_eq!(
+        (world.has(A), world.has(B)),
+        (vec!["e3".to_owned()], vec!["e4".to_owned()])
+    );
 }
 
 #[test]
@@ -683,6 +763,7 @@ fn a_request_of_several_accounts_is_stored_once_and_each_tenant_gets_its_own_par
                 event_type: "contact.changed".to_owned(),
                 event_id: Some((*id).to_owned()),
                 headers: [(ROUTE.to_owned(), (*key).to_owned())].into(),
+                body_at: None,
             })
             .collect(),
     };
@@ -780,13 +861,131 @@ fn what_is_routed_is_forwarded_as_its_source_says() {
 }
 
 #[test]
-fn bodies_that_would_stand_in_the_bucket_are_not_for_app_level_sources() {
+fn each_tenant_gets_a_copy_of_a_body_that_has_no_room_in_a_ledger() {
     let mut world = World::new();
     let options = SourceOptions {
-        max_body: Some((1 << 20) + 1),
+        max_body: Some(MAX_BODY),
         ..SourceOptions::default()
     };
-    assert_eq!(code(choose(&mut world, options)), Code::Validation);
+    choose(&mut world, options).unwrap();
+    for tenant in [A, B] {
+        world.claim("T1", tenant);
+    }
+    let at = world.take_large("e1", "T1");
+    world.drive();
+    for tenant in [A, B] {
+        let found = world.bodies(tenant).remove(0).unwrap();
+        assert!(found.key.starts_with(&body_prefix(tenant)), "{found:?}");
+        assert_eq!((found.size, &found.digest), (at.size, &at.digest));
+        assert!(world.bucket.contains(&found.key));
+    }
+    assert_eq!(world.bucket.len(), 3, "the organisation's own and two copies");
+    for table in ["routing", "routing_behind", "unrouted"] {
+        assert_eq!(world.rows(table), 0, "{table}");
+    }
+    // One takes its content away: the other's stands.
+    let id = messages(world.tenants.get_mut(&A).unwrap()).remove(0).id;
+    let tenant = world.tenants.get_mut(&A).unwrap();
+    let messages = vec![id.to_string()];
+    tenant.call(MessageExpunge { messages }).unwrap();
+    let garbage = tenant.ledger.take_garbage();
+    assert!(
+        matches!(&garbage[..], [Garbage::One(key)] if key.starts_with(&body_prefix(A))),
+        "{garbage:?}"
+    );
+}
+
+#[test]
+fn large_bodies_keep_their_place_among_others() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    world.claim("T2", B);
+    world.take("e1", "T1");
+    world.take_large("e2", "T1");
+    world.take("e3", "T1");
+    world.take("other", "T2");
+    world.take_large("e4", "T1");
+    world.take("e5", "T1");
+    world.drive();
+    assert_eq!(world.has(A), ["e1", "e2", "e3", "e4", "e5"]);
+    let large: Vec<bool> = world.bodies(A).iter().map(Option::is_some).collect();
+    assert_eq!(large, [false, true, false, true, false]);
+    assert_eq!(world.has(B), ["other"]);
+}
+
+#[test]
+fn a_copy_whose_answer_is_lost_is_made_once_a_day_and_the_rest_is_taken_away() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    world.lost = vec![A];
+    world.take_large("e1", "T1");
+    world.drive();
+    world.pass(600_000);
+    assert_eq!(world.has(A), ["e1"]);
+    assert_eq!(world.bucket.len(), 2, "the same copy");
+    // Another day, another name: nothing names that copy.
+    world.pass(2 * Millis::DAY);
+    world.lost.clear();
+    world.pass(Millis::DAY);
+    assert_eq!(world.has(A), ["e1"]);
+    let found = world.bodies(A).remove(0).unwrap();
+    assert!(world.bucket.contains(&found.key), "what is named stays");
+    assert_eq!(world.bucket.len(), 2);
+    assert_eq!(world.rows("routing"), 0);
+}
+
+#[test]
+fn a_body_that_cannot_be_copied_is_not_said_to_be_there() {
+    let mut world = World::new();
+    world.claim("T1", A);
+    let at = world.take_large("e1", "T1");
+    world.bucket.clear();
+    world.drive();
+    world.pass(60_000);
+    assert!(world.has(A).is_empty());
+    world.bucket.insert(at.key);
+    world.pass(3_600_000);
+    assert_eq!(world.has(A), ["e1"]);
+}
+
+#[test]
+fn a_large_body_that_nobody_claims_waits_and_is_routed_later() {
+    let mut world = World::new();
+    world.take_large("e1", "T9");
+    world.drive();
+    assert_eq!(world.unrouted("T9").len(), 1);
+    assert_eq!(world.bucket.len(), 1);
+    world.replay("T9", &[A], false);
+    world.pass(60_000);
+    assert_eq!(world.has(A), ["e1"]);
+    assert!(world.bodies(A)[0].is_some());
+}
+
+#[test]
+fn a_tenant_takes_no_body_that_stands_below_anothers_name() {
+    let mut world = World::new();
+    let event = RoutedEvent {
+        message: world.ledger.publish(),
+        source: world.source_id.parse().unwrap(),
+        source_name: String::new(),
+        provider: String::new(),
+        forward: ForwardMode::default(),
+        event_type: "a".to_owned(),
+        event_id: None,
+        content_type: "application/json".to_owned(),
+        headers: BTreeMap::new(),
+        hop: 0,
+        body_at: Some(BodyAt {
+            key: body_key(B, world.ledger.now, b"x"),
+            size: 5 << 20,
+            digest: String::new(),
+        }),
+    };
+    let caller = Caller::Organisation(world.ledger.organisation);
+    let tenant = world.tenants.get_mut(&A).unwrap();
+    let call = RouteLarge { events: vec![event] };
+    assert_eq!(code(tenant.call_as(caller, call, &[Vec::new()])), Code::Internal);
+    assert!(world.has(A).is_empty());
 }
 
 #[test]

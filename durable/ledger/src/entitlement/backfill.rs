@@ -148,8 +148,9 @@ impl<S: Sql> Ledger<S> {
     /// The alarm's part: one page is asked for.
     pub(crate) fn ask_for_page(&mut self, id: &str, progress: &str, now: Millis) -> Result<(), Problem> {
         let stand: Stand = json::read(progress).map_err(Problem::internal)?;
-        let tenant = self.memory()?.tenant;
-        let kept = self.memory()?.entitlement.clone();
+        let memory = self.memory()?;
+        let whose = (memory.organisation, memory.tenant);
+        let kept = memory.entitlement.clone();
         let provider = stand.provider;
         let kept = kept.filter(|kept| kept.config.enabled && may_read(kept, provider));
         let key = kept
@@ -166,7 +167,7 @@ impl<S: Sql> Ledger<S> {
             task,
             after: stand.after,
         };
-        let out = question(tenant, (provider, key), ask, list, until)?;
+        let out = question(whose, (provider, key), ask, list, until)?;
         let statement = "UPDATE task SET next_at = ? WHERE id = ?";
         self.sql.run(statement, &[until.into(), id.into()])?;
         self.fetches.push(out);
@@ -409,11 +410,11 @@ fn may_read(kept: &Kept, provider: Provider) -> bool {
 const fn lacking(provider: Provider) -> &'static str {
     match provider {
         Provider::Stripe => {
-            "There is no key of Stripe's API to ask with; PUT …/entitlement-config with stripeApiKey"
+            "There is no key of Stripe's API to ask with; PUT …/entitlement-config with stripeApiKey or stripeConnectionId"
         }
         Provider::RevenueCat => {
             "RevenueCat's customers are listed by revenuecatV2ApiKey and revenuecatProjectId and asked for with \
-             revenuecatApiKey; PUT …/entitlement-config with what is missing"
+             revenuecatApiKey, or by connections; PUT …/entitlement-config with what is missing"
         }
     }
 }

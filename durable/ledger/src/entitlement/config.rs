@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use postern_domain::entitlement::{Config, Provider};
+use postern_domain::id::ConnectionId;
 use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::seal::{self, Place};
 use postern_domain::time::Millis;
 use postern_domain::wire::entitlement::{
-    EntitlementConfigPut, EntitlementConfigView, KEY_TABLE, ListKey, REVENUECAT_V2_COLUMN, Refetch,
-    key_column,
+    EntitlementConfigPut, EntitlementConfigView, KEY_TABLE, KeyConnections, ListKey, REVENUECAT_V2_COLUMN,
+    Refetch, key_column,
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,18 @@ pub(crate) struct Kept {
     /// The project that it lists.
     #[serde(default)]
     revenuecat_project: Option<String>,
+    /// What stands in the place of a key: never beside it.
+    #[serde(default)]
+    connections: KeyConnections,
+}
+
+/// What a provider's API is asked with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum AskedWith<'a> {
+    /// A key that is kept here.
+    Key(&'a SealedKey),
+    /// The key of a connection of the tenant's, leased when it is asked.
+    Connection(ConnectionId),
 }
 
 /// A key as it is kept.
@@ -53,29 +66,36 @@ pub(crate) struct SealedKey {
 
 impl Kept {
     /// What customers of a provider are asked for with.
-    pub(super) fn key_of(&self, provider: Provider) -> Option<&SealedKey> {
+    pub(super) fn key_of(&self, provider: Provider) -> Option<AskedWith<'_>> {
         match provider {
-            Provider::Stripe => self.stripe.as_ref(),
-            Provider::RevenueCat => self.revenuecat.as_ref(),
+            Provider::Stripe => asked_with(self.stripe.as_ref(), self.connections.stripe),
+            Provider::RevenueCat => asked_with(self.revenuecat.as_ref(), self.connections.revenuecat),
         }
     }
 
     /// Whether anybody can be asked.
-    pub(super) const fn asks(&self) -> bool {
-        self.stripe.is_some() || self.revenuecat.is_some()
+    pub(super) fn asks(&self) -> bool {
+        [Provider::Stripe, Provider::RevenueCat]
+            .iter()
+            .any(|provider| self.key_of(*provider).is_some())
     }
 
     /// What customers are listed with, at the provider where that is another key.
     pub(super) fn list_key(&self) -> Option<ListKey> {
-        let (key, project) = self
-            .revenuecat_v2
-            .as_ref()
-            .zip(self.revenuecat_project.as_ref())?;
+        let project = self.revenuecat_project.clone()?;
+        let key = asked_with(self.revenuecat_v2.as_ref(), self.connections.revenuecat_v2)?;
+        let (sealed_key, generation, connection) = key.parts();
         Some(ListKey {
-            project: project.clone(),
-            sealed_key: key.sealed.clone(),
-            generation: key.generation,
+            project,
+            sealed_key,
+            generation,
+            connection,
         })
+    }
+
+    /// Connections that stand in the place of keys.
+    pub(super) const fn connections(&self) -> KeyConnections {
+        self.connections
     }
 
     /// Every key with the column that it was sealed for.
@@ -91,6 +111,22 @@ impl Kept {
     pub(super) fn project(&self) -> Option<&str> {
         self.revenuecat_project.as_deref()
     }
+}
+
+impl AskedWith<'_> {
+    /// As a question carries it: the sealed key and its generation, or nothing of both and the connection.
+    pub(super) fn parts(self) -> (String, u64, Option<ConnectionId>) {
+        match self {
+            Self::Key(key) => (key.sealed.clone(), key.generation, None),
+            Self::Connection(connection) => (String::new(), 0, Some(connection)),
+        }
+    }
+}
+
+fn asked_with(key: Option<&SealedKey>, connection: Option<ConnectionId>) -> Option<AskedWith<'_>> {
+    connection
+        .map(AskedWith::Connection)
+        .or_else(|| key.map(AskedWith::Key))
 }
 
 impl<S: Sql> Ledger<S> {
@@ -116,6 +152,7 @@ impl<S: Sql> Ledger<S> {
             revenuecat_api_key_hint: revenuecat,
             revenuecat_v2_api_key_hint: revenuecat_v2,
             revenuecat_project_id: kept.revenuecat_project.clone(),
+            connections: kept.connections,
             refetch: Refetch {
                 waiting: row.number(0)?,
                 failing: row.number(1)?,
@@ -135,21 +172,21 @@ impl<S: Sql> Ledger<S> {
         let mut kept = Kept::clone(&kept);
         kept.config = call.config;
         let mut generation = kept.generation;
-        for (column, place, change) in [
+        for (column, (place, change), (connection, named)) in [
             (
                 key_column(Provider::Stripe),
-                &mut kept.stripe,
-                call.stripe_api_key,
+                (&mut kept.stripe, call.stripe_api_key),
+                (&mut kept.connections.stripe, call.stripe_connection),
             ),
             (
                 key_column(Provider::RevenueCat),
-                &mut kept.revenuecat,
-                call.revenuecat_api_key,
+                (&mut kept.revenuecat, call.revenuecat_api_key),
+                (&mut kept.connections.revenuecat, call.revenuecat_connection),
             ),
             (
                 REVENUECAT_V2_COLUMN,
-                &mut kept.revenuecat_v2,
-                call.revenuecat_v2_api_key,
+                (&mut kept.revenuecat_v2, call.revenuecat_v2_api_key),
+                (&mut kept.connections.revenuecat_v2, call.revenuecat_v2_connection),
             ),
         ] {
             match change {
@@ -158,6 +195,15 @@ impl<S: Sql> Ledger<S> {
                 Some(Some(key)) => {
                     generation += 1;
                     *place = Some(self.seal_provider_key(column, &key, generation, random)?);
+                    *connection = None;
+                }
+            }
+            match named {
+                None => {}
+                Some(None) => *connection = None,
+                Some(Some(id)) => {
+                    *connection = Some(id);
+                    *place = None;
                 }
             }
         }

@@ -25,6 +25,14 @@ impl<S: Sql> Ledger<S> {
             line.raw(name, &value.to_string());
         }
         line.text("revenuecatProjectId", kept.project());
+        let connections = kept.connections();
+        for (name, connection) in [
+            ("stripeConnectionId", connections.stripe),
+            ("revenuecatConnectionId", connections.revenuecat),
+            ("revenuecatV2ConnectionId", connections.revenuecat_v2),
+        ] {
+            line.text(name, connection.map(|id| id.to_string()).as_deref());
+        }
         for (column, key) in kept.keys().into_iter().filter(|_| secrets) {
             let name = match column {
                 "stripe_api_key" => "stripeApiKey",

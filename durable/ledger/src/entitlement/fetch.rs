@@ -9,13 +9,13 @@ use std::collections::BTreeSet;
 use postern_domain::entitlement::{
     Item, Judged, Provider, Reading, State, fetched_from_revenuecat, fetched_from_stripe,
 };
-use postern_domain::id::TenantId;
+use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::entitlement::{EntitlementFetched, FetchAsk, FetchOrder, ListKey};
 use postern_domain::wire::{self, frame};
 
-use super::config::SealedKey;
+use super::config::AskedWith;
 use super::{Beside, Effect, Kept, provider_of};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -83,7 +83,7 @@ impl<S: Sql> Ledger<S> {
     /// The alarm's part: leases whose time has come, and keeps the questions for the shell.
     pub(crate) fn offer_fetches(&mut self, now: Millis) -> Result<(), Problem> {
         let memory = self.memory()?;
-        let tenant = memory.tenant;
+        let whose = (memory.organisation, memory.tenant);
         let kept = memory.entitlement.clone();
         let Some(kept) = kept.filter(|kept| kept.config.enabled && kept.asks()) else {
             return Ok(());
@@ -100,7 +100,7 @@ impl<S: Sql> Ledger<S> {
                 continue;
             };
             let ask = FetchAsk::Customer(customer.clone());
-            outs.push(question(tenant, (provider, key), ask, None, until)?);
+            outs.push(question(whose, (provider, key), ask, None, until)?);
             leased.push((customer, provider));
         }
         self.sql.atomic(|sql| {
@@ -236,18 +236,21 @@ impl<S: Sql> Ledger<S> {
 
 /// One question to a provider, for the queue.
 pub(super) fn question(
-    tenant: TenantId,
-    (provider, key): (Provider, &SealedKey),
+    (organisation, tenant): (OrganisationId, TenantId),
+    (provider, key): (Provider, AskedWith<'_>),
     ask: FetchAsk,
     list: Option<ListKey>,
     until: Millis,
 ) -> Result<FetchOut, Problem> {
+    let (sealed_key, generation, connection) = key.parts();
     let order = FetchOrder {
         v: wire::VERSION,
         tenant,
         provider,
-        sealed_key: key.sealed.clone(),
-        generation: key.generation,
+        sealed_key,
+        generation,
+        organisation: Some(organisation),
+        connection,
         list,
         ask,
         until,

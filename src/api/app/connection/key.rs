@@ -13,9 +13,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
-use crate::store::connection::{self, Key};
-use crate::store::oauth_app;
-use postern_domain::oauth::app;
 
 /// 201 for a new one. With `connectionId`, 200: that one gets the new key.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
@@ -27,28 +24,19 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     } else {
         Choice::read(&mut form, true)
     };
+    if replaced.is_some() {
+        terms::uid_stays(&mut form);
+    }
     let secret = form.required("key", token);
     let user = form.optional("user", field::name);
     let secret = form.finish(secret)?;
     let stands = match &replaced {
-        Some(standing) => {
-            let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-            let key = Key::read(standing).ok_or_else(missing)?;
-            let directory = access.directory()?;
-            let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
-            Some(row.filter(|row| row.state != "revoked").ok_or_else(missing)?)
-        }
+        Some(standing) => Some(super::of_body(&access, standing).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
         (Some(choice), _) => choice,
-        (None, Some(row)) => match row
-            .view()?
-            .filter(|view| app::of_catalogue(&view.provider) == row.app)
-        {
-            Some(view) => Choice::Catalogue(view.provider),
-            None => Choice::App(oauth_app::Key::Id(row.app)),
-        },
+        (None, Some(row)) => Choice::of_row(row)?,
         (None, None) => return Err(Problem::fault(&["body", "provider"], "is missing")),
     };
     let chosen = terms::find(&access, &ask, &choice, &[Kind::ApiKey]).await?;
@@ -71,7 +59,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    idempotency::once(&access.directory()?, key, ask.now, async {
+    let made = async {
         if let Some(row) = stands {
             let view = access.connection(row.id).call(call).await?;
             return Answer::ok(&ConnectionOut::new(view));
@@ -86,6 +74,6 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         )
         .await?;
         Answer::json(201, &ConnectionOut::new(view))
-    })
-    .await
+    };
+    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 
 use futures::future::join_all;
 use postern_domain::id::{ConnectionId, TenantId, Uid};
+use postern_domain::oauth::standing::State;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{Caller, ConnectionErase, ConnectionGet, ConnectionView};
@@ -15,6 +16,7 @@ use worker::Env;
 use super::terms::Chosen;
 use crate::api::access::TenantAccess;
 use crate::store::connection::{self, New, Row};
+use crate::store::erasure::Ended;
 use crate::store::{Directory, token_read};
 
 /// Connections that are erased at a time.
@@ -54,7 +56,12 @@ where
     }
     match ask(access.connection(id)).await {
         Ok(made) => {
-            connection::show(&directory, view(&made)).await?;
+            // Its tenant may have gone meanwhile, row and all: nothing may live on that no row leads to.
+            if !connection::show(&directory, view(&made)).await? && is_gone(access, &directory, id).await? {
+                let object = ConnectionObject::new(access.env(), id, Caller::System);
+                object.call(ConnectionErase {}).await?;
+                return Err(Problem::not_found());
+            }
             Ok(made)
         }
         Err(problem) => {
@@ -65,6 +72,13 @@ where
             Err(problem)
         }
     }
+}
+
+/// Whether the row that was just written is not there any more.
+async fn is_gone(access: &TenantAccess, directory: &Directory, id: ConnectionId) -> Result<bool, Problem> {
+    let key = connection::Key::Id(id);
+    let row = connection::find(directory, access.organisation, access.tenant, &key).await?;
+    Ok(row.is_none())
 }
 
 /// Why no row was written: another has its `uid`, or the tenant is not there.
@@ -89,23 +103,25 @@ pub(super) fn taken() -> Problem {
 }
 
 /// Ends all connections of a tenant that is being deleted: watches stopped, revoked at the providers, shredded, rows gone.
+/// One that cannot be ended now does not keep the others waiting.
 ///
 /// # Errors
-/// [`Code::Overloaded`] when there are more than one request can end: the clock goes on, as long as the tenant's row says
-/// that it is being deleted.
+/// The first failure; [`Code::Overloaded`] when there are more than one request can end. The clock goes on, as long as the
+/// tenant's row says that it is being deleted.
 pub(in crate::api) async fn erase_all(
     env: &Env,
     directory: &Directory,
     tenant: TenantId,
 ) -> Result<(), Problem> {
+    let (mut last, mut failed) = (None, None);
     for _ in 0..SLICES {
-        let rows = connection::some_of(directory, tenant, AT_ONCE).await?;
+        let mut rows = connection::some_of(directory, tenant, last.as_ref(), AT_ONCE).await?;
         if rows.is_empty() {
-            return Ok(());
+            return failed.map_or(Ok(()), Err);
         }
-        for erased in join_all(rows.iter().map(|row| erase(env, directory, row))).await {
-            erased?;
-        }
+        let erased = join_all(rows.iter().map(|row| erase(env, directory, tenant, row))).await;
+        failed = failed.or(erased.into_iter().find_map(Result::err));
+        last = rows.pop();
     }
     Err(Problem::new(
         Code::Overloaded,
@@ -113,12 +129,21 @@ pub(in crate::api) async fn erase_all(
     ))
 }
 
-async fn erase(env: &Env, directory: &Directory, row: &Row) -> Result<(), Problem> {
+async fn erase(env: &Env, directory: &Directory, tenant: TenantId, row: &Row) -> Result<(), Problem> {
+    let was_over = row.state == State::Revoked.as_str();
     let object = ConnectionObject::new(env, row.id, Caller::System);
-    match object.call(ConnectionErase {}).await {
-        Err(problem) if problem.code != Code::NotFound => Err(problem),
-        _ => connection::remove(directory, row.id).await,
-    }
+    let ended = match object.call(ConnectionErase {}).await {
+        Ok(_) if was_over => Ended::Before,
+        Ok(erased) => erased.connection.revoked.map_or(Ended::Unconnected, Ended::Grant),
+        // Its object was never made, or has nothing left.
+        Err(problem) if problem.code == Code::NotFound => match &row.view {
+            _ if was_over => Ended::Before,
+            None => Ended::Unconnected,
+            Some(_) => Ended::Unknown,
+        },
+        Err(problem) => return Err(problem),
+    };
+    connection::remove_counted(directory, row.id, tenant, ended).await
 }
 
 /// Compares rows that may be half with their objects, and drops what is old.
@@ -137,10 +162,14 @@ pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
 }
 
 async fn look(env: &Env, directory: &Directory, row: &Row, now: Millis) -> Result<(), Problem> {
-    if row.state == "revoked" {
-        return connection::remove(directory, row.id).await;
-    }
     let object = ConnectionObject::new(env, row.id, Caller::System);
+    if row.state == State::Revoked.as_str() {
+        // Its time is over: what its object still knows of whose account it was goes too, since no row leads to it then.
+        return match object.call(ConnectionErase {}).await {
+            Err(problem) if problem.code != Code::NotFound => Err(problem),
+            _ => connection::remove(directory, row.id).await,
+        };
+    }
     match object.call(ConnectionGet {}).await {
         Ok(view) => {
             connection::show(directory, &view).await?;

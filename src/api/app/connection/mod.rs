@@ -24,12 +24,14 @@ pub(crate) mod shape;
 mod terms;
 
 use postern_domain::id::ConnectionId;
+use postern_domain::oauth::standing::State;
 use postern_domain::problem::Problem;
 use postern_platform::connection::ConnectionObject;
 
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
-use crate::store::connection::{self, Key};
+use crate::api::oauth_app;
+use crate::store::connection::{self, Key, Row};
 
 /// The connection that the path names. An id goes to its object without a look into the directory: the object knows its
 /// tenant, and answers 404 to another.
@@ -49,6 +51,26 @@ pub(in crate::api) async fn of_segment(
             let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
             row.map(|row| row.id).ok_or_else(Problem::not_found)
         }
+    }
+}
+
+/// What a body names, and is not there. Where the application itself is not, that comes first: 404.
+async fn unnamed(access: &TenantAccess, field: &str, msg: &str) -> Problem {
+    match oauth_app::owner(access).await {
+        Ok(_) => Problem::fault(&["body", field], msg),
+        Err(problem) => problem,
+    }
+}
+
+/// The connection that a body's `connectionId` names, unless it is over.
+async fn of_body(access: &TenantAccess, named: &str) -> Result<Row, Problem> {
+    let row = match Key::read(named) {
+        Some(key) => connection::find(&access.directory()?, access.organisation, access.tenant, &key).await?,
+        None => None,
+    };
+    match row.filter(|row| row.state != State::Revoked.as_str()) {
+        Some(row) => Ok(row),
+        None => Err(unnamed(access, "connectionId", "names no connection").await),
     }
 }
 

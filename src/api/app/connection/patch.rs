@@ -11,18 +11,19 @@ use crate::api::field;
 use crate::api::reply::Answer;
 use crate::store::connection::{self, Key};
 
-/// 200. What is not given stays; null takes the label away.
+/// 200. What is not given stays; null takes label or `uid` away.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let label = form.change("label", field::name);
-    let uid = form.given("uid", field::uid);
+    let uid = form.change("uid", field::uid);
     let enabled = form.given("enabled", field::flag);
     form.finish(Some(()))?;
     let id = super::named(&access, &ask).await?;
     let object = access.connection(id);
     let call = ConnectionPatch {
         label: label.map(Option::unwrap_or_default),
-        uid: uid.clone(),
+        uid: uid.clone().flatten(),
+        without_uid: uid == Some(None),
         enabled,
     };
     let Some(uid) = uid else {
@@ -32,7 +33,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let directory = access.directory()?;
     let row = connection::find(&directory, access.organisation, access.tenant, &Key::Id(id)).await?;
     let row = row.ok_or_else(Problem::not_found)?;
-    if !connection::rename(&directory, id, Some(&uid)).await? {
+    if !connection::rename(&directory, id, uid.as_ref()).await? {
         return Err(lifecycle::taken());
     }
     match object.call(call).await {

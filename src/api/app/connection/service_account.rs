@@ -18,11 +18,18 @@ use crate::api::idempotency;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
 
-/// 201. `key` is the file as the provider gives it (`client_email`, `private_key`, `private_key_id`).
+/// 201 for a new one. With `connectionId`, 200: that one gets the new key. `key` is the file as the provider gives it
+/// (`client_email`, `private_key`, `private_key_id`).
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let names = Names::read(&mut form);
-    let choice = Choice::read(&mut form, true);
+    let replaced = form.optional("connectionId", field::text);
+    let choice = if replaced.is_some() {
+        terms::uid_stays(&mut form);
+        None
+    } else {
+        Choice::read(&mut form, true)
+    };
     let file = form.inner("key", key_file);
     if file.is_none() && !form.has("key") {
         form.say(&["key"], "is missing", "missing");
@@ -33,7 +40,16 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         form.say(&["scopes"], "is missing", "missing");
     }
     let watches = wanted::read_all(&mut form);
-    let ((choice, file), watches) = form.finish(choice.zip(file).zip(watches))?;
+    let (file, watches) = form.finish(file.zip(watches))?;
+    let stands = match &replaced {
+        Some(standing) => Some(super::of_body(&access, standing).await?),
+        None => None,
+    };
+    let choice = match (choice, &stands) {
+        (Some(choice), _) => choice,
+        (None, Some(row)) => Choice::of_row(row)?,
+        (None, None) => return Err(Problem::fault(&["body", "provider"], "is missing")),
+    };
     let chosen = terms::find(&access, &ask, &choice, &[Kind::ServiceAccount]).await?;
     let call = ServiceAccountPut {
         email: file.email,
@@ -43,12 +59,16 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         scopes: terms::scopes(&chosen, wanted)?,
         label: names.label,
         uid: names.uid.clone(),
-        replace: false,
+        replace: stands.is_some(),
         watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
     let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
     let made = async {
+        if let Some(row) = stands {
+            let view = access.connection(row.id).call(call).await?;
+            return Answer::ok(&ConnectionOut::new(view));
+        }
         let view = lifecycle::make(
             &access,
             &chosen,

@@ -18,8 +18,6 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
-use crate::store::connection::{self, Key, Row};
-use crate::store::oauth_app;
 
 /// A session, with its link, which is shown this once.
 #[derive(Serialize)]
@@ -46,12 +44,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let wanted = form.optional("scopes", scopes);
     let return_url = form.optional("returnUrl", field::url);
     let watches = wanted::read_all(&mut form);
-    if reconnect.is_some() && form.has("uid") {
-        form.say(
-            &["uid"],
-            "is changed by PATCH …/connection/{connection_id}",
-            "value_error",
-        );
+    if reconnect.is_some() {
+        terms::uid_stays(&mut form);
     }
     let watches = form.finish(watches)?;
     // The redirect URI is what the deployment says, and never what a request says.
@@ -62,12 +56,12 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         ));
     }
     let stands = match &reconnect {
-        Some(known) => Some(standing(&access, known).await?),
+        Some(known) => Some(super::of_body(&access, known).await?),
         None => None,
     };
     let choice = match (choice, &stands) {
         (Some(choice), _) => choice,
-        (None, Some(row)) => Choice::App(oauth_app::Key::Id(row.app)),
+        (None, Some(row)) => Choice::of_row(row)?,
         (None, None) => return Err(Problem::fault(&["body", "oauthAppId"], "is missing")),
     };
     let chosen = terms::find(&access, &ask, &choice, &[Kind::Oauth2, Kind::Oidc]).await?;
@@ -97,15 +91,6 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         (opened.connection.id, opened)
     };
     Answer::json(201, &out(&ask, id, opened)?)
-}
-
-/// The connection that is to be connected again.
-async fn standing(access: &TenantAccess, named: &str) -> Result<Row, Problem> {
-    let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-    let key = Key::read(named).ok_or_else(missing)?;
-    let directory = access.directory()?;
-    let row = connection::find(&directory, access.organisation, access.tenant, &key).await?;
-    row.filter(|row| row.state != "revoked").ok_or_else(missing)
 }
 
 /// Where the browser ends up: only where the app's owner lets it.

@@ -32,6 +32,9 @@ pub(crate) struct ConnectionOut {
     account: Option<String>,
     /// The account's key at the provider.
     account_key: Option<String>,
+    /// What the provider's webhooks call the account: these keys of app-level sources that its app feeds are its
+    /// application's.
+    routing_keys: Vec<String>,
     /// Granted.
     scopes: Vec<String>,
     /// Asked for and not granted.
@@ -111,6 +114,7 @@ impl ConnectionOut {
             enabled: view.enabled,
             account: view.account,
             account_key: view.account_key,
+            routing_keys: view.routing,
             scopes: view.scopes,
             missing_scopes: view.missing_scopes,
             generation: view.generation,

@@ -14,6 +14,7 @@ use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::form::Form;
+use crate::store::connection;
 use crate::store::oauth_app::{self, Key, Owner};
 
 /// What every new connection may say of itself.
@@ -33,24 +34,59 @@ impl Names {
     }
 }
 
-/// How a body names what a connection is made with: `oauthAppId`, or `provider` where no app is needed.
-pub(super) enum Choice {
+/// A name is given where it is known that nobody else has it: not on the way of making a connection that stands anew.
+pub(super) fn uid_stays(form: &mut Form<'_>) {
+    if form.has("uid") {
+        let msg = "is changed by PATCH …/connection/{connection_id}";
+        form.say(&["uid"], msg, "value_error");
+    }
+}
+
+/// What a connection is made with, and which member of the body said so: `oauthAppId`, `provider` where no app is needed, or
+/// the `connectionId` of one that stands.
+pub(super) struct Choice {
+    with: With,
+    place: &'static str,
+}
+
+enum With {
     App(Key),
     Catalogue(String),
 }
 
 impl Choice {
+    /// What this one was made with.
+    pub(super) fn of_row(row: &connection::Row) -> Result<Self, Problem> {
+        let view = row.view()?;
+        let of_catalogue = view.filter(|view| app::of_catalogue(&view.provider) == row.app);
+        let with = match of_catalogue {
+            Some(view) => With::Catalogue(view.provider),
+            None => With::App(Key::Id(row.app)),
+        };
+        Ok(Self {
+            with,
+            place: "connectionId",
+        })
+    }
+
     /// Reads it; `None`: the form knows why.
     pub(super) fn read(form: &mut Form<'_>, without_app: bool) -> Option<Self> {
         if without_app && form.has("provider") && !form.has("oauthAppId") {
-            return form.required("provider", field::text).map(Self::Catalogue);
+            let with = form.required("provider", field::text).map(With::Catalogue)?;
+            return Some(Self {
+                with,
+                place: "provider",
+            });
         }
         let named = form.required("oauthAppId", field::text)?;
-        let key = Key::read(&named).map(Self::App);
+        let key = Key::read(&named);
         if key.is_none() {
             form.say(&["oauthAppId"], "names no app", "value_error");
         }
-        key
+        Some(Self {
+            with: With::App(key?),
+            place: "oauthAppId",
+        })
     }
 }
 
@@ -69,20 +105,20 @@ pub(super) async fn find(
     kinds: &[Kind],
 ) -> Result<Chosen, Problem> {
     let config = Config::from_env(ask.env())?;
-    let chosen = match choice {
-        Choice::Catalogue(provider) => {
+    let chosen = match &choice.with {
+        With::Catalogue(provider) => {
             let terms = catalogue::find(provider)
                 .and_then(|_| app::terms_of_catalogue(app::of_catalogue(provider), &config.base_url));
             let msg = "names no provider that needs no app; see GET /api/v1/connection-provider";
             Chosen {
-                terms: terms.ok_or_else(|| Problem::fault(&["body", "provider"], msg))?,
+                terms: terms.ok_or_else(|| Problem::fault(&["body", choice.place], msg))?,
                 row: None,
             }
         }
-        Choice::App(key) => {
-            let row = app_row(access, key)
-                .await?
-                .ok_or_else(|| Problem::fault(&["body", "oauthAppId"], "names no app"))?;
+        With::App(key) => {
+            let Some(row) = app_row(access, key).await? else {
+                return Err(super::unnamed(access, choice.place, "names no app").await);
+            };
             if row.enabled != 1 {
                 return Err(Problem::new(
                     Code::Conflict,
@@ -98,16 +134,12 @@ pub(super) async fn find(
     if kinds.contains(&chosen.terms.provider.kind) {
         return Ok(chosen);
     }
-    let place = match choice {
-        Choice::App(_) => "oauthAppId",
-        Choice::Catalogue(_) => "provider",
-    };
     let msg = match chosen.terms.provider.kind {
         Kind::Oauth2 | Kind::Oidc => "is authorised in a browser: POST …/connection/session",
         Kind::ApiKey => "takes API keys: POST …/connection/key",
         Kind::ServiceAccount => "takes service accounts: POST …/connection/service-account",
     };
-    Err(Problem::fault(&["body", place], msg))
+    Err(Problem::fault(&["body", choice.place], msg))
 }
 
 async fn app_row(access: &TenantAccess, key: &Key) -> Result<Option<Row>, Problem> {

@@ -82,6 +82,12 @@ pub(crate) struct ConfigOut {
     revenuecat_v2_api_key_hint: Option<String>,
     /// The project at `RevenueCat` that is listed.
     revenuecat_project_id: Option<String>,
+    /// The connection whose key stands in the place of `stripeApiKey`.
+    stripe_connection_id: Option<String>,
+    /// The same of `revenuecatApiKey`.
+    revenuecat_connection_id: Option<String>,
+    /// The same of `revenuecatV2ApiKey`.
+    revenuecat_v2_connection_id: Option<String>,
     refetch: RefetchOut,
 }
 
@@ -196,6 +202,7 @@ impl ConfigOut {
             revenuecat_api_key_hint,
             revenuecat_v2_api_key_hint,
             revenuecat_project_id,
+            connections,
             refetch:
                 Refetch {
                     waiting,
@@ -224,6 +231,9 @@ impl ConfigOut {
             revenuecat_api_key_hint,
             revenuecat_v2_api_key_hint,
             revenuecat_project_id,
+            stripe_connection_id: connections.stripe.map(|id| id.to_string()),
+            revenuecat_connection_id: connections.revenuecat.map(|id| id.to_string()),
+            revenuecat_v2_connection_id: connections.revenuecat_v2.map(|id| id.to_string()),
             refetch: RefetchOut {
                 waiting,
                 failing,

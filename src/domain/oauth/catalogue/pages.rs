@@ -101,6 +101,13 @@ fn facts(provider: &Provider) -> String {
             format!("{}: {from}{default}", variable.label),
         );
     }
+    if let Some(identity) = &provider.identity {
+        let places = identity.routing.iter().map(|place| code(place));
+        row(
+            "Webhooks name the account by",
+            places.collect::<Vec<_>>().join(", "),
+        );
+    }
     if let Some(api) = &provider.api {
         row("API", code(&api.base));
         let bases = api

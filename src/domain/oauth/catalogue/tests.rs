@@ -24,8 +24,11 @@ fn these_are_verified_and_no_other() {
         verified,
         [
             "google",
+            "google-service-account",
             "github",
+            "github-app",
             "slack",
+            "slack-user",
             "notion",
             "microsoft",
             "oidc",

@@ -503,6 +503,39 @@ fn a_users_token_inside_of_the_answer_is_found_where_the_entry_says() {
     assert_eq!(tokens.learned["team"], "T1");
 }
 
+/// `slack_sdk.oauth.token_rotation` in slackapi/python-slack-sdk reads the refreshed user's token at the root.
+#[test]
+fn a_users_token_that_a_refresh_answers_at_the_root_is_known_by_its_type_and_a_bots_is_not_taken_for_it() {
+    let slack = crate::oauth::catalogue::find("slack-user").unwrap();
+    let body = |kind: &str| {
+        json!({
+            "ok": true,
+            "access_token": "xoxe.xoxp-1",
+            "refresh_token": "xoxe-1",
+            "token_type": kind,
+            "scope": "chat:write",
+            "expires_in": 43_200,
+            "authed_user": {"id": "U1"},
+        })
+    };
+    let tokens = read(&slack, &json_answer(200, &body("user"))).unwrap();
+    assert_eq!(tokens.access_token.reveal(), "xoxe.xoxp-1");
+    assert_eq!(tokens.refresh_token.unwrap().reveal(), "xoxe-1");
+    let refusal = read(&slack, &json_answer(200, &body("bot"))).unwrap_err();
+    assert_eq!((refusal.class, refusal.why), (Class::Lost, Why::AccessToken));
+}
+
+#[test]
+fn a_bots_token_of_slack_is_spent_as_a_bearer_though_its_type_says_bot() {
+    let slack = crate::oauth::catalogue::find("slack").unwrap();
+    let body =
+        json!({"ok": true, "access_token": "xoxb-1", "token_type": "bot", "scope": "chat:write,users:read"});
+    let tokens = read(&slack, &json_answer(200, &body)).unwrap();
+    assert_eq!(tokens.access_token.reveal(), "xoxb-1");
+    assert_eq!(tokens.scopes.unwrap(), ["chat:write", "users:read"]);
+    assert_eq!((tokens.refresh_token, tokens.expires_in), (None, None));
+}
+
 #[test]
 fn words_of_a_provider_are_one_short_line_without_secrets() {
     assert_eq!(shown("  a\tb\r\nc\u{202e}d\u{0} "), Some("a b c d".to_owned()));
