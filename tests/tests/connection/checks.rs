@@ -117,6 +117,7 @@ fn brought(desk: &Desk, token: &str) -> Import {
         label: None,
         uid: None,
         variables: std::collections::BTreeMap::new(),
+        watches: Vec::new(),
     }
 }
 
