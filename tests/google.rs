@@ -66,7 +66,10 @@ impl Google {
 
     /// A message arrives; answers where the history is then.
     pub fn mail(&mut self, id: &str) -> u64 {
-        self.changed("messagesAdded", &json!({ "message": { "id": id, "threadId": "t", "labelIds": ["INBOX"] } }))
+        self.changed(
+            "messagesAdded",
+            &json!({ "message": { "id": id, "threadId": "t", "labelIds": ["INBOX"] } }),
+        )
     }
 
     /// One is starred.
@@ -145,11 +148,18 @@ impl Google {
         match (request.method, url.path()) {
             ("GET", "/gmail/v1/users/me/profile") => {
                 let history = self.history_id.to_string();
-                (200, json!({ "emailAddress": "Ann@example.com", "historyId": history }))
+                (
+                    200,
+                    json!({ "emailAddress": "Ann@example.com", "historyId": history }),
+                )
             }
             ("POST", "/gmail/v1/users/me/watch") => {
-                self.watched.push(body["topicName"].as_str().unwrap_or_default().to_owned());
-                (200, json!({ "historyId": self.history_id.to_string(), "expiration": expiration }))
+                self.watched
+                    .push(body["topicName"].as_str().unwrap_or_default().to_owned());
+                (
+                    200,
+                    json!({ "historyId": self.history_id.to_string(), "expiration": expiration }),
+                )
             }
             ("POST", "/gmail/v1/users/me/stop") => {
                 self.stopped += 1;
@@ -158,10 +168,14 @@ impl Google {
             ("GET", "/gmail/v1/users/me/history") => {
                 let start = number("startHistoryId").unwrap_or_default();
                 if start < self.oldest_history {
-                    return (404, json!({ "error": { "code": 404, "message": "Requested entity was not found." } }));
+                    return (
+                        404,
+                        json!({ "error": { "code": 404, "message": "Requested entity was not found." } }),
+                    );
                 }
                 let from = usize::try_from(number("pageToken").unwrap_or_default()).unwrap_or_default();
-                let behind = |record: &&Value| record["id"].as_str().and_then(|id| id.parse().ok()) > Some(start);
+                let behind =
+                    |record: &&Value| record["id"].as_str().and_then(|id| id.parse().ok()) > Some(start);
                 let all: Vec<Value> = self.history.iter().filter(behind).cloned().collect();
                 let history: Vec<Value> = all.iter().skip(from).take(self.page).cloned().collect();
                 let mut answer = json!({ "history": history, "historyId": self.history_id.to_string() });
@@ -179,17 +193,27 @@ impl Google {
                     resource: "res-1".to_owned(),
                 });
                 self.most_channels = self.most_channels.max(self.channels.len());
-                (200, json!({ "id": text("id"), "resourceId": "res-1", "expiration": expiration }))
+                (
+                    200,
+                    json!({ "id": text("id"), "resourceId": "res-1", "expiration": expiration }),
+                )
             }
             ("POST", "/calendar/v3/channels/stop") => {
                 let before = self.channels.len();
                 self.channels.retain(|channel| body["id"] != channel.id.as_str());
-                if self.channels.len() < before { (204, Value::Null) } else { (404, json!({})) }
+                if self.channels.len() < before {
+                    (204, Value::Null)
+                } else {
+                    (404, json!({}))
+                }
             }
             ("GET", "/calendar/v3/calendars/primary/events") => {
                 let since = number("syncToken");
                 if since.is_some_and(|since| since < self.oldest_sync) {
-                    return (410, json!({ "error": { "code": 410, "message": "Sync token is no longer valid" } }));
+                    return (
+                        410,
+                        json!({ "error": { "code": 410, "message": "Sync token is no longer valid" } }),
+                    );
                 }
                 let live = |(at, event): &&(u64, Value)| {
                     since.map_or_else(|| event["status"] != "cancelled", |since| *at > since)
@@ -197,7 +221,12 @@ impl Google {
                 let mut all: Vec<&(u64, Value)> = self.events.values().filter(live).collect();
                 all.sort_by_key(|(at, _)| *at);
                 let from = usize::try_from(number("pageToken").unwrap_or_default()).unwrap_or_default();
-                let items: Vec<Value> = all.iter().skip(from).take(self.page).map(|(_, event)| event.clone()).collect();
+                let items: Vec<Value> = all
+                    .iter()
+                    .skip(from)
+                    .take(self.page)
+                    .map(|(_, event)| event.clone())
+                    .collect();
                 let mut answer = json!({ "items": items });
                 if from + self.page < all.len() {
                     answer["nextPageToken"] = (from + self.page).to_string().into();
@@ -206,7 +235,10 @@ impl Google {
                 }
                 (200, answer)
             }
-            _ => (404, json!({ "error": { "code": 404, "message": "no such route" } })),
+            _ => (
+                404,
+                json!({ "error": { "code": 404, "message": "no such route" } }),
+            ),
         }
     }
 }

@@ -153,7 +153,10 @@ impl Peer {
             .and_then(|(_, value)| value.strip_prefix("Bearer "))
             .unwrap_or_default();
         if self.takes(token, now)
-            && let Some(answer) = self.google.as_mut().and_then(|google| google.answer(request, now))
+            && let Some(answer) = self
+                .google
+                .as_mut()
+                .and_then(|google| google.answer(request, now))
         {
             return answer;
         }

@@ -47,7 +47,9 @@ fn read(headers: &Headers) -> Result<WatchPushed, Problem> {
         token: Secret(of("X-Goog-Channel-Token")?),
         resource: of("X-Goog-Resource-ID").ok(),
         state: of("X-Goog-Resource-State")?,
-        number: of("X-Goog-Message-Number").ok().and_then(|number| number.parse().ok()),
+        number: of("X-Goog-Message-Number")
+            .ok()
+            .and_then(|number| number.parse().ok()),
     })
 }
 
@@ -70,7 +72,10 @@ mod tests {
     #[test]
     fn a_notification_is_its_headers() {
         let read = read(&headers(&[])).unwrap_or_else(|problem| panic!("{problem}"));
-        let WatchPushed::Channel { id, number, state, .. } = read else {
+        let WatchPushed::Channel {
+            id, number, state, ..
+        } = read
+        else {
             panic!("a channel's");
         };
         assert_eq!((id.as_str(), number, state.as_str()), ("c", Some(7), "exists"));

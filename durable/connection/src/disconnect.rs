@@ -58,12 +58,7 @@ impl<S: Sql> Connection<S> {
     }
 
     /// Begins to end. Stored first: an object that dies goes on when it wakes.
-    pub(crate) fn end(
-        &mut self,
-        kind: EndKind,
-        now: Millis,
-        random: &mut dyn Random,
-    ) -> Result<(), Problem> {
+    pub(crate) fn end(&mut self, kind: EndKind, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
         let mut change = self.change()?;
         if change.record.state == State::Revoked && kind == EndKind::Reset {
             return Err(Problem::new(
@@ -85,7 +80,11 @@ impl<S: Sql> Connection<S> {
 
     /// Goes on with an end: by the call that began it, by whatever was in the air, by the alarm.
     pub(crate) fn go_on_ending(&mut self, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
-        if self.memory.as_ref().is_none_or(|memory| memory.record.ending.is_none()) {
+        if self
+            .memory
+            .as_ref()
+            .is_none_or(|memory| memory.record.ending.is_none())
+        {
             return Ok(());
         }
         // Tokens that are about to come are to be revoked too.

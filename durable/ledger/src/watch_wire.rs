@@ -39,13 +39,17 @@ impl<S: Sql> Ledger<S> {
                 "As many connections as may watch one account through this source do so already",
             ));
         }
-        self.sql.run("INSERT OR IGNORE INTO watch_wire VALUES (?, ?, ?)", &of)?;
+        self.sql
+            .run("INSERT OR IGNORE INTO watch_wire VALUES (?, ?, ?)", &of)?;
         Ok(())
     }
 
     /// Who watches what the event is about.
     pub(crate) fn watchers_of(&self, source: u16, call: &Accept) -> Result<Vec<ConnectionId>, Problem> {
-        let watched = call.received.as_ref().and_then(|received| received.watched.as_ref());
+        let watched = call
+            .received
+            .as_ref()
+            .and_then(|received| received.watched.as_ref());
         let Some(key) = watched else { return Ok(Vec::new()) };
         let rows = self.sql.rows(
             "SELECT connection FROM watch_wire WHERE source = ? AND key = ?",

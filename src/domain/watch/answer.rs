@@ -85,7 +85,10 @@ pub(super) fn request(
     token: &(String, String),
     body: Option<&Value>,
 ) -> Request {
-    let mut headers = vec![("Accept".to_owned(), "application/json".to_owned()), token.clone()];
+    let mut headers = vec![
+        ("Accept".to_owned(), "application/json".to_owned()),
+        token.clone(),
+    ];
     if body.is_some() {
         headers.push(("Content-Type".to_owned(), "application/json".to_owned()));
     }

@@ -79,7 +79,10 @@ impl Api {
             (BASE_PAGE, "nextPageToken,nextSyncToken,updated".to_owned())
         } else {
             let items = MEMBERS.join(",");
-            (PAGE, format!("nextPageToken,nextSyncToken,updated,items({items})"))
+            (
+                PAGE,
+                format!("nextPageToken,nextSyncToken,updated,items({items})"),
+            )
         };
         query.append_pair("maxResults", &size.to_string());
         query.append_pair("fields", &fields);
@@ -151,7 +154,9 @@ fn change(item: &Value, told_until: Option<Millis>) -> Option<Change> {
     } else {
         "calendar.event_updated"
     };
-    let version = ["etag", "updated"].into_iter().find_map(|member| item.get(member)?.as_str());
+    let version = ["etag", "updated"]
+        .into_iter()
+        .find_map(|member| item.get(member)?.as_str());
     let event: Map<String, Value> = MEMBERS
         .iter()
         .filter_map(|member| Some(((*member).to_owned(), item.get(*member)?.clone())))

@@ -245,7 +245,10 @@ mod tests {
         let page = read_history(&json!({ "historyId": "20" }), &[]);
         assert_eq!(page.map(|page| page.changes), Some(Vec::new()));
         assert_eq!(read_history(&json!({}), &[]), None);
-        assert_eq!(read_history(&json!({ "historyId": "20", "history": 7 }), &[]), None);
+        assert_eq!(
+            read_history(&json!({ "historyId": "20", "history": 7 }), &[]),
+            None
+        );
     }
 
     #[test]

@@ -114,10 +114,7 @@ pub fn next_at(watch: &Watch, now: Millis) -> Option<Millis> {
         }
         Terms::Gmail { topic, source, .. } => {
             let unwired = source.is_some() && !watch.wired;
-            (
-                topic.is_some() || unwired,
-                watch.renew_at.filter(|_| !unwired),
-            )
+            (topic.is_some() || unwired, watch.renew_at.filter(|_| !unwired))
         }
         Terms::Calendar { .. } => (true, watch.renew_at.filter(|_| watch.channel().is_some())),
     };
@@ -132,7 +129,10 @@ pub fn next_at(watch: &Watch, now: Millis) -> Option<Millis> {
 
 /// When it is looked at if nobody notifies; none: at once.
 fn look_at(watch: &Watch) -> Option<Millis> {
-    let begun = watch.cursor.as_ref().is_some_and(|cursor| cursor.page.is_none() && cursor.at.is_some());
+    let begun = watch
+        .cursor
+        .as_ref()
+        .is_some_and(|cursor| cursor.page.is_none() && cursor.at.is_some());
     if watch.is_pushed() || !begun {
         return None;
     }
@@ -282,10 +282,7 @@ mod tests {
         watch.last_sync_at = Some(NOW.plus(2 * Millis::DAY));
         assert_eq!(next(&watch, NOW.plus(2 * Millis::DAY + HOUR)), None);
         watch.last_event_at = Some(NOW.plus(2 * Millis::DAY - HOUR));
-        assert_eq!(
-            next(&watch, NOW.plus(2 * Millis::DAY + HOUR)),
-            Some(Step::Look)
-        );
+        assert_eq!(next(&watch, NOW.plus(2 * Millis::DAY + HOUR)), Some(Step::Look));
     }
 
     #[test]
@@ -295,7 +292,10 @@ mod tests {
         assert_eq!(wait(7 * Millis::DAY), 7 * Millis::DAY / 2);
         assert_eq!(wait(Millis::DAY + 2 * HOUR), 2 * HOUR);
         assert_eq!(wait(HOUR), HOUR / 2);
-        assert_eq!(renew_at(&gmail().terms, NOW.plus(7 * Millis::DAY), NOW, 0).since(NOW), DAILY);
+        assert_eq!(
+            renew_at(&gmail().terms, NOW.plus(7 * Millis::DAY), NOW, 0).since(NOW),
+            DAILY
+        );
     }
 
     #[test]

@@ -107,7 +107,10 @@ fn a_watch_learns_the_mailbox_wires_its_source_and_registers() {
     assert_eq!(google(&mut desk).watched, ["projects/acme/topics/mail"]);
     assert_eq!(desk.wired.len(), 1);
     assert!(desk.wired[0].on);
-    assert_eq!((desk.wired[0].key.as_str(), desk.wired[0].source.as_str()), ("ann@example.com", source().id.to_string().as_str()));
+    assert_eq!(
+        (desk.wired[0].key.as_str(), desk.wired[0].source.as_str()),
+        ("ann@example.com", source().id.to_string().as_str())
+    );
     assert_eq!(desk.view().watches.len(), 1);
     assert_eq!(desk.view().watches[0]["state"], "active");
 }
@@ -308,8 +311,13 @@ fn a_renewal_whose_answer_was_lost_is_repeated_and_harms_nothing() {
 #[test]
 fn two_renewals_that_fail_degrade_the_connection_and_a_good_one_heals_it() {
     let mut desk = desk();
-    let refused = Fate::Refused(403, json!({ "error": { "code": 403, "message": "User not authorized to perform this action." } }));
-    google(&mut desk).fates.extend([Fate::Answered, refused.clone(), refused]);
+    let refused = Fate::Refused(
+        403,
+        json!({ "error": { "code": 403, "message": "User not authorized to perform this action." } }),
+    );
+    google(&mut desk)
+        .fates
+        .extend([Fate::Answered, refused.clone(), refused]);
     let view_then = put(&mut desk, mailbox());
     assert_eq!(view_then.state, WatchState::Failing);
     assert!(view_then.detail.unwrap().contains("not authorized"));
@@ -320,7 +328,11 @@ fn two_renewals_that_fail_degrade_the_connection_and_a_good_one_heals_it() {
     assert_eq!(view(&mut desk).state, WatchState::Active);
     assert_eq!(
         desk.told_types(),
-        ["connection.created", "connection.degraded", "connection.recovered"]
+        [
+            "connection.created",
+            "connection.degraded",
+            "connection.recovered"
+        ]
     );
 }
 
@@ -418,7 +430,9 @@ fn a_watch_that_is_taken_away_is_stopped_at_the_provider_and_unwired() {
 #[test]
 fn a_stop_that_fails_is_tried_thrice_and_then_given_up() {
     let mut desk = watching();
-    google(&mut desk).fates.extend(vec![Fate::Refused(500, json!({})); 5]);
+    google(&mut desk)
+        .fates
+        .extend(vec![Fate::Refused(500, json!({})); 5]);
     desk.call(WatchDelete { number: 1 }).unwrap();
     assert_eq!(view(&mut desk).state, WatchState::Stopping);
     desk.pass(HOUR);
@@ -430,7 +444,13 @@ fn a_stop_that_fails_is_tried_thrice_and_then_given_up() {
 fn a_disconnect_stops_the_watch_before_it_revokes() {
     let mut desk = watching();
     desk.call(Disconnect {}).unwrap();
-    let at = |part: &str| desk.peer.requests.iter().position(|line| line.contains(part)).unwrap();
+    let at = |part: &str| {
+        desk.peer
+            .requests
+            .iter()
+            .position(|line| line.contains(part))
+            .unwrap()
+    };
     assert!(at("/stop") < at("/revoke"));
     assert!(!desk.wired[1].on);
     assert!(!desk.dump().contains("projects/acme"), "{}", desk.dump());
@@ -494,10 +514,7 @@ fn the_same_watch_again_is_the_same_and_another_of_the_mailbox_is_a_conflict() {
 #[test]
 fn a_provider_without_gmail_has_no_mailbox_to_watch() {
     let mut desk = Desk::connected(Rotation::None);
-    assert_eq!(
-        code(desk.call(WatchPut { terms: mailbox() })),
-        Code::Validation
-    );
+    assert_eq!(code(desk.call(WatchPut { terms: mailbox() })), Code::Validation);
 }
 
 #[test]
@@ -518,7 +535,11 @@ fn no_token_of_the_account_stands_in_what_is_stored_or_told_of_a_watch() {
     notify(&mut desk, history);
     let token = desk.token().token;
     assert!(!desk.dump().contains(token.reveal()));
-    assert!(desk.told.iter().all(|(_, _, payload)| !payload.to_string().contains(token.reveal())));
+    assert!(
+        desk.told
+            .iter()
+            .all(|(_, _, payload)| !payload.to_string().contains(token.reveal()))
+    );
 }
 
 #[test]
@@ -546,5 +567,9 @@ fn sixty_days_with_losses_miss_nothing_and_tell_nothing_twice() {
     let told = told(&desk);
     assert_eq!(told.len(), sent);
     let expected: Vec<String> = (1..=sent).map(|number| format!("m{number}")).collect();
-    assert!(told.iter().map(|(_, id)| *id).eq(expected.iter().map(String::as_str)));
+    assert!(
+        told.iter()
+            .map(|(_, id)| *id)
+            .eq(expected.iter().map(String::as_str))
+    );
 }

@@ -58,7 +58,10 @@ fn happens(desk: &mut Desk, id: &str, status: &str) {
 fn a_channel_posts_to_the_connections_own_address_with_a_token_that_is_stored_nowhere() {
     let mut desk = watching();
     let address = google(&mut desk).addresses[0].clone();
-    assert!(address.starts_with("https://postern.example/in/channel/conn_"), "{address}");
+    assert!(
+        address.starts_with("https://postern.example/in/channel/conn_"),
+        "{address}"
+    );
     let channel = newest(&mut desk);
     assert_eq!(channel.token.len(), 64);
     assert!(!desk.dump().contains(&channel.token));
@@ -94,7 +97,11 @@ fn what_is_not_proven_is_refused_and_looked_at_by_nobody() {
     let mut desk = watching();
     let channel = newest(&mut desk);
     let asked = google(&mut desk).requests.len();
-    let mut wrong = [of(&channel, "exists", 9), of(&channel, "exists", 9), of(&channel, "exists", 9)];
+    let mut wrong = [
+        of(&channel, "exists", 9),
+        of(&channel, "exists", 9),
+        of(&channel, "exists", 9),
+    ];
     if let WatchPushed::Channel { token, .. } = &mut wrong[0] {
         *token = Secret("0".repeat(64));
     }
@@ -140,7 +147,10 @@ fn channels_overlap_for_an_hour_and_two_tell_what_one_would() {
     desk.pass(HOUR + 60_000);
     assert_eq!(google(&mut desk).channels.len(), 1);
     assert_eq!(newest(&mut desk).id, second.id);
-    assert_eq!(code(desk.call_as(Caller::System, of(&first, "exists", 3))), Code::SignatureInvalid);
+    assert_eq!(
+        code(desk.call_as(Caller::System, of(&first, "exists", 3))),
+        Code::SignatureInvalid
+    );
 }
 
 #[test]
@@ -190,7 +200,11 @@ fn one_that_tells_of_itself_after_another_took_its_place_is_stopped() {
 fn a_channel_that_was_about_to_open_when_the_object_died_is_believed() {
     let mut desk = desk();
     desk.slow = true;
-    let asked = desk.ask(postern_tests::connection::owner(), postern_domain::wire::watch::WatchPut { terms: calendar() }, None);
+    let asked = desk.ask(
+        postern_tests::connection::owner(),
+        postern_domain::wire::watch::WatchPut { terms: calendar() },
+        None,
+    );
     assert!(asked.waits);
     let errands = desk.take();
     for errand in &errands {
@@ -268,7 +282,9 @@ fn a_stop_that_is_refused_leaves_the_new_channel_alone() {
         desk.pass(10 * 60_000);
     }
     // The hourly look comes in between: whatever comes next fails a few times.
-    google(&mut desk).fates.extend(vec![Fate::Refused(500, json!({})); 4]);
+    google(&mut desk)
+        .fates
+        .extend(vec![Fate::Refused(500, json!({})); 4]);
     desk.pass(3 * HOUR);
     assert_eq!(view(&mut desk).state, WatchState::Active);
     assert!(google(&mut desk).channels.len() <= 2);

@@ -48,7 +48,11 @@ impl<S: Sql> Connection<S> {
                 retry_after_ms,
                 refused,
             } => {
-                let watch = if refused { from_first_page(watch, flight) } else { watch };
+                let watch = if refused {
+                    from_first_page(watch, flight)
+                } else {
+                    watch
+                };
                 self.step_failed(watch, flight, why, retry_after_ms, now, random)
             }
         }
@@ -87,12 +91,23 @@ impl<S: Sql> Connection<S> {
                 watch.renewal = Trouble::default();
                 None
             }),
-            Step::Open => calendar::read_channel(answer).map_or(Some("resourceId"), |(resource, expires_at)| {
-                opened(&mut watch, flight.channel.as_deref(), resource, expires_at, now, chance);
-                None
-            }),
+            Step::Open => {
+                calendar::read_channel(answer).map_or(Some("resourceId"), |(resource, expires_at)| {
+                    opened(
+                        &mut watch,
+                        flight.channel.as_deref(),
+                        resource,
+                        expires_at,
+                        now,
+                        chance,
+                    );
+                    None
+                })
+            }
             Step::Close(_) => {
-                watch.channels.retain(|channel| Some(&channel.id) != flight.channel.as_ref());
+                watch
+                    .channels
+                    .retain(|channel| Some(&channel.id) != flight.channel.as_ref());
                 watch.renewal.retry_at = None;
                 None
             }
@@ -133,7 +148,12 @@ impl<S: Sql> Connection<S> {
             return self.step_done(watch, flight, &Json::Null, now, random);
         }
         let gmail = matches!(watch.terms, Terms::Gmail { .. });
-        let Some(at) = flight.cursor.at.clone().filter(|_| flight.looks() && (gmail || status == 410)) else {
+        let Some(at) = flight
+            .cursor
+            .at
+            .clone()
+            .filter(|_| flight.looks() && (gmail || status == 410))
+        else {
             return self.step_failed(watch, flight, why, None, now, random);
         };
         // Whatever was behind the cursor cannot be told any more, and that is said; it begins anew from now.
@@ -210,14 +230,25 @@ impl<S: Sql> Connection<S> {
             watch.renewal.why = Some(why);
             return self.keep_watch(watch, &[], change, now);
         }
-        let trouble = if flight.step.renews() { &mut watch.renewal } else { &mut watch.sync };
+        let trouble = if flight.step.renews() {
+            &mut watch.renewal
+        } else {
+            &mut watch.sync
+        };
         trouble.failures = trouble.failures.saturating_add(1);
         trouble.retry_at = Some(later(trouble.failures));
         let (failures, retry_at) = (trouble.failures, trouble.retry_at);
         trouble.why = Some(why.clone());
         if failures <= FAILURES_THAT_DEGRADE {
-            let what = if flight.step.renews() { "renewed" } else { "looked at" };
-            let decision = format!("The {} watch could not be {what}; it is tried again", watch.terms.kind());
+            let what = if flight.step.renews() {
+                "renewed"
+            } else {
+                "looked at"
+            };
+            let decision = format!(
+                "The {} watch could not be {what}; it is tried again",
+                watch.terms.kind()
+            );
             let mut entry = line("watch", decision, now);
             entry.words = Some(why);
             entry.next_at = retry_at;
@@ -235,9 +266,14 @@ impl<S: Sql> Connection<S> {
             let most = watch.renewal.failures.max(watch.sync.failures);
             most >= FAILURES_THAT_DEGRADE && !watch.stopping
         };
-        let others = self.watches.all.iter().filter(|other| other.number != watch.number);
+        let others = self
+            .watches
+            .all
+            .iter()
+            .filter(|other| other.number != watch.number);
         let all_well = !fails(watch) && !others.into_iter().any(fails);
-        let by_watch = change.record.state == State::Degraded && change.record.reason == Some(Reason::WatchFailed);
+        let by_watch =
+            change.record.state == State::Degraded && change.record.reason == Some(Reason::WatchFailed);
         if all_well && by_watch {
             change.line(line("watch", "All watches work again", now));
             change.go(State::Active, None, now)?;
@@ -309,7 +345,11 @@ fn read(
             if !full || watch.lost {
                 changes.extend(page.changes);
             }
-            (page.next, page.newest.max(cursor.newest), page.sync.unwrap_or_default())
+            (
+                page.next,
+                page.newest.max(cursor.newest),
+                page.sync.unwrap_or_default(),
+            )
         }
     };
     watch.sync = Trouble::default();

@@ -42,7 +42,9 @@ fn view_of(record: &Record, watch: &Watch, untold: u64, now: Millis) -> WatchVie
         last_event_at: watch.last_event_at,
         last_sync_at: watch.last_sync_at,
         expires_at: watch.notifies_until(),
-        next_renewal_at: watch.renew_at.map(|at| at.max(watch.renewal.retry_at.unwrap_or_default())),
+        next_renewal_at: watch
+            .renew_at
+            .map(|at| at.max(watch.renewal.retry_at.unwrap_or_default())),
         next_at: if state == WatchState::Waiting {
             None
         } else {
@@ -64,7 +66,9 @@ fn state_of(record: &Record, watch: &Watch, now: Millis) -> (WatchState, Option<
         };
         return (WatchState::Waiting, Some(why.to_owned()));
     }
-    let fails = [&watch.renewal, &watch.sync].into_iter().find(|trouble| trouble.failures > 0);
+    let fails = [&watch.renewal, &watch.sync]
+        .into_iter()
+        .find(|trouble| trouble.failures > 0);
     if let Some(trouble) = fails {
         return (WatchState::Failing, trouble.why.clone());
     }

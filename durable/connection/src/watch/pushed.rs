@@ -42,7 +42,10 @@ impl<S: Sql> Connection<S> {
             return Ok(());
         };
         watch.last_push_at = Some(now);
-        let at = watch.cursor.as_ref().and_then(|cursor| cursor.at.as_ref()?.parse::<u64>().ok());
+        let at = watch
+            .cursor
+            .as_ref()
+            .and_then(|cursor| cursor.at.as_ref()?.parse::<u64>().ok());
         if let (Some(at), Some(history)) = (at, history)
             && history <= at
         {
@@ -102,7 +105,11 @@ impl<S: Sql> Connection<S> {
         }
         if adopted {
             let mut change = self.change()?;
-            change.line(line("watch", "A channel of which no answer came tells of itself", now));
+            change.line(line(
+                "watch",
+                "A channel of which no answer came tells of itself",
+                now,
+            ));
             return self.keep_watch(watch, &[], change, now);
         }
         self.watches.put(watch);
@@ -115,7 +122,10 @@ impl<S: Sql> Connection<S> {
             matches!(purpose, Purpose::Watch(flight)
                 if flight.number == watch.number && flight.looks() && flight.pushes() >= watch.pushes)
         };
-        let paging = watch.cursor.as_ref().is_some_and(|cursor| cursor.page.is_some() && cursor.pushes >= watch.pushes);
+        let paging = watch
+            .cursor
+            .as_ref()
+            .is_some_and(|cursor| cursor.page.is_some() && cursor.pushes >= watch.pushes);
         if watch.is_pushed() && !paging && !self.flies(looked_for) {
             self.watches.put(watch);
             return Ok(());

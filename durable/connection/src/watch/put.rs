@@ -27,7 +27,11 @@ impl<S: Sql> Connection<S> {
                 "The connection was disconnected: nothing of it can be watched",
             ));
         }
-        let known = self.watches.all.iter().find(|watch| watch.terms == call.terms && !watch.stopping);
+        let known = self
+            .watches
+            .all
+            .iter()
+            .find(|watch| watch.terms == call.terms && !watch.stopping);
         let number = match known {
             Some(watch) => watch.number,
             None => self.begin_watch(call.terms, now)?,
@@ -44,7 +48,11 @@ impl<S: Sql> Connection<S> {
     /// Begins what was asked for with the connection itself.
     pub(crate) fn begin_watches(&mut self, wanted: Vec<Terms>, now: Millis) -> Result<(), Problem> {
         for terms in wanted {
-            let known = self.watches.all.iter().any(|watch| watch.terms.looks_at_the_same(&terms));
+            let known = self
+                .watches
+                .all
+                .iter()
+                .any(|watch| watch.terms.looks_at_the_same(&terms));
             if !known {
                 self.begin_watch(terms, now)?;
             }
@@ -55,7 +63,12 @@ impl<S: Sql> Connection<S> {
     fn begin_watch(&mut self, terms: Terms, now: Millis) -> Result<u64, Problem> {
         let mut change = self.change()?;
         can_watch(&change.record, &terms)?;
-        if let Some(known) = self.watches.all.iter().find(|watch| watch.terms.looks_at_the_same(&terms)) {
+        if let Some(known) = self
+            .watches
+            .all
+            .iter()
+            .find(|watch| watch.terms.looks_at_the_same(&terms))
+        {
             let detail = if known.stopping {
                 "The watch that was there is still being ended; try again in some seconds"
             } else {
@@ -70,8 +83,19 @@ impl<S: Sql> Connection<S> {
             ));
         }
         // Numbers of watches that are gone may come again: nothing outlives them under it.
-        let number = self.watches.all.iter().map(|watch| watch.number).max().unwrap_or(0) + 1;
-        change.line(line("watch", format!("A {} watch was asked for", terms.kind()), now));
+        let number = self
+            .watches
+            .all
+            .iter()
+            .map(|watch| watch.number)
+            .max()
+            .unwrap_or(0)
+            + 1;
+        change.line(line(
+            "watch",
+            format!("A {} watch was asked for", terms.kind()),
+            now,
+        ));
         self.keep_watch(Watch::new(number, terms, now), &[], change, now)?;
         Ok(number)
     }

@@ -62,7 +62,8 @@ impl<S: Sql> Connection<S> {
             Step::Forget => {
                 let mut change = self.change()?;
                 if watch.stops_failed >= plan::MOST_STOPS {
-                    let decision = "A watch was taken away; the provider could not be told, it ends there by itself";
+                    let decision =
+                        "A watch was taken away; the provider could not be told, it ends there by itself";
                     change.line(line("watch", decision, now));
                 }
                 self.drop_watch(watch.number, change, now)?;
@@ -216,7 +217,10 @@ impl<S: Sql> Connection<S> {
 fn remember_channel(watch: &mut Watch, id: &str, secret: &str, now: Millis) {
     watch.channels.retain(|channel| channel.expires_at > now);
     while watch.channels.len() >= MOST_CHANNELS {
-        let unheard = watch.channels.iter().position(|channel| channel.resource.is_none());
+        let unheard = watch
+            .channels
+            .iter()
+            .position(|channel| channel.resource.is_none());
         watch.channels.remove(unheard.unwrap_or(0));
     }
     watch.channels.push(Channel {

@@ -105,7 +105,10 @@ impl<S: Sql> Connection<S> {
         let good = |credential: &&Credential| {
             credential.expires_at.is_none_or(|end| end > now) && !credential.access_refused
         };
-        if credential.filter(good).is_none_or(|credential| credential.access.is_none()) {
+        if credential
+            .filter(good)
+            .is_none_or(|credential| credential.access.is_none())
+        {
             return Ok(None);
         }
         match self.lease_now(now) {

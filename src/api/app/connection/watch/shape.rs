@@ -48,7 +48,11 @@ impl WatchOut {
         let time = |at: Option<Millis>| at.map(Millis::to_rfc3339);
         let kind = view.terms.kind();
         let (topic, label_ids, source, calendar_id) = match view.terms {
-            Terms::Gmail { topic, labels, source } => (topic, labels, source, None),
+            Terms::Gmail {
+                topic,
+                labels,
+                source,
+            } => (topic, labels, source, None),
             Terms::Calendar { calendar, .. } => (None, Vec::new(), None, Some(calendar)),
         };
         Self {

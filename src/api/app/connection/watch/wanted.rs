@@ -67,13 +67,18 @@ pub(in crate::api::app::connection) async fn all_terms(
     let mut all: Vec<Terms> = Vec::with_capacity(wanted.len());
     for (at, wanted) in wanted.into_iter().enumerate() {
         let at = at.to_string();
-        let terms = wanted.terms(access, ask, &["body", "watch", &at, "sourceId"]).await?;
+        let terms = wanted
+            .terms(access, ask, &["body", "watch", &at, "sourceId"])
+            .await?;
         if !terms.is_offered_by(provider) {
             let msg = format!("is nothing that can be watched at {}", provider.name);
             return Err(Problem::fault(&["body", "watch", &at, "kind"], msg));
         }
         if all.iter().any(|other| other.looks_at_the_same(&terms)) {
-            return Err(Problem::fault(&["body", "watch", &at], "is watched by one before it"));
+            return Err(Problem::fault(
+                &["body", "watch", &at],
+                "is watched by one before it",
+            ));
         }
         all.push(terms);
     }
@@ -122,18 +127,35 @@ fn address(ask: &Ask) -> Result<String, Problem> {
 }
 
 async fn source_of(access: &TenantAccess, named: String, place: &[&str]) -> Result<WatchSource, Problem> {
-    let own = access.object().call(SourceGet { source: named.clone() }, &[]).await;
+    let own = access
+        .object()
+        .call(
+            SourceGet {
+                source: named.clone(),
+            },
+            &[],
+        )
+        .await;
     let (ledger, found) = match own {
         Err(problem) if problem.code == Code::NotFound => {
             let ledger = ledger_of(access.organisation);
-            let found = access.app_level_object().call(SourceGet { source: named }, &[]).await;
+            let found = access
+                .app_level_object()
+                .call(SourceGet { source: named }, &[])
+                .await;
             (ledger, found)
         }
         own => (access.tenant, own),
     };
     match found {
-        Ok((source, _)) if source.provider == PRESET => Ok(WatchSource { ledger, id: source.id }),
-        Ok(_) => Err(Problem::fault(place, "is no source of Pub/Sub pushes (preset pubsub)")),
+        Ok((source, _)) if source.provider == PRESET => Ok(WatchSource {
+            ledger,
+            id: source.id,
+        }),
+        Ok(_) => Err(Problem::fault(
+            place,
+            "is no source of Pub/Sub pushes (preset pubsub)",
+        )),
         Err(problem) if problem.code == Code::NotFound => Err(Problem::fault(place, "names no source")),
         Err(problem) => Err(problem),
     }
@@ -168,7 +190,11 @@ fn labels(value: &Value) -> Result<Vec<String>, Vec<Wrong>> {
 
 fn word(value: &Value) -> Result<String, Vec<Wrong>> {
     let text = field::text(value)?;
-    if is_word(&text) { Ok(text) } else { Err(wrong("must be 1 to 256 visible characters without blanks")) }
+    if is_word(&text) {
+        Ok(text)
+    } else {
+        Err(wrong("must be 1 to 256 visible characters without blanks"))
+    }
 }
 
 fn is_word(text: &str) -> bool {
