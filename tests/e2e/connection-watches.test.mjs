@@ -5,6 +5,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { caller, eventually } from "./api.mjs";
 import { start } from "./harness.mjs";
+import { tenant } from "./stand-in/connecting.mjs";
 import { startGoogle } from "./stand-in/google.mjs";
 
 const MAIL = "https://mail.google.com/";
@@ -254,6 +255,20 @@ describe("a calendar", () => {
     assert.equal(google.channels.has(channel.id), false);
     assert.ok([401, 404].includes((await google.notify(channel)).status));
   });
+});
+
+test("a session brings its watches, which begin when somebody has connected", async () => {
+  const shop = await tenant(postern, "by session");
+  const oauthApp = await shop.oauthApp(google, "google", { scopes: [MAIL] });
+  const { id } = await shop.connect({ oauthAppId: oauthApp.id, watch: [{ kind: "gmail", topic: TOPIC, labelIds: ["INBOX"] }] });
+  const path = shop.of(id, "/watch");
+  const { data: [watch] } = await eventually(() => api.ok("GET", path), ({ data }) => data[0].state === "active", "it has begun", 60_000);
+  assert.deepEqual([watch.labelIds, watch.sourceId], [["INBOX"], null]);
+  assert.match(watch.detail, /every hour/);
+  assert.deepEqual(google.state.watch.labelIds, ["INBOX"]);
+  const { status, body } = await api("POST", `${shop.at}/connection/session`, { oauthAppId: oauthApp.id, watch: [{ kind: "gmail" }, { kind: "gmail" }] });
+  assert.equal(status, 422);
+  assert.deepEqual(body.detail[0].loc, ["body", "watch", "1"]);
 });
 
 test("no token of a channel or an account stands in what is shown or told", async () => {
