@@ -84,7 +84,7 @@ impl Api {
 #[must_use]
 pub fn read_profile(answer: &Value) -> Option<(String, String)> {
     let mailbox = answer.get("emailAddress")?.as_str()?;
-    (1..=256).contains(&mailbox.len()).then(|| ())?;
+    let mailbox = Some(mailbox).filter(|mailbox| (1..=256).contains(&mailbox.len()))?;
     Some((mailbox.to_ascii_lowercase(), history_id(answer)?))
 }
 

@@ -226,8 +226,8 @@ mod tests {
         Watch::new(1, terms, NOW)
     }
 
-    fn at(text: &str) -> Option<Cursor> {
-        Some(Cursor::behind(text.to_owned()))
+    fn at(text: &str) -> Cursor {
+        Cursor::behind(text.to_owned())
     }
 
     fn channel(expires_at: Millis) -> Channel {
@@ -248,7 +248,7 @@ mod tests {
         let mut watch = gmail();
         assert_eq!(next(&watch, NOW), Some(Step::Profile));
         watch.mailbox = Some("a@example.com".to_owned());
-        watch.cursor = at("7");
+        watch.cursor = Some(at("7"));
         assert_eq!(next(&watch, NOW), Some(Step::Register));
         watch.renew_at = Some(NOW.plus(DAILY));
         watch.expires_at = Some(NOW.plus(CHANNEL_MS));
@@ -263,7 +263,7 @@ mod tests {
     fn one_that_cannot_be_renewed_is_looked_at_by_the_hour() {
         let mut watch = gmail();
         watch.mailbox = Some("a@example.com".to_owned());
-        watch.cursor = at("7");
+        watch.cursor = Some(at("7"));
         watch.last_sync_at = Some(NOW);
         watch.renewal.failures = 3;
         watch.renewal.retry_at = Some(NOW.plus(HOUR * 5));
@@ -278,7 +278,7 @@ mod tests {
         let mut watch = calendar();
         watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
         watch.renew_at = Some(NOW.plus(3 * Millis::DAY));
-        watch.cursor = at("s");
+        watch.cursor = Some(at("s"));
         watch.last_sync_at = Some(NOW.plus(2 * Millis::DAY));
         assert_eq!(next(&watch, NOW.plus(2 * Millis::DAY + HOUR)), None);
         watch.last_event_at = Some(NOW.plus(2 * Millis::DAY - HOUR));
@@ -305,7 +305,7 @@ mod tests {
         watch.channels[0].stop_at = Some(NOW.plus(OVERLAP_MS));
         watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
         watch.renew_at = Some(NOW.plus(Millis::DAY));
-        watch.cursor = at("s");
+        watch.cursor = Some(at("s"));
         watch.last_sync_at = Some(NOW.plus(OVERLAP_MS));
         assert_eq!(next_at(&watch, NOW), Some(NOW.plus(OVERLAP_MS)));
         assert_eq!(next(&watch, NOW.plus(OVERLAP_MS)), Some(Step::Close(0)));
