@@ -328,6 +328,12 @@ const fields = [
     [{}, ["enabled"]],
     [{ enabled: null }, ["enabled"]],
   ]],
+  ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/watch", { kind: "gmail" }, [
+    [{ kind: "drive" }, ["kind"]],
+    [{ topic: "gmail", labelIds: 7 }, ["topic", "labelIds"]],
+    [{ sourceId: "nobody" }, ["sourceId"]],
+    [{ kind: "calendar", calendarId: "a b" }, ["calendarId"]],
+  ]],
   ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/token", {}, [[{ refresh: "yes" }, ["refresh"]]]],
   ["POST", "/api/v1/event-type", { name: "x.y", description: "x" }, [
     [{ name: "a b" }, ["name"]],
@@ -420,6 +426,7 @@ function ofConnections(path, oauthAppId) {
   if (path.endsWith("/connection/service-account")) return { provider: "google-service-account", key, scopes: ["a"] };
   if (path.endsWith("/connection/{connection_id}")) return { label: "x" };
   if (path.endsWith("/toggle")) return { enabled: true };
+  if (path.endsWith("/watch")) return { kind: "calendar" };
   return path.endsWith("{connection_id}/token") ? {} : undefined;
 }
 

@@ -265,6 +265,10 @@ const BY_BODY = {
     body: ({ oauth_app_id }) => ({ oauthAppId: oauth_app_id, key: KEY_FILE, scopes: ["a"] }),
     holds: (answer) => refusedAt(answer, ["body", "oauthAppId"]),
   },
+  "POST /api/v1/app/{app_id}/connection/{connection_id}/watch": {
+    body: ({ source_id }) => ({ kind: "gmail", sourceId: source_id }),
+    holds: (answer) => refusedAt(answer, ["body", "sourceId"]),
+  },
   "POST /api/v1/app/{app_id}/msg/search": { body: async (theirs) => ({ iterator: await iterator(theirs, "msg") }), holds: refusedIterator },
 };
 
@@ -280,10 +284,10 @@ const PLAIN = new Set([
 
 /**
  * Parts of a path that name nothing by themselves: a consumer is of its poller, and is there as soon as it is named; of a
- * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source, and a key is the provider's;
+ * customer everybody may ask, and hears what is known here; secrets and refused requests are numbers of their source, watches of their connection, and a key is the provider's;
  * the providers of connections are the same for everybody, and a path of the proxy is the provider's.
  */
-const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1", key: "an-account", provider_id: "github", path: "user" };
+const NAMES = { consumer_id: "reader", customer: "cus_payer", secret_id: "1", rejected_id: "1", watch_id: "1", key: "an-account", provider_id: "github", path: "user" };
 
 /** A name is the organisation's own: PUT makes one of its own of it. */
 const MAKES_ITS_OWN = new Set(["PUT /api/v1/event-type/{event_type_name}"]);

@@ -66,7 +66,7 @@ impl<S: Sql> Connection<S> {
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
-        let chance = random.number();
+        let spread = random.number();
         let mut changes = Vec::new();
         let missing = match flight.step {
             Step::Profile => gmail::read_profile(answer).map_or(Some("mailbox"), |(mailbox, history)| {
@@ -87,7 +87,7 @@ impl<S: Sql> Connection<S> {
             Step::Register => gmail::read_watch(answer).map_or(Some("expiration"), |expires_at| {
                 look_if_silent(&mut watch, now);
                 watch.expires_at = Some(expires_at);
-                watch.renew_at = Some(plan::renew_at(&watch.terms, expires_at, now, chance));
+                watch.renew_at = Some(plan::renew_at(&watch.terms, expires_at, now, spread));
                 watch.renewal = Trouble::default();
                 None
             }),
@@ -96,10 +96,10 @@ impl<S: Sql> Connection<S> {
                     opened(
                         &mut watch,
                         flight.channel.as_deref(),
-                        resource,
+                        &resource,
                         expires_at,
                         now,
-                        chance,
+                        spread,
                     );
                     None
                 })
@@ -209,8 +209,8 @@ impl<S: Sql> Connection<S> {
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
-        let chance = random.number();
-        let later = |failures| plan::retry_at(failures, retry_after_ms, now, chance);
+        let spread = random.number();
+        let later = |failures| plan::retry_at(failures, retry_after_ms, now, spread);
         let mut change = self.change()?;
         if let (Step::Close(_), false) = (flight.step, watch.stopping) {
             // An old channel ends by itself; what it posts meanwhile is harmless.
@@ -301,17 +301,17 @@ fn look_if_silent(watch: &mut Watch, now: Millis) {
 fn opened(
     watch: &mut Watch,
     id: Option<&str>,
-    resource: String,
+    resource: &str,
     expires_at: Option<Millis>,
     now: Millis,
-    chance: u64,
+    spread: u64,
 ) {
     look_if_silent(watch, now);
     for channel in &mut watch.channels {
         if Some(channel.id.as_str()) == id {
-            channel.resource = Some(resource.clone());
+            channel.resource = Some(resource.to_owned());
             channel.expires_at = expires_at.unwrap_or(channel.expires_at);
-            watch.renew_at = Some(plan::renew_at(&watch.terms, channel.expires_at, now, chance));
+            watch.renew_at = Some(plan::renew_at(&watch.terms, channel.expires_at, now, spread));
         } else if channel.resource.is_some() && channel.stop_at.is_none() {
             channel.stop_at = Some(now.plus(plan::OVERLAP_MS));
         }

@@ -74,13 +74,13 @@ fn state_of(record: &Record, watch: &Watch, now: Millis) -> (WatchState, Option<
     }
     let read = watch.cursor.as_ref().is_some_and(|cursor| cursor.at.is_some());
     let notified = watch.notifies_until().is_some_and(|end| end > now);
-    let notifies = match &watch.terms {
+    let reaches_us = match &watch.terms {
         Terms::Gmail { topic, source, .. } => {
             (topic.is_none() || notified) && (source.is_none() || watch.wired)
         }
         Terms::Calendar { .. } => notified,
     };
-    if !read || !notifies {
+    if !read || !reaches_us {
         return (WatchState::Starting, None);
     }
     let polled = matches!(

@@ -67,7 +67,7 @@ impl<S: Sql> Connection<S> {
                 if watch.stops_failed > 0 {
                     let decision = "A watch could not be ended at the provider; it ends there by itself";
                     let mut entry = line("watch", decision, now);
-                    entry.words = watch.renewal.why.clone();
+                    entry.words.clone_from(&watch.renewal.why);
                     change.line(entry);
                 }
                 self.drop_watch(number, change, now)?;
@@ -113,9 +113,8 @@ impl<S: Sql> Connection<S> {
         }
         match self.lease_now(now) {
             Ok(crate::call::Answer::Now(token)) => Ok(Some(token)),
-            Ok(crate::call::Answer::Late(_)) => Ok(None),
             Err(problem) if problem.cause.is_some() => Err(problem),
-            Err(_) => Ok(None),
+            Ok(crate::call::Answer::Late(_)) | Err(_) => Ok(None),
         }
     }
 

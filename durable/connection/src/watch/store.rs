@@ -34,10 +34,15 @@ impl<S: Sql> Connection<S> {
         now: Millis,
     ) -> Result<(), Problem> {
         let events = super::tell::events(&change.record, &watch, found, now);
-        self.watches.put(watch.clone());
+        let row = [Value::from(watch.number), facts(&watch)?.into()];
+        self.watches.put(watch);
         self.watches.owed += events.len() as u64;
         self.commit(change, now, |sql| {
-            save(sql, &watch)?;
+            sql.run(
+                "INSERT INTO watch (number, facts) VALUES (?, ?)
+                 ON CONFLICT (number) DO UPDATE SET facts = excluded.facts",
+                &row,
+            )?;
             super::tell::store(sql, &events)
         })
     }
@@ -53,14 +58,8 @@ impl<S: Sql> Connection<S> {
     }
 }
 
-pub(super) fn save<S: Sql>(sql: &S, watch: &Watch) -> Result<(), Problem> {
-    let facts = serde_json::to_string(watch).map_err(Problem::internal)?;
-    sql.run(
-        "INSERT INTO watch (number, facts) VALUES (?, ?)
-         ON CONFLICT (number) DO UPDATE SET facts = excluded.facts",
-        &[Value::from(watch.number), facts.into()],
-    )?;
-    Ok(())
+fn facts(watch: &Watch) -> Result<String, Problem> {
+    serde_json::to_string(watch).map_err(Problem::internal)
 }
 
 /// Takes all watches away. What they found and nobody was told yet stays until it is.

@@ -22,8 +22,8 @@ const MAX_ID: usize = 200;
 
 /// A change, as it is stored until it is told.
 pub(super) struct Event {
-    event_type: &'static str,
-    event_id: String,
+    told_as: &'static str,
+    id: String,
     payload: String,
 }
 
@@ -67,8 +67,8 @@ pub(super) fn events(record: &Record, watch: &Watch, found: &[Change], now: Mill
             }
             let payload = json!({ "type": change.event_type, "timestamp": now.to_rfc3339(), "data": data });
             Event {
-                event_type: change.event_type,
-                event_id,
+                told_as: change.event_type,
+                id: event_id,
                 payload: payload.to_string(),
             }
         })
@@ -80,8 +80,8 @@ pub(super) fn store<S: Sql>(sql: &S, events: &[Event]) -> Result<(), Problem> {
         sql.run(
             "INSERT INTO watch_event (type, event_id, payload) VALUES (?, ?, ?)",
             &[
-                Value::from(event.event_type),
-                event.event_id.as_str().into(),
+                Value::from(event.told_as),
+                event.id.as_str().into(),
                 event.payload.as_str().into(),
             ],
         )?;
