@@ -330,7 +330,7 @@ const fields = [
   ]],
   ["POST", "/api/v1/app/{app_id}/connection/{connection_id}/watch", { kind: "gmail" }, [
     [{ kind: "drive" }, ["kind"]],
-    [{ topic: "gmail", labelIds: 7 }, ["topic", "labelIds"]],
+    [{ topic: "gmail", labelIds: 7 }, ["labelIds", "topic"]],
     [{ sourceId: "nobody" }, ["sourceId"]],
     [{ kind: "calendar", calendarId: "a b" }, ["calendarId"]],
   ]],

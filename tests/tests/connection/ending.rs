@@ -125,6 +125,7 @@ fn of_what_nobody_connected_an_erasure_has_nothing_to_tell() {
         uid: None,
         variables: BTreeMap::new(),
         reconnect: false,
+        watches: Vec::new(),
     };
     desk.call(open).unwrap();
     let done = desk.call_as(Caller::System, ConnectionErase {}).unwrap();
