@@ -391,7 +391,6 @@ impl World {
         let Errand { id, task } = self.air.remove(0);
         let done = match task {
             Task::Http { request, .. } => Done::Http(self.server.serve(&request, self.now)),
-            Task::Wire { .. } => Done::Written(Ok(())),
             Task::Verify(check) => Done::Verified(Ok(holds(&check))),
             Task::Sign { key, data } => Done::Signed(if key.reveal().contains("BEGIN") {
                 Ok(digest::bytes_of(&data).to_vec())
@@ -401,7 +400,7 @@ impl World {
             Task::App(_) => Done::App(Ok(postern_connection::AppRow::Active(Box::new(terms(provider(
                 |_| {},
             )))))),
-            Task::Row(_) => Done::Written(Ok(())),
+            Task::Row(_) | Task::Wire { .. } => Done::Written(Ok(())),
             Task::Tell {
                 event_type, payload, ..
             } => {
