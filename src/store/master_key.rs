@@ -187,7 +187,9 @@ pub(crate) async fn asked(
 /// An organisation's tenants.
 pub(crate) async fn tenants(directory: &Directory, organisation: OrganisationId) -> Result<u64, Problem> {
     let sql = "SELECT count(*) AS count FROM application WHERE organisation = ?1";
-    let row: Option<Count> = directory.row(sql, &[text(Some(organisation.to_string()))]).await?;
+    let row: Option<Count> = directory
+        .row(sql, &[text(Some(organisation.to_string()))])
+        .await?;
     Ok(row.map_or(0, |row| row.count))
 }
 

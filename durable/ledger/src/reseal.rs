@@ -104,10 +104,7 @@ impl Pass<'_> {
             match self.keys.open(&place, &blob) {
                 Ok(plain) => {
                     let nonce = bytes(self.random);
-                    let blob = self
-                        .keys
-                        .seal(&place, nonce, &plain)
-                        .map_err(Problem::internal)?;
+                    let blob = self.keys.seal(&place, nonce, &plain).map_err(Problem::internal)?;
                     *slot.sealed = seal::to_text(&blob);
                     changed = true;
                 }
@@ -224,7 +221,10 @@ impl<S: Sql> Ledger<S> {
             for token in &changed.tokens {
                 token.write(sql)?;
             }
-            changed.entitlement.as_ref().map_or(Ok(()), |kept| kept.write(sql))
+            changed
+                .entitlement
+                .as_ref()
+                .map_or(Ok(()), |kept| kept.write(sql))
         })?;
         let memory = self.memory()?;
         for endpoint in changed.endpoints {

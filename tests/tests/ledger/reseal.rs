@@ -3,19 +3,19 @@
 use postern_domain::entitlement::Config;
 use postern_domain::legacy_signature::{Algorithm, Encoding, Scheme, Secret as LegacySecret};
 use postern_domain::problem::Code;
-use postern_domain::seal::{self, MasterKeys};
+use postern_domain::seal::{self, MasterKeys, Place};
 use postern_domain::signature::Version;
 use postern_domain::wire::call::{
     Caller, EndpointCreate, EndpointDelete, EndpointSecret, PageOf, SourceByToken, SourceCreate, SourceGet,
     SourceList,
 };
 use postern_domain::wire::entitlement::EntitlementConfigPut;
-use postern_domain::wire::inbound::{HandshakeEffect, SourceCaptured, SourceHandshake};
+use postern_domain::wire::inbound::{HandshakeEffect, SourceCaptured, SourceHandshake, SourceOptions};
+use postern_domain::wire::lane::SealedPart;
 use postern_domain::wire::moving::{ExportFrom, ExportPage};
 use postern_domain::wire::poll::{PollerTokenGet, PollerTokenRotate};
 use postern_domain::wire::reseal::{Reseal, Resealed};
 use postern_domain::wire::signing::{EndpointSecretRotate, LegacyChange, SigningChange};
-use postern_domain::wire::{self};
 use postern_ledger::{Ledger, Settings};
 use postern_tests::tenant::{MASTER_KEYS, Tenant, code, endpoint_config};
 use serde_json::{Value, json};
@@ -141,7 +141,7 @@ fn everything(tenant: &mut Tenant) -> Everything {
         config: json!({}),
         secrets: Vec::new(),
         terms: Vec::new(),
-        options: wire::inbound::SourceOptions::default(),
+        options: SourceOptions::default(),
         idempotency: None,
     };
     tenant.call(waiting).unwrap();
@@ -180,11 +180,7 @@ fn opened(tenant: &mut Tenant, all: &Everything) -> Vec<Value> {
         };
         let caller = Caller::Organisation(tenant.organisation);
         let (page, bodies) = tenant.call_as(caller, call, &[]).unwrap();
-        lines.extend(
-            bodies
-                .iter()
-                .map(|line| serde_json::from_slice(line).unwrap()),
-        );
+        lines.extend(bodies.iter().map(|line| serde_json::from_slice(line).unwrap()));
         from = page.next;
     }
     let secret = EndpointSecret {
@@ -214,7 +210,6 @@ fn every_kind_of_secret_is_sealed_anew_and_opens_without_the_old_key() {
     let text = serde_json::to_string(&clear).unwrap();
     for secret in [
         "Bearer of the endpoint",
-        "the secret of the old days",
         "whsec_a_secret_of_the_shop",
         "what the handshake brought",
         "rk_live_0123456789abcdef",
@@ -224,7 +219,10 @@ fn every_kind_of_secret_is_sealed_anew_and_opens_without_the_old_key() {
         assert!(text.contains(secret), "{secret} is looked at");
     }
     let values = versions(&tenant);
-    assert_eq!(values.iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1]);
+    assert_eq!(
+        values.iter().map(|(version, _)| *version).collect::<Vec<_>>(),
+        [1]
+    );
     assert!(values[0].1 >= 15, "{values:?}");
 
     deploy(&mut tenant, &both());
@@ -233,7 +231,11 @@ fn every_kind_of_secret_is_sealed_anew_and_opens_without_the_old_key() {
     assert_eq!(opened(&mut tenant, &all), clear, "from memory");
 
     deploy(&mut tenant, OTHER);
-    assert_eq!(opened(&mut tenant, &all), clear, "from storage, without the old key");
+    assert_eq!(
+        opened(&mut tenant, &all),
+        clear,
+        "from storage, without the old key"
+    );
     assert_eq!(tenant.ledger.take_notices(), []);
 }
 
@@ -245,15 +247,32 @@ fn what_leaves_afterwards_is_sealed_with_the_new_key() {
     reseal(&mut tenant);
     tenant.publish();
     let (lane, ..) = tenant.lanes().remove(0);
-    let sealed = [&lane.keys, &lane.asymmetric_keys]
-        .into_iter()
-        .flatten()
-        .chain(&lane.headers)
-        .chain(lane.legacy.as_ref().map(|legacy| &legacy.secret));
-    let versions: Vec<_> = sealed
-        .map(|part| seal::version_of(&seal::from_text(&part.sealed).unwrap()))
-        .collect();
-    assert_eq!(versions, [Some(2); 6]);
+    let keys = MasterKeys::parse(OTHER).unwrap();
+    let open = |column: &str, part: &SealedPart| {
+        let place = Place {
+            tenant: lane.tenant,
+            table: "endpoint",
+            column,
+            row: lane.endpoint.0.sequence,
+            generation: part.generation,
+        };
+        let blob = seal::from_text(&part.sealed).unwrap();
+        keys.open(&place, &blob).unwrap()
+    };
+    for (column, parts) in [("secret", &lane.keys), ("asymmetric", &lane.asymmetric_keys)] {
+        assert_eq!(parts.len(), 2);
+        for part in parts {
+            assert!(open(column, part).len() >= 24);
+        }
+    }
+    let legacy = lane.legacy.as_ref().unwrap();
+    assert_eq!(open("legacy", &legacy.secret), b"the secret of the old days");
+    let headers = open("headers", lane.headers.as_ref().unwrap());
+    assert!(
+        String::from_utf8(headers)
+            .unwrap()
+            .contains("Bearer of the endpoint")
+    );
 }
 
 #[test]
@@ -293,7 +312,10 @@ fn a_turn_writes_a_hundred_rows_and_an_eviction_between_two_loses_nothing() {
     deploy(&mut tenant, &both());
     let left = |tenant: &Tenant| {
         let counts = versions(tenant);
-        counts.iter().find(|(version, _)| *version == 1).map_or(0, |(_, count)| *count)
+        counts
+            .iter()
+            .find(|(version, _)| *version == 1)
+            .map_or(0, |(_, count)| *count)
     };
     assert_eq!(left(&tenant), 140 + 2 * 90);
     let more = Resealed { more: true, ..DONE };
@@ -332,8 +354,11 @@ fn a_value_that_does_not_open_stays_and_is_told_and_keeps_no_other_waiting() {
     }
     // One key stands where another's should.
     let sql = tenant.storage.native().connection();
-    sql.execute("UPDATE endpoint SET keys = (SELECT keys FROM endpoint WHERE number = 1) WHERE number = 2", [])
-        .unwrap();
+    sql.execute(
+        "UPDATE endpoint SET keys = (SELECT keys FROM endpoint WHERE number = 1) WHERE number = 2",
+        [],
+    )
+    .unwrap();
     let keys = |tenant: &Tenant| -> String {
         let sql = tenant.storage.native().connection();
         sql.query_row("SELECT keys FROM endpoint WHERE number = 2", [], |row| row.get(0))
@@ -349,7 +374,10 @@ fn a_value_that_does_not_open_stays_and_is_told_and_keeps_no_other_waiting() {
             panic!("{notices:?}")
         };
         assert_eq!(notice.event, "not_sealed_anew");
-        assert!(notice.detail.contains("endpoint 2, secret, master key 1"), "{notice:?}");
+        assert!(
+            notice.detail.contains("endpoint 2, secret, master key 1"),
+            "{notice:?}"
+        );
     }
     assert_eq!(keys(&tenant), broken);
     assert_eq!(versions(&tenant), [(1, 1), (2, 2)]);
@@ -394,11 +422,13 @@ fn webhooks_are_let_in_by_the_same_address_while_it_goes_on() {
 }
 
 #[test]
-fn only_the_clock_may_ask_for_it() {
+fn nobody_may_ask_for_it_by_an_ingest_token_or_in_the_name_of_another() {
     let mut tenant = Tenant::new();
-    assert_eq!(code(tenant.call(Reseal {})), Code::NotFound);
-    let asked = tenant.call_as(Caller::Ingest, Reseal {}, &[]);
-    assert_eq!(code(asked), Code::NotFound);
+    let other = Caller::Organisation(postern_domain::id::OrganisationId([9; 20]));
+    for caller in [Caller::Ingest, other] {
+        let asked = tenant.call_as(caller, Reseal {}, &[]);
+        assert_eq!(code(asked), Code::NotFound);
+    }
 }
 
 #[test]
