@@ -44,6 +44,8 @@ pub(crate) struct TenantAccess {
     env: Env,
     pub(crate) organisation: OrganisationId,
     pub(crate) tenant: TenantId,
+    /// With all of it: no portal's and no scoped token.
+    pub(crate) is_whole: bool,
 }
 
 impl Caller {
@@ -157,6 +159,7 @@ impl Caller {
             return Err(Problem::not_found());
         }
         Ok(TenantAccess {
+            is_whole: self.token.grant.covers(Need::Whole),
             env: self.env,
             organisation,
             tenant,
@@ -206,6 +209,7 @@ impl OrganisationAccess {
             env: self.env.clone(),
             organisation: self.organisation,
             tenant,
+            is_whole: true,
         }
     }
 }

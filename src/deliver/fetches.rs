@@ -245,12 +245,11 @@ async fn answers(order: &FetchOrder, env: &Env, config: &Config) -> Result<Vec<V
         Provider::Stripe => ("Stripe", config.stripe_api_url.as_str()),
         Provider::RevenueCat => ("RevenueCat", config.revenuecat_api_url.as_str()),
     };
-    let key = match order.connection {
-        Some(connection) => Key::Leased(Leased::of(order, connection, named, env).await?),
-        None => {
-            let column = key_column(order.provider);
-            Key::Own(open(order, column, &order.sealed_key, order.generation, config)?)
-        }
+    let key = if let Some(connection) = order.connection {
+        Key::Leased(Leased::of(order, connection, named, env).await?)
+    } else {
+        let column = key_column(order.provider);
+        Key::Own(open(order, column, &order.sealed_key, order.generation, config)?)
     };
     match order.provider {
         Provider::Stripe => {
@@ -274,12 +273,11 @@ async fn answers(order: &FetchOrder, env: &Env, config: &Config) -> Result<Vec<V
                 FetchAsk::Page { after, .. } => {
                     let list = order.list.as_ref();
                     let list = list.ok_or("There is no key to list RevenueCat's customers with")?;
-                    let key = match list.connection {
-                        Some(connection) => Key::Leased(Leased::of(order, connection, named, env).await?),
-                        None => {
-                            let (sealed, generation) = (&list.sealed_key, list.generation);
-                            Key::Own(open(order, REVENUECAT_V2_COLUMN, sealed, generation, config)?)
-                        }
+                    let key = if let Some(connection) = list.connection {
+                        Key::Leased(Leased::of(order, connection, named, env).await?)
+                    } else {
+                        let (sealed, generation) = (&list.sealed_key, list.generation);
+                        Key::Own(open(order, REVENUECAT_V2_COLUMN, sealed, generation, config)?)
                     };
                     let lists = Api { key: &key, ..api };
                     page_of_revenuecat(&list.project, after.as_deref(), &api, &lists).await

@@ -101,7 +101,12 @@ fn open(bytes: &[u8], config: &Config) -> Result<OpenLane, String> {
 /// # Errors
 /// When this deployment has not the master key yet or any more: no endpoint's fault, and no attempt of its plan.
 fn route(head: &Lane, number: u32, config: &Config) -> Result<Result<Route, Cause>, String> {
-    let Ok(target) = config.policy.judge(&head.url) else {
+    // A token goes nowhere in clear.
+    let policy = match head.connection {
+        Some(_) => &config.provider_policy,
+        None => &config.policy,
+    };
+    let Ok(target) = policy.judge(&head.url) else {
         return Ok(Err(Cause::AddressRefused));
     };
     let open = |column, part: &SealedPart| unseal(&config.master_keys, head, number, column, part);

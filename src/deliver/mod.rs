@@ -22,6 +22,7 @@ mod results;
 mod run;
 mod schedules;
 mod send;
+mod token;
 mod turns;
 
 use std::panic::AssertUnwindSafe;

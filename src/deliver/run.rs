@@ -28,7 +28,8 @@ use super::batch::Slip;
 use super::lane::{self, OpenLane};
 use super::report::report;
 use super::results::{Entry, GATHER_MS, Results};
-use super::send::{not_sent, send};
+use super::send::{Sent, not_sent, send};
+use super::token::Bearer;
 use super::turns::{Pace, Turn, Turns};
 
 /// A permit that was held for longer makes its endpoint a slow one.
@@ -51,7 +52,7 @@ enum Event {
         lane: usize,
         index: usize,
         /// None: it panicked, and the lease covers it.
-        result: Option<(SendResult, Vec<u8>)>,
+        result: Option<Box<Sent>>,
     },
     Fetched {
         lane: usize,
@@ -71,7 +72,7 @@ enum Event {
         lanes: Vec<Vec<u8>>,
     },
     Forwarded,
-    /// A tenant's object has heard which endpoints hang, or not.
+    /// A tenant's object has heard which endpoints hang, or a connection's that its token was refused; or not.
     Told,
 }
 
@@ -222,10 +223,12 @@ impl<'a> Run<'a> {
         if let Some(slip) = slip {
             slip.begin();
         }
+        let env = self.env;
         let work = async move {
             let handout = lane.head.deliveries.get(index)?;
             let route = lane.route.as_ref().ok()?;
-            Some(send(&lane, route, handout, body?.as_slice(), &config).await)
+            let sent = send(env, &lane, route, handout, body?.as_slice(), &config).await;
+            Some(Box::new(sent))
         };
         self.start(async move {
             let result = AssertUnwindSafe(work).catch_unwind().await;
@@ -237,25 +240,28 @@ impl<'a> Run<'a> {
         });
     }
 
-    fn sent(&mut self, number: usize, index: usize, result: Option<(SendResult, Vec<u8>)>) {
-        let quick = result
+    fn sent(&mut self, number: usize, index: usize, sent: Option<Box<Sent>>) {
+        let quick = sent
             .as_ref()
-            .is_some_and(|(result, _)| result.duration_ms < QUICK_MS);
+            .is_some_and(|sent| sent.result.duration_ms < QUICK_MS);
         let pace = if quick { Pace::Quick } else { Pace::Slow };
         self.turns.ended(number, index, pace);
         self.moved_at = clock::now();
         self.sending.remove(&(number, index));
         let lane = self.lanes.get(number).map(|(lane, _)| Rc::clone(lane));
-        let arrived = result.as_ref().is_some_and(|(result, _)| result.cause.is_none());
+        let arrived = sent.as_ref().is_some_and(|sent| sent.result.cause.is_none());
         if !arrived {
             self.turns.not_arrived(number);
             self.drop_bodies(number);
         }
-        match (lane, result) {
-            (Some(lane), Some((result, body))) => {
+        match (lane, sent) {
+            (Some(lane), Some(sent)) => {
                 // What was sent stands in its lane.
                 if let Some(handout) = lane.head.deliveries.get(index) {
-                    self.add_result(number, &lane, handout, result, body);
+                    self.add_result(number, &lane, handout, sent.result, sent.body);
+                }
+                if let Some(bearer) = sent.refused {
+                    self.refused(bearer);
                 }
             }
             (lane, _) => {
@@ -285,6 +291,17 @@ impl<'a> Run<'a> {
         if let Some(gathering) = self.results.add(tenant, entry) {
             self.clock(GATHER_MS, Event::Gathered { tenant, gathering });
         }
+    }
+
+    /// A connection's token was refused: it hears so beside the report, which waits for no provider.
+    fn refused(&mut self, bearer: Bearer) {
+        bearer.forget();
+        self.start(async move {
+            if AssertUnwindSafe(bearer.refused()).catch_unwind().await.is_err() {
+                log::error("token_refusal_panicked", json!({}));
+            }
+            Event::Told
+        });
     }
 
     /// Whether anything moves still.

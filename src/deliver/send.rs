@@ -11,9 +11,11 @@ use postern_domain::wire::report::{SendResult, SentHeader};
 use postern_platform::clock;
 use postern_platform::config::Config;
 use postern_platform::fetch::{self, Outgoing, USER_AGENT};
+use worker::Env;
 
 use super::forwarded;
 use super::lane::{OpenLane, Route};
+use super::token::Bearer;
 
 /// Headers that belong to the connection and not to the endpoint's owner.
 const OF_THE_CONNECTION: [&str; 8] = [
@@ -30,14 +32,37 @@ const OF_THE_CONNECTION: [&str; 8] = [
 /// Bytes kept of the headers that are sent.
 const KEPT_OF_HEADERS: usize = 2048;
 
-/// Sends one delivery of the lane. Called with the permit in hand: its deadline starts here.
+/// How one send ended.
+pub(super) struct Sent {
+    /// What is reported.
+    pub(super) result: SendResult,
+    /// The answer's body.
+    pub(super) body: Vec<u8>,
+    /// The token that the receiver did not take: its connection is to be told.
+    pub(super) refused: Option<Bearer>,
+}
+
+/// Sends one delivery of the lane. Called with the permit in hand: its deadline starts here, and covers the wait for a
+/// connection's token.
+///
+/// A token that is refused is one attempt that failed, and no second request is made under its name: the connection is told,
+/// and the next attempt of the plan carries another one.
 pub(super) async fn send(
+    env: &Env,
     lane: &OpenLane,
     route: &Route,
     handout: &Handout,
     body: &[u8],
     config: &Config,
-) -> (SendResult, Vec<u8>) {
+) -> Sent {
+    let began = clock::now();
+    let bearer = match lane.head.connection {
+        None => None,
+        Some(connection) => match Bearer::lease(env, &lane.head, connection, route.target.as_str()).await {
+            Ok(bearer) => Some(bearer),
+            Err(cause) => return Sent::none(not_sent(lane, handout, cause, clock::now())),
+        },
+    };
     let now = clock::now();
     let body = forwarded::body(handout, body);
     let body = body.as_ref();
@@ -54,25 +79,57 @@ pub(super) async fn send(
         ours.push((&scheme.header, value));
     }
     ours.extend(forwarded::our_headers(handout));
-    let headers = together(forwarded::own_headers(handout), &route.headers, ours);
+    let mut came = forwarded::own_headers(handout);
+    if let Some(bearer) = &bearer {
+        came.retain(|(name, _)| {
+            !bearer
+                .beside
+                .keys()
+                .any(|beside| beside.eq_ignore_ascii_case(name))
+        });
+        came.extend(bearer.beside.clone());
+        let (name, value) = &bearer.header;
+        ours.push((name, value.clone()));
+    }
+    let headers = together(came, &route.headers, ours);
+    let secret_name = bearer.as_ref().map(|bearer| bearer.header.0.clone());
     let outgoing = Outgoing {
         target: &route.target,
         method: forwarded::method(handout),
         headers: &headers,
         body,
-        deadline_ms: config.delivery_timeout_ms,
+        deadline_ms: config.delivery_timeout_ms.saturating_sub(now.since(began)).max(1),
         through: config.egress.as_ref(),
     };
-    let ended = fetch::send(outgoing).await;
+    let mut ended = fetch::send(outgoing).await;
+    let refused = bearer.filter(|bearer| bearer.judge(&mut ended));
+    if refused.is_some() {
+        ended.cause = Some(Cause::TokenRefused);
+    }
     let mut result = result(lane, handout, ended.started_at);
     result.duration_ms = ended.duration_ms;
     result.waited_ms = u32::try_from(ended.started_at.since(lane.arrived_at)).unwrap_or(u32::MAX);
     result.status = ended.status;
     result.cause = ended.cause;
     result.retry_after_ms = ended.retry_after_ms;
-    result.sent_headers = shown(&headers);
+    result.sent_headers = shown(&headers, secret_name.as_deref());
     result.response_headers = ended.headers;
-    (result, ended.body)
+    Sent {
+        result,
+        body: ended.body,
+        refused,
+    }
+}
+
+impl Sent {
+    /// No request was made.
+    fn none(result: SendResult) -> Self {
+        Self {
+            result,
+            body: Vec::new(),
+            refused: None,
+        }
+    }
 }
 
 /// The result of a delivery for which no request can be made.
@@ -101,15 +158,16 @@ fn result(lane: &OpenLane, handout: &Handout, started_at: Millis) -> SendResult 
     }
 }
 
-/// What is kept of the headers that were sent: no credentials, and up to 2 KiB.
-fn shown(headers: &[(String, String)]) -> Vec<SentHeader> {
+/// What is kept of the headers that were sent: no credentials, the one of this name among them, and up to 2 KiB.
+fn shown(headers: &[(String, String)], credential: Option<&str>) -> Vec<SentHeader> {
     let mut room = KEPT_OF_HEADERS;
     // Ours stand last and tell most.
     let mut kept: Vec<SentHeader> = headers
         .iter()
         .rev()
         .map(|(name, value)| {
-            let secret = header::is_sensitive(name);
+            let secret =
+                credential.is_some_and(|own| own.eq_ignore_ascii_case(name)) || header::is_sensitive(name);
             (name.clone(), (!secret).then(|| value.clone()))
         })
         .take_while(|(name, value)| {
@@ -181,11 +239,16 @@ mod tests {
             pair("webhook-id", "msg_1"),
         ];
         assert_eq!(
-            shown(&headers),
+            shown(&headers, None),
             [
                 ("Authorization".to_owned(), None),
                 ("webhook-id".to_owned(), Some("msg_1".to_owned())),
             ]
+        );
+        assert_eq!(
+            shown(&headers[2..], Some("Webhook-Id")),
+            [("webhook-id".to_owned(), None)],
+            "whatever a provider calls it"
         );
     }
 

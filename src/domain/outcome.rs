@@ -44,6 +44,12 @@ pub enum Cause {
     SealBroken,
     /// The deployment's own forwarder did not do its work.
     Egress,
+    /// The connection that the endpoint names has no token to spend: nothing was sent.
+    ConnectionUnavailable,
+    /// The endpoint's URL is not below the API of the connection that it names: nothing was sent.
+    OutsideConnection,
+    /// The receiver did not take the connection's token.
+    TokenRefused,
     /// Anything else that kept the request from being made or answered.
     Unknown,
 }
@@ -118,8 +124,11 @@ impl Cause {
     pub const fn coarse(self) -> Self {
         match self {
             Self::NameNotFound | Self::Tls => Self::NameOrTls,
-            Self::Firewall | Self::Gone | Self::TooLarge | Self::TooManyRequests => Self::ClientError,
-            Self::Egress => Self::Unknown,
+            Self::Firewall | Self::Gone | Self::TooLarge | Self::TooManyRequests | Self::TokenRefused => {
+                Self::ClientError
+            }
+            Self::Egress | Self::ConnectionUnavailable => Self::Unknown,
+            Self::OutsideConnection => Self::AddressRefused,
             other => other,
         }
     }
@@ -139,11 +148,21 @@ impl Cause {
             | Self::Gone
             | Self::TooLarge
             | Self::ClientError
-            | Self::ServerError => WhoActs::Owner,
+            | Self::ServerError
+            | Self::ConnectionUnavailable
+            | Self::OutsideConnection
+            | Self::TokenRefused => WhoActs::Owner,
             Self::NoAnswer | Self::Firewall => WhoActs::ReceiverNetwork,
             Self::SealBroken | Self::Egress | Self::Unknown => WhoActs::Operator,
             Self::TooManyRequests => WhoActs::Nobody,
         }
+    }
+
+    /// Whether it says anything of how the endpoint is: what was never sent for a reason of ours or of a connection's does
+    /// not.
+    #[must_use]
+    pub const fn is_of_endpoint(self) -> bool {
+        !matches!(self.who_acts(), WhoActs::Operator) && !matches!(self, Self::ConnectionUnavailable)
     }
 
     /// One sentence or two for the endpoint's owner: what happened, and who has to do what.
@@ -210,6 +229,18 @@ impl Cause {
             Self::Egress => {
                 "The forwarder that Postern sends through did not do its work. Whoever runs Postern must check it and \
                  its secret."
+            }
+            Self::ConnectionUnavailable => {
+                "The connection that the endpoint names has no token to spend, so nothing was sent. The endpoint's owner \
+                 should look at the connection: its reason says what to do."
+            }
+            Self::OutsideConnection => {
+                "The endpoint's URL is not below the API of the connection that it names, so neither the token nor the \
+                 message was sent. The endpoint's owner should correct the URL, or name another connection or none."
+            }
+            Self::TokenRefused => {
+                "The receiver did not take the connection's token. A new one is asked for where there can be one, and the \
+                 next attempt carries it. If this goes on, the endpoint's owner should connect again."
             }
             Self::Unknown => {
                 "The request could not be made or its answer not be read. Whoever runs Postern finds the cause in its log."
@@ -326,7 +357,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Cause; 18] = [
+    const ALL: [Cause; 21] = [
         Cause::AddressRefused,
         Cause::Timeout,
         Cause::BodyTimeout,
@@ -344,6 +375,9 @@ mod tests {
         Cause::ServerError,
         Cause::SealBroken,
         Cause::Egress,
+        Cause::ConnectionUnavailable,
+        Cause::OutsideConnection,
+        Cause::TokenRefused,
         Cause::Unknown,
     ];
 
@@ -426,6 +460,20 @@ mod tests {
                 "{cause:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_was_not_sent_for_our_reasons_or_a_connections_says_nothing_of_the_endpoint() {
+        let silent = ALL.into_iter().filter(|cause| !cause.is_of_endpoint());
+        assert_eq!(
+            silent.collect::<Vec<_>>(),
+            [
+                Cause::SealBroken,
+                Cause::Egress,
+                Cause::ConnectionUnavailable,
+                Cause::Unknown
+            ]
+        );
     }
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -92,8 +92,8 @@ pub async fn send_keeping(outgoing: Outgoing<'_>, kept: usize) -> Ended {
 pub struct Opening<'a> {
     /// Where to: sent exactly as the rule wrote it.
     pub target: &'a Target,
-    /// How.
-    pub method: Method,
+    /// How: any method that the runtime knows.
+    pub method: &'a str,
     /// All that the request carries.
     pub headers: &'a [(String, String)],
     /// What.
@@ -233,12 +233,12 @@ fn request(outgoing: &Outgoing<'_>, now: Millis) -> worker::Result<Request> {
         None => (outgoing.target.as_str(), outgoing.headers),
     };
     let body = (!outgoing.body.is_empty()).then(|| js_sys::Uint8Array::from(outgoing.body).into());
-    to_request(url, outgoing.method.clone(), carried, body)
+    to_request(url, outgoing.method.as_ref(), carried, body)
 }
 
 fn to_request(
     url: &str,
-    method: Method,
+    method: &str,
     carried: &[(String, String)],
     body: Option<JsValue>,
 ) -> worker::Result<Request> {
@@ -247,12 +247,14 @@ fn to_request(
         headers.set(name, value)?;
     }
     let mut init = RequestInit::new();
-    init.with_method(method)
-        .with_headers(headers)
+    init.with_headers(headers)
         .with_redirect(RequestRedirect::Manual)
         .with_cache(CacheMode::NoStore)
         .with_body(body);
-    Request::new_with_init(url, &init)
+    // The library's own type knows ten methods, and makes `GET` of any other.
+    let init = web_sys::RequestInit::from(&init);
+    init.set_method(method);
+    Ok(web_sys::Request::new_with_str_and_init(url, &init)?.into())
 }
 
 /// Keeps what fits; true when there was more than that.

@@ -14,4 +14,5 @@ pub mod provider;
 pub mod random;
 pub mod signature;
 pub mod tenant;
+pub mod token;
 pub mod watch;

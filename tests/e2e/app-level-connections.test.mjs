@@ -33,7 +33,7 @@ async function oauthApp(owner = "/api/v1") {
   const { entry } = await api.ok("GET", "/api/v1/connection-provider/slack");
   const { id: _, kind: __, verified: ___, ...providerConfig } = slack.relocated(entry);
   const client = { clientId: slack.client.id, clientSecret: slack.client.secret };
-  return api.ok("POST", `${owner}/oauth-app`, { name: "Slack", provider: "slack", providerConfig, ...client });
+  return api.ok("POST", `${owner}/oauth-app`, { name: "Slack", provider: "slack", providerConfig, scopes: ["chat:write"], ...client });
 }
 
 /** Connects a workspace, as its admin does with a browser. With `id` that connection again. */

@@ -189,8 +189,12 @@ const fields = [
     [{ headerNames: "Both" }, ["headerNames"]],
     [{ secret: "whsec_short" }, ["secret"]],
     [{ secret: 5 }, ["secret"]],
+    [{ connectionId: 7 }, ["connectionId"]],
+    [{ connectionId: "of nobody" }, ["connectionId"]],
   ]],
   ["PATCH", "/api/v1/app/{app_id}/endpoint/{endpoint_id}", {}, [
+    [{ connectionId: [] }, ["connectionId"]],
+    [{ connectionId: "nothing-of-this-name" }, ["connectionId"]],
     [{ url: null }, ["url"]],
     [{ url: "nonsense", description: 1 }, ["description", "url"]],
     [{ throttleRate: "fast" }, ["throttleRate"]],
@@ -387,7 +391,7 @@ test("unknown ids, odd ids and another tenant's ids are 404", async () => {
       const kind = path.includes("secret/rotate") ? "secret" : isHeaders ? "headers" : isMade ? "made" : path.includes("/source") ? "source" : "endpoint";
       const message = { eventType: "a.b", payload: {} };
       const isOfCustomers = operation.path.endsWith("/entitlement-backfill");
-      const many = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", ...IMPORT, ...bodies[kind] };
+      const many = { ...message, ...job, messages: [message], name: "x", after: "2026-08-01T12:00:00Z", topic: "projects/acme/topics/gmail", ...IMPORT, ...bodies[kind] };
       const given = ofConnections(operation.path, own.oauthApp) ?? (isOfCustomers ? {} : many);
       const body = takesBody(operation) ? given : undefined;
       const answer = await api(operation.method, path, body);

@@ -184,12 +184,16 @@ fn tell(connection: &Connection, id: &str, (app, application): (&str, &str), ver
     connection.execute(&statement_of("WRITE"), values).unwrap();
     let mut withdraw = connection.prepare(&statement_of("WITHDRAW")).unwrap();
     let gone = withdraw.query_map((id, app, keys, version), |row| row.get::<_, String>(1));
-    gone.unwrap().for_each(|row| drop(row.unwrap()));
+    for row in gone.unwrap() {
+        row.unwrap();
+    }
     let mut claim = connection.prepare(&statement_of("CLAIM")).unwrap();
     let made = claim.query_map((id, app, keys, version, application, 1, 32), |row| {
         row.get::<_, String>(1)
     });
-    made.unwrap().for_each(|row| drop(row.unwrap()));
+    for row in made.unwrap() {
+        row.unwrap();
+    }
 }
 
 fn with_connections() -> Connection {

@@ -2,8 +2,9 @@
 //! provider says so.
 //!
 //! Each limit counts over a sliding window: what was asked in the window before counts as far as it still overlaps. All of
-//! it stands in memory; an object that forgets has been idle for longer than its short windows, and the day's count begins
-//! with what is written down of uses.
+//! it stands in memory: an object that forgets has been idle for longer than its short windows. What a limit by the day
+//! let through is written down too, once a minute at the most or with each hundredth of the limit, so that no more than
+//! that is forgotten.
 
 use postern_domain::oauth::provider::Limits;
 use postern_domain::problem::Problem;
@@ -11,10 +12,17 @@ use postern_domain::time::Millis;
 use postern_domain::wire::connection::{Spent, TokenThrottled};
 
 use crate::Connection;
+use crate::credential::Credential;
 use crate::sql::Sql;
 
 /// The longest that a provider's `Retry-After` closes a connection's API.
 const MOST_CLOSED_MS: u64 = Millis::DAY;
+
+/// What a limit by the day let through is written down when the last time is so long ago.
+const SPENT_WRITTEN_MS: u64 = 60_000;
+
+/// Or when it is so large a part of the limit.
+const SPENT_WRITTEN_PART: u64 = 100;
 
 /// Where the counts stand.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +31,8 @@ pub(crate) struct Buckets {
     minute: Window,
     day: Window,
     day_known: bool,
+    /// Let through by the day's limit, and not written down yet.
+    unwritten: u64,
     closed_until: Millis,
 }
 
@@ -82,20 +92,49 @@ impl<S: Sql> Connection<S> {
     pub(crate) fn token_spend(&mut self, now: Millis) -> Result<Spent, Problem> {
         let limits = self.limits()?;
         if limits.per_day.is_some() && !self.buckets.day_known {
-            let day = now.minus(Millis::DAY).0 / 3_600_000;
-            let used = "SELECT COALESCE(SUM(used), 0) FROM usage WHERE hour > ?";
-            let row = self.sql.row(used, &[day.into()])?;
+            let credential = self.standing()?.credential.as_ref();
+            let spent = credential.map_or(0, |credential| spent_24h(credential, now));
             self.buckets.day.count(now, Millis::DAY);
-            self.buckets.day.now += row.map_or(Ok(0), |row| row.number(0))?;
+            self.buckets.day.now += spent;
             self.buckets.day_known = true;
         }
-        Ok(match self.buckets.take(&limits, 1, now) {
-            Ok(()) => Spent::default(),
-            Err((limit, wait_ms)) => Spent {
+        if let Err((limit, wait_ms)) = self.buckets.take(&limits, 1, now) {
+            return Ok(Spent {
                 limit: Some(limit.to_owned()),
                 wait_ms,
-            },
-        })
+            });
+        }
+        if let Some(limit) = limits.per_day {
+            self.buckets.unwritten += 1;
+            self.write_spent(limit, now)?;
+        }
+        Ok(Spent::default())
+    }
+
+    /// Writes down what the day's limit let through, if it is time to.
+    fn write_spent(&mut self, limit: u32, now: Millis) -> Result<(), Problem> {
+        let unwritten = self.buckets.unwritten;
+        let written = self
+            .standing()?
+            .credential
+            .as_ref()
+            .map(|credential| credential.spent_at);
+        let due = written.is_some_and(|at| now.since(at) >= SPENT_WRITTEN_MS);
+        if written.is_none() || !(due || unwritten * SPENT_WRITTEN_PART >= u64::from(limit)) {
+            return Ok(());
+        }
+        let mut change = self.change()?;
+        let credential = change.credential()?;
+        let hour = now.0 / 3_600_000;
+        match credential.spent.last_mut() {
+            Some((last, sum)) if *last == hour => *sum += unwritten,
+            _ => credential.spent.push((hour, unwritten)),
+        }
+        credential.spent.retain(|(old, _)| old + 24 > hour);
+        credential.spent_at = now;
+        self.commit(change, now, |_| Ok(()))?;
+        self.buckets.unwritten = 0;
+        Ok(())
     }
 
     /// The provider said that it is asked too fast: everybody who spends this connection's token waits.
@@ -116,6 +155,13 @@ impl<S: Sql> Connection<S> {
         let any = limits.per_second.is_some() || limits.per_minute.is_some() || limits.per_day.is_some();
         any || now < self.buckets.closed_until
     }
+}
+
+/// Requests that the day's limit let through in the last 24 hours, to the hour, as far as written down.
+fn spent_24h(credential: &Credential, now: Millis) -> u64 {
+    let hour = now.0 / 3_600_000;
+    let spent = credential.spent.iter().filter(|(old, _)| old + 24 > hour);
+    spent.map(|(_, sum)| sum).sum()
 }
 
 #[cfg(test)]

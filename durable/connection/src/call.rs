@@ -121,6 +121,7 @@ impl<S: Sql> Connection<S> {
             Call::TokenRefused(call) => late(self.token_refused(call, turn, random)),
             Call::TokenSpend(_) => head(self.token_spend(now)),
             Call::TokenThrottled(call) => head(self.token_throttled(call, now)),
+            Call::ApiGet(_) => head(self.api_get()),
             Call::HistoryList(call) => head(self.history_list(&call)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
             Call::Reseal(_) => head(self.reseal_and_tell(now, random)),

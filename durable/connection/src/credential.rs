@@ -63,6 +63,12 @@ pub(crate) struct Credential {
     /// Uses by hour, the oldest first; at most 25.
     #[serde(default)]
     pub(crate) usage: Vec<(u64, u64)>,
+    /// Requests that were taken out of a limit by the day, by hour, the oldest first; at most 25.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) spent: Vec<(u64, u64)>,
+    /// When they were written down last.
+    #[serde(default)]
+    pub(crate) spent_at: Millis,
     /// Good refreshes in a row that have no line in the history yet.
     #[serde(default)]
     pub(crate) refreshed: u64,
@@ -181,6 +187,8 @@ impl Credential {
             refresh_expires_at: None,
             used_at: now,
             usage: Vec::new(),
+            spent: Vec::new(),
+            spent_at: Millis::default(),
             refreshed: 0,
             failures: 0,
             refused: 0,

@@ -24,6 +24,7 @@ use postern_domain::time::Millis;
 
 mod air;
 mod alarm;
+mod api;
 mod app_changed;
 mod attempt;
 mod bucket;

@@ -274,6 +274,7 @@ impl<S: Sql> Ledger<S> {
             header_names,
             ordering,
             disable_after,
+            connection_id,
             signing,
         } = call.change.clone();
         self.change(number, &signing, now, random, |config| EndpointConfig {
@@ -294,6 +295,7 @@ impl<S: Sql> Ledger<S> {
             disable_after: disable_after.unwrap_or(config.disable_after),
             disabled_reason: config.disabled_reason,
             kind: config.kind,
+            connection_id: connection_id.unwrap_or(config.connection_id),
         })
     }
 

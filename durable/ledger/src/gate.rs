@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use postern_domain::outcome::{Cause, WhoActs};
+use postern_domain::outcome::Cause;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::wire::report::SendResult;
@@ -338,10 +338,7 @@ impl Observed {
         result: &SendResult,
         for_good: bool,
     ) -> Verdict {
-        if result
-            .cause
-            .is_some_and(|cause| cause.who_acts() == WhoActs::Operator)
-        {
+        if result.cause.is_some_and(|cause| !cause.is_of_endpoint()) {
             return Verdict::Nothing; // no endpoint's fault
         }
         let failed = result.cause.is_some();

@@ -390,7 +390,8 @@ pub(crate) fn fixed_bytes(endpoint: &Endpoint) -> usize {
         .headers
         .as_ref()
         .map_or(0, |headers| headers.sealed.len() + 48);
-    512 + endpoint.config.url.len() + keys + headers
+    let connection = endpoint.config.connection_id.map_or(0, |_| 64);
+    512 + endpoint.config.url.len() + keys + headers + connection
 }
 
 /// Cuts hand-outs into lanes: so many at the most, and 60 KB.
@@ -440,6 +441,7 @@ fn frame_of(
         keys: endpoint.signing.parts(now),
         asymmetric_keys: endpoint.signing.asymmetric_parts(now),
         legacy: endpoint.signing.legacy_part(),
+        connection: endpoint.config.connection_id,
         header_names: endpoint.config.header_names,
         concurrency,
         ordered,

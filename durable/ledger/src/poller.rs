@@ -200,6 +200,7 @@ pub(crate) fn check_kind(config: &EndpointConfig, has: Option<EndpointKind>) -> 
         ("throttleRate", config.throttle_rate.is_some()),
         ("retrySchedule", config.retry_schedule.is_some()),
         ("headerNames", config.header_names != HeaderNames::default()),
+        ("connectionId", config.connection_id.is_some()),
     ];
     match set.into_iter().find(|(_, set)| *set) {
         Some((name, _)) => Err(Problem::fault(

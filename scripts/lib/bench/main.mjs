@@ -13,11 +13,13 @@ import { flood } from "./flood.mjs";
 import { latency } from "./latency.mjs";
 import { options } from "./options.mjs";
 import { profile } from "./profile.mjs";
+import { proxy } from "./proxy.mjs";
 import { size } from "./size.mjs";
 import { startup } from "./startup.mjs";
+import { token } from "./token.mjs";
 import { verify } from "./verify.mjs";
 
-const parts = { size, startup, accept, verify, flood, latency, deliver, fanout, fairness, flat, cpu, cost };
+const parts = { size, startup, accept, verify, flood, latency, deliver, fanout, fairness, flat, token, proxy, cpu, cost };
 /** Only when they are asked for: they measure nothing that could be quoted. */
 const others = { profile };
 

@@ -68,6 +68,8 @@ pub(super) struct EndpointIn {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
+    /// Id or `uid` of a connection of the application: deliveries carry its token. The URL must be below its API. Null: none.
+    connection_id: Option<String>,
     /// `whsec_` or `whsk_` and base64; null: a random one. At creation only.
     secret: Option<String>,
     /// `v1` (HMAC-SHA256), `v1a` (Ed25519) or both; null: as it is, of a new one that of its secret.
@@ -174,6 +176,8 @@ pub(super) struct EndpointPatch {
     ordering: Option<BTreeMap<String, Value>>,
     /// `{failed: 10, days: 5}`: when it is disabled for failing; 0 is never.
     disable_after: Option<BTreeMap<String, u32>>,
+    /// Id or `uid` of a connection: deliveries carry its token, and the URL must be below its API. Null takes it away.
+    connection_id: Option<String>,
     /// A kind that is not named ends at once.
     signatures: Option<Vec<String>>,
     legacy_signature: Option<LegacySignatureIn>,

@@ -93,6 +93,32 @@ pub fn url(api: &Api, path: &str, query: Option<&str>) -> Result<String, PathRef
     below(base, &text).ok_or(PathRefused::Outside)
 }
 
+/// Whether a URL that somebody else wrote whole, an endpoint's, is below one of these bases, and stays there however its
+/// path is read: no escaped slash, no `..`. The same rule as for what the proxy calls.
+pub fn is_below<'a>(bases: impl IntoIterator<Item = &'a str>, text: &str) -> bool {
+    bases.into_iter().any(|base| {
+        let inside = below(base, text).zip(Url::parse(base).ok());
+        inside.is_some_and(|(url, base)| {
+            let path = Url::parse(&url)
+                .map(|url| url.path().to_owned())
+                .unwrap_or_default();
+            let rest = path
+                .get(base.path().trim_end_matches('/').len()..)
+                .unwrap_or_default();
+            let rest = rest.strip_prefix('/').unwrap_or(rest);
+            let rest = rest.strip_suffix('/').unwrap_or(rest);
+            rest.is_empty() || rest.split('/').all(|segment| unescape(segment).is_ok())
+        })
+    })
+}
+
+/// All bases of an API.
+pub fn bases(api: &Api) -> impl Iterator<Item = &str> {
+    std::iter::once(&api.base)
+        .chain(api.bases.values())
+        .map(String::as_str)
+}
+
 /// The text as the parser writes it, if it is still below the base.
 fn below(base: &str, text: &str) -> Option<String> {
     let (base, url) = (Url::parse(base).ok()?, Url::parse(text).ok()?);
@@ -276,6 +302,13 @@ pub fn is_unauthorised(api: &Api, status: u16, challenge: Option<&str>, body: &[
     })
 }
 
+/// Whether a request of this method is made at all. What is meant for a proxy itself, or shows a request's headers to
+/// whoever asks, is not (RFC 9110 sections 9.3.6 and 9.3.8).
+#[must_use]
+pub fn may_call(method: &str) -> bool {
+    !matches!(method, "CONNECT" | "TRACE" | "TRACK")
+}
+
 /// Whether a request may be sent again when its answer did not come or was 429 or 502 to 504: methods that do the same
 /// twice (RFC 9110 section 9.2.2), and a `POST` that carries a key for that.
 #[must_use]
@@ -394,6 +427,38 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoints_url_is_below_a_base_or_it_is_not() {
+        let api = api();
+        for inside in [
+            "https://api.example.com/v1",
+            "https://api.example.com/v1/",
+            "https://api.example.com/v1/hooks/a?x=1",
+            "https://api.example.com:443/v1/hooks",
+            "https://mail.example.com/anything",
+        ] {
+            assert!(is_below(bases(&api), inside), "{inside}");
+        }
+        for outside in [
+            "https://api.example.com/v10/hooks",
+            "https://api.example.com/v1/../admin",
+            "https://api.example.com/v1/%2e%2e/admin",
+            "https://api.example.com/v1/..%2fadmin",
+            "https://api.example.com/v1/a%5cb",
+            "https://api.example.com/v1//evil",
+            "https://api.example.com.evil.example/v1/a",
+            "https://api.example.com@evil.example/v1/a",
+            "https://user@api.example.com/v1/a",
+            "http://api.example.com/v1/a",
+            "https://api.example.com:8443/v1/a",
+            "not a url",
+        ] {
+            assert!(!is_below(bases(&api), outside), "{outside}");
+        }
+        let none: [&str; 0] = [];
+        assert!(!is_below(none, "https://api.example.com/v1"));
+    }
+
+    #[test]
     fn of_a_callers_headers_only_the_known_ones_go_out_and_never_a_credential() {
         for name in [
             "Accept",
@@ -477,6 +542,7 @@ mod tests {
 
     #[test]
     fn what_may_be_done_twice_is_tried_three_times_with_short_waits() {
+        assert!(may_call("PROPFIND") && !may_call("TRACE") && !may_call("CONNECT"));
         assert!(may_repeat("GET", false) && may_repeat("POST", true));
         assert!(!may_repeat("POST", false) && !may_repeat("PATCH", true));
         assert_eq!(wait_ms(1, Some(2_000), 0), Some(2_000));

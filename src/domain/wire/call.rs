@@ -58,7 +58,7 @@ use super::signing::{
 use super::source::{SourceForIngest, SourceView};
 use crate::entitlement::Judged;
 use crate::filter::Filter;
-use crate::id::{MessageId, OrganisationId, TenantId, Uid};
+use crate::id::{ConnectionId, MessageId, OrganisationId, TenantId, Uid};
 use crate::problem::{Code, Problem};
 use crate::schedule::Schedule;
 use crate::time::Millis;
@@ -633,6 +633,9 @@ pub struct EndpointChange {
     /// See [`EndpointConfig::disable_after`].
     #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
     pub disable_after: Option<Option<super::DisableAfter>>,
+    /// See [`EndpointConfig::connection_id`].
+    #[serde(default, with = "present", skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<Option<ConnectionId>>,
     /// What changes of its signatures.
     #[serde(default)]
     pub signing: SigningChange,

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::{Page, PageOf};
+use super::connection_api::{ApiGet, ApiView};
 use crate::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
 use crate::oauth::provider::{Class, Provider};
 use crate::oauth::standing::{Reason, State};
@@ -138,6 +139,8 @@ calls! {
     TokenSpend -> Spent;
     /// The API said that it is asked too fast.
     TokenThrottled -> ();
+    /// Where its token may be sent.
+    ApiGet -> ApiView;
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
     /// The app was changed: look again.

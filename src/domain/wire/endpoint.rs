@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::signing::LegacyView;
 use crate::filter::Filter;
-use crate::id::{EndpointId, Uid};
+use crate::id::{ConnectionId, EndpointId, Uid};
 use crate::schedule::Schedule;
 use crate::signature::Version;
 use crate::time::Millis;
@@ -183,6 +183,10 @@ pub struct EndpointConfig {
     /// Whether it is sent to or polled. Never changes.
     #[serde(default)]
     pub kind: EndpointKind,
+    /// The tenant's connection whose token its deliveries carry; none: they carry none. Whether it is the tenant's, and
+    /// whether the URL is below its API, is looked at when it is saved and again before each send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_id: Option<ConnectionId>,
 }
 
 /// An endpoint as the API shows it.

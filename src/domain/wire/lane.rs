@@ -9,7 +9,7 @@ use super::endpoint::HeaderNames;
 use super::inbound::Forwarded;
 use super::message::Trigger;
 use super::signing::SealedLegacy;
-use crate::id::{EndpointId, MessageId, OrganisationId, TenantId};
+use crate::id::{ConnectionId, EndpointId, MessageId, OrganisationId, TenantId};
 use crate::time::Millis;
 
 /// Deliveries in a lane at the most.
@@ -43,6 +43,9 @@ pub struct Lane {
     /// A signature of an older kind beside the standard ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub legacy: Option<SealedLegacy>,
+    /// The connection whose token the requests carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
     /// Names of the signature's headers.
     #[serde(default)]
     pub header_names: HeaderNames,

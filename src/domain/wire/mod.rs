@@ -6,6 +6,7 @@
 
 pub mod call;
 pub mod connection;
+pub mod connection_api;
 pub mod entitlement;
 pub mod follow;
 pub mod frame;

@@ -11,6 +11,7 @@ mod ending;
 mod history;
 mod keys;
 mod leases;
+mod limits;
 mod lost;
 mod outcomes;
 mod ownership;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may")]
 
 mod accept;
+mod connections;
 mod entitlement;
 mod eviction;
 mod gates;

@@ -9,29 +9,23 @@
 //! A 401 is met by one refresh and one more try, a passing error of what may be done twice by up to two more; both only for
 //! bodies that are kept, up to 1 MB. What is larger, or of unknown length, goes through once.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::stream::{self, StreamExt as _};
 use postern_domain::access::Need;
 use postern_domain::address::Target;
-use postern_domain::id::{ConnectionId, OrganisationId, TenantId};
-use postern_domain::oauth::provider::{Api, TokenPlace};
+use postern_domain::oauth::api_call;
+use postern_domain::oauth::provider::Api;
 use postern_domain::oauth::proxy::{self, REPLAYABLE};
 use postern_domain::outcome::Cause;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::schedule;
-use postern_domain::time::Millis;
-use postern_domain::wire::connection::{
-    Caller as Asks, Token, TokenLease, TokenRefused, TokenSpend, TokenThrottled,
-};
+use postern_domain::wire::connection::{Spent, Token};
 use postern_platform::config::Config;
-use postern_platform::connection::ConnectionObject;
 use postern_platform::deadline::{pause, within};
 use postern_platform::fetch::{self, Opening, Sent, USER_AGENT};
-use postern_platform::{clock, http, random};
+use postern_platform::token::Spender;
+use postern_platform::{clock, http, log, random};
 use worker::{Env, Headers, Request, Response};
 
 use crate::api::access::Caller;
@@ -45,8 +39,8 @@ const IDLE_MS: u64 = 30_000;
 /// A body in at the most: the platform takes no more either.
 const MAX_BODY: usize = 100_000_000;
 
-/// Tokens that this isolate keeps in memory.
-const KEPT: usize = 500;
+/// How long a token may take to come: it may be refreshed first.
+const TOKEN_MS: u64 = 30_000;
 
 /// Which connection, and what behind it.
 pub(crate) struct Asked {
@@ -82,7 +76,7 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
     let connection = super::of_segment(&access, &asked.connection).await?;
     let spender = Spender::new(env, access.organisation, access.tenant, connection);
 
-    let mut token = spender.token(now).await?;
+    let mut token = spender.token(now, TOKEN_MS).await?;
     let api = token.api.clone().ok_or_else(no_api)?;
     let url = request.url().map_err(Problem::internal)?;
     let destination = proxy::url(&api, &asked.rest, url.query())
@@ -93,11 +87,13 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
         .judge(&destination)
         .map_err(|refusal| Problem::new(Code::BadRequest, refusal.to_string()))?;
 
-    let method = request.method();
-    let repeatable = proxy::may_repeat(
-        method.as_ref(),
-        http::header(request, "idempotency-key").is_some(),
-    );
+    // The library's own type makes `GET` of a method that it does not know.
+    let method = request.inner().method();
+    if !proxy::may_call(&method) {
+        let detail = format!("The proxy does not make {method} requests");
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    let repeatable = proxy::may_repeat(&method, http::header(request, "idempotency-key").is_some());
     let (kept, mut body) = body(request).await?;
     let passed: Vec<(String, String)> = request
         .headers()
@@ -108,7 +104,7 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
     let mut tries = 0_u8;
     let mut refreshed = false;
     loop {
-        if let Some(refused) = spender.spend(&token).await? {
+        if let Some(refused) = over(&spender.spend(&token).await?)? {
             return Ok(refused);
         }
         tries += 1;
@@ -118,7 +114,7 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
         };
         let opening = Opening {
             target: &target,
-            method: method.clone(),
+            method: &method,
             headers: &headers_out(&api, &passed, &token),
             body: sent,
             deadline_ms: HEADERS_MS,
@@ -137,7 +133,7 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
         let status = answer.status;
         let challenge = answer.header("www-authenticate");
         if proxy::is_unauthorised(&api, status, challenge.as_deref(), &answer.first) {
-            let newer = spender.refused(&token).await;
+            let newer = spender.refused(token.generation).await;
             match newer {
                 Ok(newer) if !refreshed && kept.whole && newer.generation != token.generation => {
                     refreshed = true;
@@ -152,8 +148,12 @@ pub(crate) async fn answer(request: &mut Request, env: &Env, asked: &Asked) -> R
             let after = answer
                 .header("retry-after")
                 .and_then(|value| schedule::retry_after_ms(&value, clock::now()));
-            if let (429, Some(ms)) = (status, after) {
-                spender.throttled(ms).await;
+            if let (429, Some(ms)) = (status, after)
+                && let Err(problem) = spender.throttled(ms).await
+            {
+                // The caller gets the provider's answer all the same.
+                let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
+                log::warn("throttled_untold", fields);
             }
             let wait = proxy::wait_ms(tries, after, jitter()).filter(|_| repeatable && kept.whole);
             if let Some(wait) = wait.filter(|_| status != 429 || after.is_none()) {
@@ -197,22 +197,28 @@ fn headers_out(api: &Api, passed: &[(String, String)], token: &Token) -> Vec<(St
         }
     }
     headers.extend_from_slice(passed);
-    let secret = token.token.reveal();
-    headers.push(match &api.place {
-        TokenPlace::Bearer => ("authorization".to_owned(), format!("Bearer {secret}")),
-        TokenPlace::Basic => {
-            let pair = match &token.user {
-                Some(user) => format!("{user}:{secret}"),
-                None => format!("{secret}:"),
-            };
-            (
-                "authorization".to_owned(),
-                format!("Basic {}", STANDARD.encode(pair)),
-            )
-        }
-        TokenPlace::Header(name) => (name.to_ascii_lowercase(), secret.to_owned()),
-    });
+    headers.push(api_call::place(
+        Some(&api.place),
+        &token.token,
+        token.user.as_deref(),
+    ));
     headers
+}
+
+/// The answer to a request for which a limit has no room.
+fn over(spent: &Spent) -> Result<Option<Response>, Problem> {
+    let Some(limit) = &spent.limit else {
+        return Ok(None);
+    };
+    let seconds = spent.wait_ms.div_ceil(1000).max(1);
+    let detail = format!("This connection has used up {limit}; try again in {seconds} s");
+    let mut refused = http::problem(&Problem::new(Code::RateLimited, detail));
+    let after = seconds.to_string();
+    refused
+        .headers_mut()
+        .set("retry-after", &after)
+        .map_err(Problem::internal)?;
+    Ok(Some(refused))
 }
 
 /// An answer whose headers and first part are there.
@@ -353,121 +359,6 @@ fn no_answer(cause: Cause) -> Problem {
 fn jitter() -> u8 {
     let [byte] = random::bytes();
     byte
-}
-
-// ------------------------------------------------------------------------------------------------ tokens
-
-/// A token in this isolate's memory.
-struct Warm {
-    organisation: OrganisationId,
-    tenant: TenantId,
-    token: Token,
-    used: u32,
-}
-
-thread_local! {
-    static WARM: RefCell<BTreeMap<ConnectionId, Warm>> = const { RefCell::new(BTreeMap::new()) };
-}
-
-/// Whoever spends a connection's tokens.
-struct Spender {
-    object: ConnectionObject,
-    organisation: OrganisationId,
-    tenant: TenantId,
-    connection: ConnectionId,
-}
-
-impl Spender {
-    fn new(env: &Env, organisation: OrganisationId, tenant: TenantId, connection: ConnectionId) -> Self {
-        let caller = Asks::Tenant { organisation, tenant };
-        Self {
-            object: ConnectionObject::new(env, connection, caller),
-            organisation,
-            tenant,
-            connection,
-        }
-    }
-
-    /// A token that is good now: from memory for up to 30 s, else from the object.
-    async fn token(&self, now: Millis) -> Result<Token, Problem> {
-        let warm = WARM.with_borrow_mut(|warm| {
-            let kept = warm.get_mut(&self.connection)?;
-            let own = kept.organisation == self.organisation && kept.tenant == self.tenant;
-            (own && now < kept.token.keep_until).then(|| {
-                kept.used += 1;
-                kept.token.clone()
-            })
-        });
-        if let Some(token) = warm {
-            return Ok(token);
-        }
-        let used = WARM.with_borrow_mut(|warm| warm.remove(&self.connection).map_or(0, |kept| kept.used));
-        let lease = TokenLease {
-            used: used + 1,
-            ..TokenLease::default()
-        };
-        let token = self.object.call(lease).await?;
-        self.keep(&token);
-        Ok(token)
-    }
-
-    fn keep(&self, token: &Token) {
-        WARM.with_borrow_mut(|warm| {
-            if warm.len() >= KEPT {
-                let now = clock::now();
-                warm.retain(|_, kept| now < kept.token.keep_until);
-            }
-            if warm.len() < KEPT {
-                let kept = Warm {
-                    organisation: self.organisation,
-                    tenant: self.tenant,
-                    token: token.clone(),
-                    used: 0,
-                };
-                warm.insert(self.connection, kept);
-            }
-        });
-    }
-
-    /// The provider refused this one.
-    async fn refused(&self, token: &Token) -> Result<Token, Problem> {
-        WARM.with_borrow_mut(|warm| warm.remove(&self.connection));
-        let refused = TokenRefused {
-            generation: token.generation,
-        };
-        let newer = self.object.call(refused).await?;
-        self.keep(&newer);
-        Ok(newer)
-    }
-
-    /// Takes one request out of the connection's limits; the answer to give where one is used up.
-    async fn spend(&self, token: &Token) -> Result<Option<Response>, Problem> {
-        if !token.limited {
-            return Ok(None);
-        }
-        let spent = self.object.call(TokenSpend {}).await?;
-        let Some(limit) = spent.limit else {
-            return Ok(None);
-        };
-        let seconds = spent.wait_ms.div_ceil(1000).max(1);
-        let detail = format!("This connection has used up {limit}; try again in {seconds} s");
-        let mut refused = http::problem(&Problem::new(Code::RateLimited, detail));
-        let after = seconds.to_string();
-        refused
-            .headers_mut()
-            .set("retry-after", &after)
-            .map_err(Problem::internal)?;
-        Ok(Some(refused))
-    }
-
-    /// The provider wants to be left alone. Whether the object hears it or not, the caller gets the provider's answer.
-    async fn throttled(&self, ms: u64) {
-        WARM.with_borrow_mut(|warm| warm.remove(&self.connection));
-        if let Err(problem) = self.object.call(TokenThrottled { ms }).await {
-            let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });
-            postern_platform::log::warn("throttled_untold", fields);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::EndpointCreate;
 
+use super::connection;
 use super::shape::{self, EndpointOut};
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
@@ -16,8 +17,13 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let config = shape::read(&mut form, &policy);
     let signing = shape::signing(&mut form);
     let secret = form.optional("secret", field::signing_key);
+    let named = form.optional(connection::FIELD, field::text);
+    let mut config = form.finish(config)?;
+    if let Some(named) = named {
+        config.connection_id = Some(connection::named(&access, &named, &config.url).await?);
+    }
     let call = EndpointCreate {
-        config: form.finish(config)?,
+        config,
         secret,
         signing,
         idempotency: ask.idempotency(access.organisation, &access.tenant.to_string())?,

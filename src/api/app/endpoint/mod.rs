@@ -24,3 +24,5 @@ pub(crate) mod test_attempt;
 pub(crate) mod update;
 
 pub(crate) mod shape;
+
+mod connection;

@@ -1,8 +1,10 @@
 //! `PATCH /api/v1/app/{app_id}/endpoint/{endpoint_id}`: changes what is given.
 
+use postern_domain::id::ConnectionId;
 use postern_domain::problem::Problem;
-use postern_domain::wire::call::{EndpointChange, EndpointPatch};
+use postern_domain::wire::call::{EndpointChange, EndpointGet, EndpointPatch};
 
+use super::connection;
 use super::shape::{self, EndpointOut};
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
@@ -28,12 +30,40 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         header_names: form.given("headerNames", field::header_names),
         ordering: form.change("ordering", field::ordering),
         disable_after: form.change("disableAfter", field::disable_after),
+        connection_id: None,
         signing: shape::signing(&mut form),
     };
-    let call = EndpointPatch {
-        endpoint: ask.param(1).to_owned(),
-        change: form.finish(Some(change))?,
-    };
+    let named = form.change(connection::FIELD, field::text);
+    let mut change = form.finish(Some(change))?;
+    let endpoint = ask.param(1).to_owned();
+    change.connection_id = connection_of(&access, &endpoint, &change, named).await?;
+    let call = EndpointPatch { endpoint, change };
     let (endpoint, _) = access.object().call(call, &[]).await?;
     Answer::ok(&EndpointOut::new(endpoint))
+}
+
+/// What becomes of the connection: a new one must fit the URL, and a new URL the one that is there.
+#[expect(clippy::option_option, reason = "absent and null are two things")]
+async fn connection_of(
+    access: &TenantAccess,
+    endpoint: &str,
+    change: &EndpointChange,
+    named: Option<Option<String>>,
+) -> Result<Option<Option<ConnectionId>>, Problem> {
+    let named = match named {
+        Some(None) => return Ok(Some(None)),
+        None if change.url.is_none() => return Ok(None),
+        named => named.flatten(),
+    };
+    let endpoint = endpoint.to_owned();
+    let (now, _) = access.object().call(EndpointGet { endpoint }, &[]).await?;
+    let url = change.url.as_ref().unwrap_or(&now.config.url);
+    match (named, now.config.connection_id) {
+        (Some(named), _) => Ok(Some(Some(connection::named(access, &named, url).await?))),
+        (None, Some(kept)) => {
+            connection::fits(access, kept, url).await?;
+            Ok(None)
+        }
+        (None, None) => Ok(None),
+    }
 }

@@ -53,6 +53,8 @@ pub(crate) fn read(form: &mut Form<'_>, policy: &Policy) -> Option<EndpointConfi
         disable_after: form.optional("disableAfter", field::disable_after),
         disabled_reason: None,
         kind: kind.unwrap_or_default(),
+        // Whether there is one, and whether its token may go there, only its object knows.
+        connection_id: None,
     };
     url.map(|_| config)
 }
@@ -188,6 +190,8 @@ pub(crate) struct EndpointOut {
     signatures: Vec<&'static str>,
     /// A signature of an older kind beside them.
     legacy_signature: Option<LegacySignatureOut>,
+    /// The connection whose token its deliveries carry.
+    connection_id: Option<String>,
     created_at: String,
     updated_at: String,
 }
@@ -264,6 +268,7 @@ impl EndpointOut {
                 kinds => kinds.iter().copied().map(word).collect(),
             },
             legacy_signature: endpoint.legacy.map(LegacySignatureOut::new),
+            connection_id: config.connection_id.map(|id| id.to_string()),
             created_at: endpoint.created_at.to_rfc3339(),
             updated_at: endpoint.updated_at.to_rfc3339(),
         }
