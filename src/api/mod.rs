@@ -90,6 +90,7 @@ pub(crate) async fn tidy(env: &Env) {
         app::connection::lifecycle::tidy(env, now).await,
         oauth_app::tell::tidy(env).await,
         master_key::tidy(env).await,
+        master_key::tidy_tenants(env, now).await,
     ] {
         if let Err(problem) = done {
             let fields = serde_json::json!({ "code": problem.code, "cause": problem.cause });

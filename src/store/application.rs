@@ -146,6 +146,7 @@ pub(crate) async fn end_delete(directory: &Directory, id: TenantId) -> Result<()
     let id = || vec![text(Some(id.to_string()))];
     directory
         .all(&[
+            ("DELETE FROM tenant_key WHERE tenant = ?1", id()),
             ("DELETE FROM route WHERE application = ?1", id()),
             ("DELETE FROM connection_route WHERE application = ?1", id()),
             ("DELETE FROM oauth_app WHERE application = ?1", id()),

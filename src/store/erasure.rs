@@ -219,6 +219,7 @@ pub(crate) async fn finish(
         .all(&[
             ("DELETE FROM background_task WHERE application = ?1", id()),
             ("DELETE FROM idempotency WHERE made = ?1", id()),
+            ("DELETE FROM tenant_key WHERE tenant = ?1", id()),
             ("DELETE FROM route WHERE application = ?1", id()),
             ("DELETE FROM connection_route WHERE application = ?1", id()),
             (

@@ -376,3 +376,165 @@ fn what_is_sealed_with_a_master_key_is_counted_and_found_by_the_index() {
         }
     }
 }
+
+/// A statement of the directory's part of sealing tenants anew.
+fn of_resealing(function: &str, name: &str) -> String {
+    let source = include_str!("../../src/store/master_key.rs");
+    let function = source
+        .split(&format!("pub(crate) async fn {function}("))
+        .nth(1)
+        .unwrap();
+    let text = function.split(&format!("let {name} = \"")).nth(1).unwrap();
+    text.split("\";").next().unwrap().replace("\\\n", " ")
+}
+
+#[test]
+fn tenants_are_asked_to_seal_anew_in_the_order_they_were_made_and_again_when_the_key_changes() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    // Ids are random: their order says nothing.
+    for (id, organisation, at) in [
+        ("app_9", "org_1", 10),
+        ("app_3", "org_1", 20),
+        ("app_5", "org_2", 20),
+        ("app_1", "org_1", 30),
+        ("app_2", "org_1", 99),
+    ] {
+        let statement = "INSERT INTO application (id, organisation, name, metadata, state, created_at, updated_at) \
+                         VALUES (?, ?, 'shop', '{}', 'active', ?, 1)";
+        connection.execute(statement, (id, organisation, at)).unwrap();
+    }
+    let round = || {
+        let row = connection.query_row(&of_resealing("round", "sql"), [], |row| {
+            Ok((
+                row.get::<_, u8>(0)?,
+                row.get::<_, i64>(1)?,
+                (row.get::<_, i64>(2)?, row.get::<_, String>(3)?),
+            ))
+        });
+        row.unwrap()
+    };
+    let begin = |active: u8, now: i64| {
+        connection
+            .execute(&of_resealing("begin", "sql"), (active, now))
+            .unwrap()
+    };
+    let next = |until: i64, most: i64| -> Vec<String> {
+        let (_, _, (at, id)) = round();
+        let mut statement = connection.prepare(&of_resealing("next", "sql")).unwrap();
+        let rows = statement.query_map((at, id, until, most), |row| row.get(0));
+        rows.unwrap().map(Result::unwrap).collect()
+    };
+    let moved = |active: u8, since: i64, at: i64, id: &str| {
+        connection
+            .execute(&of_resealing("asked", "on"), (active, since, at, id))
+            .unwrap()
+    };
+    let unasked = |organisation: &str| -> i64 {
+        let (_, _, (at, id)) = round();
+        let values = (organisation, at, id, 90);
+        connection
+            .query_row(&of_resealing("unasked", "sql"), values, |row| row.get(0))
+            .unwrap()
+    };
+    begin(1, 5);
+    assert_eq!(begin(1, 6), 0, "it is known already");
+    assert_eq!(round(), (1, 5, (0, String::new())));
+    assert_eq!((unasked("org_1"), unasked("org_2")), (3, 1));
+    assert_eq!(next(90, 2), ["app_9", "app_3"]);
+    assert_eq!(moved(1, 5, 20, "app_3"), 1);
+    assert_eq!(moved(1, 5, 10, "app_9"), 0, "never back");
+    assert_eq!((unasked("org_1"), unasked("org_2")), (1, 1));
+    assert_eq!(
+        next(90, 9),
+        ["app_5", "app_1"],
+        "one that is made later is not asked"
+    );
+    moved(1, 5, 30, "app_1");
+    assert_eq!((unasked("org_1"), unasked("org_2")), (0, 0));
+    begin(2, 40);
+    assert_eq!(moved(1, 5, 99, "app_2"), 0, "the clock of a release before");
+    assert_eq!(next(90, 9).len(), 4);
+}
+
+#[test]
+fn a_tenant_that_holds_something_still_has_one_row_until_it_does_not() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    let held = |tenant: &str, version: u8| {
+        connection
+            .execute(&of_resealing("asked", "held"), (tenant, "org_1", version))
+            .unwrap()
+    };
+    let holding = |version: u8| -> i64 {
+        let values = (version, "org_1", "app_hidden", "app_other");
+        connection
+            .query_row(&of_resealing("holding", "sql"), values, |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(
+        (held("app_1", 0), held("app_2", 1), held("app_hidden", 1)),
+        (1, 1, 1)
+    );
+    assert_eq!(
+        (holding(0), holding(1)),
+        (1, 1),
+        "the hidden one is asked for itself"
+    );
+    assert_eq!(
+        (held("app_1", 1), held("app_1", 1)),
+        (1, 0),
+        "the same again is not written"
+    );
+    assert_eq!((holding(0), holding(1)), (0, 2));
+    let holders: Vec<String> = connection
+        .prepare(&of_resealing("holders", "sql"))
+        .unwrap()
+        .query_map(("app_1", 50), |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(holders, ["app_2", "app_hidden"]);
+    let free = of_resealing("asked", "free");
+    connection
+        .execute(&free, ["[\"app_1\",\"app_2\",\"app_3\"]"])
+        .unwrap();
+    assert_eq!((holding(0), holding(1)), (0, 0));
+}
+
+#[test]
+fn what_is_asked_of_sealing_anew_goes_by_keys() {
+    let connection = Connection::open_in_memory().unwrap();
+    for file in migrations() {
+        connection
+            .execute_batch(&std::fs::read_to_string(file).unwrap())
+            .unwrap();
+    }
+    for (function, name) in [
+        ("round", "sql"),
+        ("next", "sql"),
+        ("holders", "sql"),
+        ("asked", "free"),
+        ("asked", "on"),
+        ("tenants", "sql"),
+        ("unasked", "sql"),
+        ("holding", "sql"),
+    ] {
+        let text = of_resealing(function, name);
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+        let nothing = vec![rusqlite::types::Value::Null; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3));
+        for step in steps.unwrap().map(Result::unwrap) {
+            let sorted = step.contains("TEMP B-TREE");
+            assert!(by_key(&step) && !sorted, "{text}: {step}");
+        }
+    }
+}

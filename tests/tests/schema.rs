@@ -22,9 +22,10 @@ use postern_domain::wire::reads::{
 use postern_domain::wire::replay::{
     CancelMessages, Missed, Resend, TaskCancel, TaskCount, TaskGet, TaskKind, TaskPlan, TaskStart,
 };
+use postern_domain::wire::reseal::Reseal;
 use postern_domain::wire::signing::AttemptHeaders;
 use postern_ledger::sql::{Sql, Value};
-use postern_ledger::{SCHEMA_VERSION, STEPS, Settings};
+use postern_ledger::{Ledger, SCHEMA_VERSION, STEPS, Settings};
 use postern_tests::storage::Storage;
 use postern_tests::tenant::{Answer, MASTER_KEYS, START, Stand, Tenant, idempotency};
 use rusqlite::params_from_iter;
@@ -300,6 +301,13 @@ fn poll(tenant: &mut Tenant) {
         };
         tenant.call(call).unwrap();
     }
+    // With another master key, so that something is to be sealed anew.
+    let keys = format!("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,{MASTER_KEYS}");
+    let keys = MasterKeys::parse(&keys).unwrap();
+    tenant.ledger = Ledger::new(tenant.storage.clone(), Some(keys), tenant.settings.clone());
+    tenant.ledger.alarm_is(tenant.storage.native().alarm());
+    let (resealed, _) = tenant.call_as(Caller::System, Reseal {}, &[]).unwrap();
+    assert_eq!((resealed.active, resealed.other), (2, None));
     tenant.call(EndpointDelete { endpoint: sink }).unwrap();
 }
 

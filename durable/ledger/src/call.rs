@@ -210,6 +210,7 @@ impl<S: Sql> Ledger<S> {
             Call::EntitlementFetched(call) => head(self.entitlement_fetched(&call, &bodies, now, random)),
             Call::EntitlementBackfill(call) => head(self.entitlement_backfill(&call, now)),
             Call::EntitlementDifferences(call) => head(self.entitlement_differences(&call, now)),
+            Call::Reseal(_) => head(self.reseal(random)),
         }
     }
 
@@ -248,6 +249,7 @@ impl<S: Sql> Ledger<S> {
                     | Call::Inspect(_)
                     | Call::EntitlementFetched(_)
                     | Call::WatchWire(_)
+                    | Call::Reseal(_)
             ),
         };
         if may { Ok(()) } else { Err(Problem::not_found()) }

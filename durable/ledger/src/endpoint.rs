@@ -23,6 +23,7 @@ use crate::idempotency::Noun;
 use crate::memory::Memory;
 use crate::operational::{self, Operational, Which};
 use crate::page::{self, Turn};
+use crate::reseal::Slot;
 use crate::signing::{Legacy, Signing};
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -66,6 +67,13 @@ impl Endpoint {
                          WHERE number = ?";
         sql.run(statement, &values)?;
         Ok(())
+    }
+
+    /// All that is sealed of it.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = Slot<'_>> {
+        let headers = self.headers.iter_mut();
+        let headers = headers.map(|part| Slot::new("headers", part.generation, &mut part.sealed));
+        self.signing.slots().chain(headers)
     }
 
     /// Whether anything is sent to it.

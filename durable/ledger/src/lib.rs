@@ -69,6 +69,7 @@ mod reentry;
 mod refused;
 mod report;
 mod request;
+mod reseal;
 mod routed;
 mod routing;
 mod schema;

@@ -9,8 +9,13 @@ use postern_domain::wire::poll::{PollerKey, PollerTokenGet, PollerTokenRotate, P
 
 use crate::endpoint::{bytes, unsealable};
 use crate::memory::Memory;
+use crate::reseal::Slot;
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
+
+/// Where they stand sealed: see [`Place`].
+pub(crate) const TABLE: &str = "poller_token";
+const COLUMN: &str = "sealed";
 
 /// A token as it is kept.
 pub(crate) struct Token {
@@ -37,6 +42,51 @@ impl Token {
         ];
         sql.run(statement, &values)?;
         Ok(())
+    }
+}
+
+/// A sealed token, where it stands.
+pub(crate) struct SealedToken {
+    pub(crate) endpoint: u32,
+    pub(crate) generation: u64,
+    sealed: String,
+}
+
+impl SealedToken {
+    /// What is sealed of it.
+    pub(crate) fn slot(&mut self) -> Slot<'_> {
+        Slot::new(COLUMN, self.generation, &mut self.sealed)
+    }
+
+    /// Stores it anew. Part of the caller's transaction.
+    pub(crate) fn write<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
+        let statement = "UPDATE poller_token SET sealed = ? WHERE endpoint = ? AND generation = ?";
+        let values = [
+            self.sealed.as_str().into(),
+            self.endpoint.into(),
+            self.generation.into(),
+        ];
+        sql.run(statement, &values)?;
+        Ok(())
+    }
+
+    /// Those behind one, whosever they are, a few at a time and in the order of the key.
+    pub(crate) fn behind<S: Sql>(
+        sql: &S,
+        (endpoint, generation): (u32, u64),
+        most: u64,
+    ) -> Result<Vec<Self>, Problem> {
+        let statement = "SELECT endpoint, generation, sealed FROM poller_token \
+                         WHERE (endpoint, generation) > (?, ?) ORDER BY endpoint, generation LIMIT ?";
+        let rows = sql.rows(statement, &[endpoint.into(), generation.into(), most.into()])?;
+        let read = |row: &Row| {
+            Ok(Self {
+                endpoint: row.small(0)?,
+                generation: row.number(1)?,
+                sealed: row.text(2)?,
+            })
+        };
+        rows.iter().map(read).collect()
     }
 }
 
@@ -177,8 +227,8 @@ impl<S: Sql> Ledger<S> {
 fn place(tenant: TenantId, endpoint: u32, generation: u64) -> Place<'static> {
     Place {
         tenant,
-        table: "poller_token",
-        column: "sealed",
+        table: TABLE,
+        column: COLUMN,
         row: endpoint.into(),
         generation,
     }

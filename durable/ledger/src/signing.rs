@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{Endpoint, bytes, unsealable};
 use crate::idempotency::{self, Noun};
 use crate::memory::Memory;
+use crate::reseal::Slot;
 use crate::sql::Sql;
 use crate::{Ledger, Random};
 
@@ -127,6 +128,20 @@ impl Signing {
     pub(crate) fn prune(&mut self, now: Millis) {
         self.keys.retain(|key| key.signs(now));
         self.asymmetric.retain(|key| key.signs(now));
+    }
+
+    /// All that is sealed of it.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = Slot<'_>> {
+        let kinds = [
+            (Version::V1, &mut self.keys),
+            (Version::V1a, &mut self.asymmetric),
+        ];
+        let keys = kinds
+            .into_iter()
+            .flat_map(|(kind, keys)| keys.iter_mut().map(move |key| (kind, key)));
+        let keys = keys.map(|(kind, key)| Slot::new(column(kind), key.generation, &mut key.sealed));
+        let legacy = self.legacy.iter_mut();
+        keys.chain(legacy.map(|legacy| Slot::new("legacy", legacy.generation, &mut legacy.sealed)))
     }
 
     fn of(&mut self, kind: Version) -> &mut Vec<Key> {

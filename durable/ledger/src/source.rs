@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::endpoint::{bytes, store_number, unsealable};
 use crate::idempotency::Noun;
 use crate::page::{self, Turn};
+use crate::reseal::Slot;
 use crate::source_seen::write_more;
 use crate::sql::{Row, Sql, Value};
 use crate::{Ledger, Random};
@@ -65,6 +66,21 @@ pub(crate) struct Token {
     generation: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     not_after: Option<Millis>,
+}
+
+impl Source {
+    /// All that is sealed of it.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = Slot<'_>> {
+        let secrets = self.secrets.iter_mut();
+        let secrets = secrets.map(|secret| Slot::new("secret", secret.generation, &mut secret.sealed));
+        let tokens = self.tokens.iter_mut();
+        secrets.chain(tokens.map(|token| Slot::new("token", token.generation, &mut token.sealed)))
+    }
+
+    /// Stores its row. Part of the caller's transaction.
+    pub(crate) fn write<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
+        write_row(sql, self)
+    }
 }
 
 impl<S: Sql> Ledger<S> {

@@ -46,6 +46,7 @@ use super::replay::{
 };
 use super::report::{LaneReport, Stalled};
 use super::request::{MessageRequest, RequestView};
+use super::reseal::{Reseal, Resealed};
 use super::route::{
     RouteChanged, RouteIn, RouteLarge, RouteReplay, RouteTaken, RouteTrust, RouteTrustView, UnroutedEvents,
     UnroutedEventsPage, UnroutedKeys, UnroutedKeysPage,
@@ -341,6 +342,8 @@ calls! {
     EntitlementBackfill -> TaskView;
     /// A page of what a dry run of that found otherwise than the table says.
     EntitlementDifferences -> Page<Difference>;
+    /// There is a new master key: seals anew, a bounded number of rows a turn, what another one sealed.
+    Reseal -> Resealed;
 }
 
 /// The calls of the first release. Its objects answer another one as if something had broken inside; later ones say that

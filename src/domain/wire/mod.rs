@@ -20,6 +20,7 @@ pub mod reads;
 pub mod replay;
 pub mod report;
 pub mod request;
+pub mod reseal;
 pub mod route;
 pub mod signing;
 pub mod watch;

@@ -17,6 +17,7 @@ mod polling;
 mod publish;
 mod reads;
 mod receiving;
+mod reseal;
 mod results;
 mod retention;
 mod routing;

@@ -15,6 +15,7 @@ use postern_domain::wire::entitlement::{
 use serde::{Deserialize, Serialize};
 
 use crate::endpoint::bytes;
+use crate::reseal::Slot;
 use crate::sql::{Row, Sql};
 use crate::{Ledger, Random};
 
@@ -105,6 +106,26 @@ impl Kept {
             (key_column(Provider::RevenueCat), self.revenuecat.as_ref()),
             (REVENUECAT_V2_COLUMN, self.revenuecat_v2.as_ref()),
         ]
+    }
+
+    /// All that is sealed of it.
+    pub(crate) fn slots(&mut self) -> impl Iterator<Item = Slot<'_>> {
+        let keys = [
+            (key_column(Provider::Stripe), &mut self.stripe),
+            (key_column(Provider::RevenueCat), &mut self.revenuecat),
+            (REVENUECAT_V2_COLUMN, &mut self.revenuecat_v2),
+        ];
+        let keys = keys.into_iter();
+        let keys = keys.filter_map(|(column, key)| key.as_mut().map(|key| (column, key)));
+        keys.map(|(column, key)| Slot::new(column, key.generation, &mut key.sealed))
+    }
+
+    /// Stores it. Part of the caller's transaction.
+    pub(crate) fn write<S: Sql>(&self, sql: &S) -> Result<(), Problem> {
+        let text = serde_json::to_string(self).map_err(Problem::internal)?;
+        let statement = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+        sql.run(statement, &[NAME.into(), text.into()])?;
+        Ok(())
     }
 
     /// The provider's project whose customers are listed.
@@ -211,12 +232,10 @@ impl<S: Sql> Ledger<S> {
         if let Some(project) = call.revenuecat_project_id {
             kept.revenuecat_project = project;
         }
-        let text = serde_json::to_string(&kept).map_err(Problem::internal)?;
         let without_key = !kept.asks();
         // Another key may do what the one before could not.
         let armed = self.sql.atomic(|sql| {
-            let statement = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
-            sql.run(statement, &[NAME.into(), text.into()])?;
+            kept.write(sql)?;
             if without_key {
                 sql.run("DELETE FROM entitlement_stale", &[])?;
             } else {
