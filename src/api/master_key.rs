@@ -69,7 +69,7 @@ pub(crate) struct MasterKeyOut {
     tenants: u64,
 }
 
-/// 200. Counts what the directory knows: links that are open, for half an hour at the most, are not among it. The
+/// Answers 200. Counts what the directory knows: links that are open, for half an hour at the most, are not among it. The
 /// organisation's own ledgers stand in no list, and are asked.
 pub(crate) async fn handle(access: OrganisationAccess, ask: Ask) -> Result<Answer, Problem> {
     let keys = &Config::from_env(ask.env())?.master_keys;
