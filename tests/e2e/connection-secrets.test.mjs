@@ -278,9 +278,13 @@ test("a master key is replaced under live refreshes, and the old one goes when n
   });
   await postern.cron();
   await Promise.all(refreshed);
-  await postern.cron();
+  // A run begins anywhere among the connections and may end before it has asked all.
+  const asked = async () => {
+    await postern.cron();
+    return count();
+  };
   const done = ({ keys }) => keys.every(([version, , connections, apps]) => version === 2 || connections + apps === 0);
-  assert.deepEqual(await eventually(count, done, "all is sealed anew"), { active: 2, keys: [[1, true, 0, 0], [2, true, CONNECTIONS, 1]] });
+  assert.deepEqual(await eventually(asked, done, "all is sealed anew"), { active: 2, keys: [[1, true, 0, 0], [2, true, CONNECTIONS, 1]] });
   for (const [id, was] of before) assert.equal((await token(id, false)).body.token, was, "sealed anew, it is the same token");
 
   await again(two);
