@@ -75,8 +75,7 @@ pub(crate) async fn put(access: TenantAccess, ask: Ask) -> Result<Answer, Proble
     let named = form.finish(named)?;
     let place = super::place(&access, &ask).await?;
     let directory = access.directory()?;
-    let missing = || Problem::fault(&["body", "appId"], "names no application");
-    let tenant = find(&directory, &access, &named).await?.ok_or_else(missing)?;
+    let tenant = of_body(&directory, &access, &named).await?;
     let claimed = route::claim(&directory, place, &key, tenant, ask.now).await?;
     super::changed(&access, &ask, key).await?;
     Answer::ok(&RouteOut::new(claimed))
@@ -106,8 +105,18 @@ pub(crate) async fn delete(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     Ok(Answer::empty())
 }
 
+/// The application that a body's `appId` names.
+pub(in crate::api) async fn of_body(
+    directory: &Directory,
+    access: &TenantAccess,
+    named: &str,
+) -> Result<postern_domain::id::TenantId, Problem> {
+    let missing = || Problem::fault(&["body", "appId"], "names no application");
+    find(directory, access, named).await?.ok_or_else(missing)
+}
+
 /// The organisation's active application of this id or `uid`.
-pub(in crate::api) async fn find(
+pub(super) async fn find(
     directory: &Directory,
     access: &TenantAccess,
     named: &str,

@@ -120,40 +120,9 @@ pub trait TenantCall: Into<Call> {
     type Answer: Serialize + DeserializeOwned;
 }
 
-macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {
-        /// Everything that can be asked of a tenant's object.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Call {
-            $($(#[$doc])* $name($name),)*
-        }
-
-        impl Call {
-            /// Which it is.
-            #[must_use]
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)*
-                }
-            }
-        }
-
-        $(
-            impl From<$name> for Call {
-                fn from(call: $name) -> Self {
-                    Self::$name(call)
-                }
-            }
-
-            impl TenantCall for $name {
-                type Answer = $answer;
-            }
-        )*
-    };
-}
-
 calls! {
+    /// Everything that can be asked of a tenant's object.
+    enum Call: TenantCall;
     /// Makes the object a tenant's. Again with the same organisation: nothing changes.
     SetUp -> ();
     /// Changes what the tenant's owner may set.

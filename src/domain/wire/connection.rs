@@ -70,40 +70,9 @@ pub trait ConnectionCall: Into<Call> {
     type Answer: Serialize + DeserializeOwned;
 }
 
-macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident -> $answer:ty;)*) => {
-        /// Everything that can be asked of a connection's object.
-        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum Call {
-            $($(#[$doc])* $name($name),)*
-        }
-
-        impl Call {
-            /// Which it is.
-            #[must_use]
-            pub const fn name(&self) -> &'static str {
-                match self {
-                    $(Self::$name(_) => stringify!($name),)*
-                }
-            }
-        }
-
-        $(
-            impl From<$name> for Call {
-                fn from(call: $name) -> Self {
-                    Self::$name(call)
-                }
-            }
-
-            impl ConnectionCall for $name {
-                type Answer = $answer;
-            }
-        )*
-    };
-}
-
 calls! {
+    /// Everything that can be asked of a connection's object.
+    enum Call: ConnectionCall;
     /// Makes the connection (pending), or opens another session of one that stands.
     SessionOpen -> SessionOpened;
     /// What the page behind a session's link shows. Writes nothing.

@@ -4,6 +4,45 @@
 //! there has a default, one that is not known is passed over. Bodies travel as bytes beside the JSON head ([`frame`]),
 //! never inside it.
 
+/// Writes an object's calls: the enum `Call`, what each call answers, and the way from the one to the other. `$of` is the
+/// trait of a call, which the module has beside it.
+macro_rules! calls {
+    (
+        $(#[$all:meta])*
+        enum Call: $of:ident;
+        $($(#[$doc:meta])* $name:ident -> $answer:ty;)*
+    ) => {
+        $(#[$all])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Call {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        impl Call {
+            /// Which it is.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$name(_) => stringify!($name),)*
+                }
+            }
+        }
+
+        $(
+            impl From<$name> for Call {
+                fn from(call: $name) -> Self {
+                    Self::$name(call)
+                }
+            }
+
+            impl $of for $name {
+                type Answer = $answer;
+            }
+        )*
+    };
+}
+
 pub mod call;
 pub mod connection;
 pub mod connection_api;

@@ -3,17 +3,15 @@
 use postern_domain::oauth::Secret;
 use postern_domain::oauth::provider::Kind;
 use postern_domain::problem::Problem;
-use postern_domain::wire::connection::{ConnectionView, Import};
+use postern_domain::wire::connection::Import;
 use serde_json::Value;
 
 use super::lifecycle;
-use super::shape::ConnectionOut;
 use super::terms::{self, Choice, Names};
 use super::watch::wanted;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
-use crate::api::idempotency;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
 
@@ -49,20 +47,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
-    let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    let made = async {
-        let view = lifecycle::make(
-            &access,
-            &chosen,
-            names.uid.as_ref(),
-            ask.now,
-            |object| async move { object.call(call).await },
-            |view: &ConnectionView| view,
-        )
-        .await?;
-        Answer::json(201, &ConnectionOut::new(view))
-    };
-    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
+    lifecycle::put(&access, &ask, &chosen, names.uid.as_ref(), None, call).await
 }
 
 /// 1 B to 16 KB of visible ASCII. What was wrong with it is said without it.

@@ -8,13 +8,19 @@ use postern_domain::id::{ConnectionId, TenantId, Uid};
 use postern_domain::oauth::standing::State;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
-use postern_domain::wire::connection::{Caller, ConnectionErase, ConnectionGet, ConnectionView};
+use postern_domain::wire::connection::{
+    Caller, ConnectionCall, ConnectionErase, ConnectionGet, ConnectionView,
+};
 use postern_platform::connection::ConnectionObject;
 use postern_platform::random;
 use worker::Env;
 
+use super::shape::ConnectionOut;
 use super::terms::Chosen;
 use crate::api::access::TenantAccess;
+use crate::api::ask::Ask;
+use crate::api::idempotency;
+use crate::api::reply::Answer;
 use crate::store::connection::{self, New, Row};
 use crate::store::erasure::Ended;
 use crate::store::{Directory, token_read};
@@ -27,6 +33,28 @@ const SLICES: u32 = 10;
 
 /// A connection whose object says that it is still pending is compared again after this.
 const AGAIN_MS: u64 = 3600 * Millis::SECOND;
+
+/// Asks for a connection, once under its idempotency key: 201 for a new one, 200 for one that stands.
+pub(super) async fn put<C: ConnectionCall<Answer = ConnectionView>>(
+    access: &TenantAccess,
+    ask: &Ask,
+    chosen: &Chosen,
+    uid: Option<&Uid>,
+    stands: Option<Row>,
+    call: C,
+) -> Result<Answer, Problem> {
+    let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
+    let put = async {
+        if let Some(row) = stands {
+            let view = access.connection(row.id).call(call).await?;
+            return Answer::ok(&ConnectionOut::new(view));
+        }
+        let ask_object = |object: ConnectionObject| async move { object.call(call).await };
+        let made = make(access, chosen, uid, ask.now, ask_object, |view| view).await?;
+        Answer::json(201, &ConnectionOut::new(made))
+    };
+    idempotency::once(&access.directory()?, key, ask.now, Box::pin(put)).await
+}
 
 /// Makes a connection: row, object, row. What the object refuses leaves nothing behind.
 pub(super) async fn make<T, F>(

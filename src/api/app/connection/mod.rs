@@ -63,7 +63,7 @@ async fn unnamed(access: &TenantAccess, field: &str, msg: &str) -> Problem {
 }
 
 /// The connection that a body's `connectionId` names, unless it is over.
-async fn of_body(access: &TenantAccess, named: &str) -> Result<Row, Problem> {
+pub(in crate::api) async fn of_body(access: &TenantAccess, named: &str) -> Result<Row, Problem> {
     let row = match Key::read(named) {
         Some(key) => connection::find(&access.directory()?, access.organisation, access.tenant, &key).await?,
         None => None,

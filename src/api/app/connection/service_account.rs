@@ -3,18 +3,16 @@
 use postern_domain::oauth::Secret;
 use postern_domain::oauth::provider::Kind;
 use postern_domain::problem::Problem;
-use postern_domain::wire::connection::{ConnectionView, ServiceAccountPut};
+use postern_domain::wire::connection::ServiceAccountPut;
 use serde_json::Value;
 
 use super::lifecycle;
-use super::shape::ConnectionOut;
-use super::terms::{self, Choice, Names};
+use super::terms::{self, Names, Put};
 use super::watch::wanted;
 use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::field::{self, Wrong};
 use crate::api::form::Form;
-use crate::api::idempotency;
 use crate::api::oauth_app::scopes;
 use crate::api::reply::Answer;
 
@@ -23,13 +21,7 @@ use crate::api::reply::Answer;
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let names = Names::read(&mut form);
-    let replaced = form.optional("connectionId", field::text);
-    let choice = if replaced.is_some() {
-        terms::uid_stays(&mut form);
-        None
-    } else {
-        Choice::read(&mut form, true)
-    };
+    let put = Put::read(&mut form);
     let file = form.inner("key", key_file);
     if file.is_none() && !form.has("key") {
         form.say(&["key"], "is missing", "missing");
@@ -41,16 +33,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     }
     let watches = wanted::read_all(&mut form);
     let (file, watches) = form.finish(file.zip(watches))?;
-    let stands = match &replaced {
-        Some(standing) => Some(super::of_body(&access, standing).await?),
-        None => None,
-    };
-    let choice = match (choice, &stands) {
-        (Some(choice), _) => choice,
-        (None, Some(row)) => Choice::of_row(row)?,
-        (None, None) => return Err(Problem::fault(&["body", "provider"], "is missing")),
-    };
-    let chosen = terms::find(&access, &ask, &choice, &[Kind::ServiceAccount]).await?;
+    let (stands, chosen) = put.of(&access, &ask, Kind::ServiceAccount).await?;
     let call = ServiceAccountPut {
         email: file.email,
         private_key: file.private_key,
@@ -63,24 +46,7 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         watches: wanted::all_terms(watches, &chosen.terms.provider, &access, &ask).await?,
         app: chosen.terms.clone(),
     };
-    let key = ask.idempotency(access.organisation, &access.tenant.to_string())?;
-    let made = async {
-        if let Some(row) = stands {
-            let view = access.connection(row.id).call(call).await?;
-            return Answer::ok(&ConnectionOut::new(view));
-        }
-        let view = lifecycle::make(
-            &access,
-            &chosen,
-            names.uid.as_ref(),
-            ask.now,
-            |object| async move { object.call(call).await },
-            |view: &ConnectionView| view,
-        )
-        .await?;
-        Answer::json(201, &ConnectionOut::new(view))
-    };
-    idempotency::once(&access.directory()?, key, ask.now, Box::pin(made)).await
+    lifecycle::put(&access, &ask, &chosen, names.uid.as_ref(), stands, call).await
 }
 
 /// The parts of a key's file that count.

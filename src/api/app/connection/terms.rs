@@ -42,6 +42,45 @@ pub(super) fn uid_stays(form: &mut Form<'_>) {
     }
 }
 
+/// What a key is put for: a new connection, or the one that `connectionId` names.
+pub(super) struct Put {
+    named: Option<String>,
+    choice: Option<Choice>,
+}
+
+impl Put {
+    pub(super) fn read(form: &mut Form<'_>) -> Self {
+        let named = form.optional("connectionId", field::text);
+        let choice = if named.is_some() {
+            uid_stays(form);
+            None
+        } else {
+            Choice::read(form, true)
+        };
+        Self { named, choice }
+    }
+
+    /// The connection that stands, if one is named, and what the key is put with.
+    pub(super) async fn of(
+        self,
+        access: &TenantAccess,
+        ask: &Ask,
+        kind: Kind,
+    ) -> Result<(Option<connection::Row>, Chosen), Problem> {
+        let stands = match &self.named {
+            Some(named) => Some(super::of_body(access, named).await?),
+            None => None,
+        };
+        let choice = match (self.choice, &stands) {
+            (Some(choice), _) => choice,
+            (None, Some(row)) => Choice::of_row(row)?,
+            (None, None) => return Err(Problem::fault(&["body", "provider"], "is missing")),
+        };
+        let chosen = find(access, ask, &choice, &[kind]).await?;
+        Ok((stands, chosen))
+    }
+}
+
 /// What a connection is made with, and which member of the body said so: `oauthAppId`, `provider` where no app is needed, or
 /// the `connectionId` of one that stands.
 pub(super) struct Choice {

@@ -8,9 +8,11 @@ use std::rc::Rc;
 use postern_domain::app_level::ledger_of;
 use postern_domain::gmail_push::{self, Ask as Asked, Found, Outcome, Path, STEPS, Step, Verb};
 use postern_domain::problem::{Code, Problem};
-use postern_domain::wire::connection::{Token, TokenLease};
+use postern_domain::time::Millis;
+use postern_domain::wire::connection::Token;
 use postern_platform::config::Config;
 use postern_platform::fetch::{self, Outgoing, USER_AGENT};
+use postern_platform::token::Spender;
 use serde::Serialize;
 use serde_json::Value;
 use worker::Method;
@@ -22,6 +24,9 @@ use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::reply::Answer;
 use crate::api::source::route;
+
+/// For a token, which may have to be refreshed first.
+const LEASE_MS: u64 = 30_000;
 
 /// For each request to Google.
 const DEADLINE_MS: u64 = 10_000;
@@ -107,10 +112,13 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
     let steps = match spender {
         Some(spender) => {
             let access = match owner {
-                Some(owner) => owned_by(access, &owner).await?,
+                Some(owner) => {
+                    let tenant = route::of_body(&access.directory()?, &access, &owner).await?;
+                    access.of(tenant)
+                }
                 None => access,
             };
-            let pubsub = PubSub::of(&access, &spender).await?;
+            let pubsub = PubSub::of(&access, &spender, ask.now).await?;
             pubsub.steps(&path, dry_run).await
         }
         None => STEPS.map(|step| StepOut::new(step, "unknown", UNASKED)).into(),
@@ -141,13 +149,6 @@ impl StepOut {
     }
 }
 
-/// The access to another tenant of the organisation: the one whose connection is named.
-async fn owned_by(access: TenantAccess, named: &str) -> Result<TenantAccess, Problem> {
-    let missing = || Problem::fault(&["body", "appId"], "names no application");
-    let tenant = route::find(&access.directory()?, &access, named).await?;
-    Ok(access.of(tenant.ok_or_else(missing)?))
-}
-
 /// The Pub/Sub API, with a connection's token.
 struct PubSub {
     base: String,
@@ -156,22 +157,10 @@ struct PubSub {
 }
 
 impl PubSub {
-    async fn of(access: &TenantAccess, named: &str) -> Result<Self, Problem> {
-        let missing = || Problem::fault(&["body", "connectionId"], "names no connection");
-        let connection = connection::of_segment(access, named).await;
-        let connection = connection.map_err(|problem| match problem.code {
-            Code::NotFound => missing(),
-            _ => problem,
-        })?;
-        let lease = TokenLease {
-            used: 1,
-            ..TokenLease::default()
-        };
-        let token = access.connection(connection).call(lease).await;
-        let token = token.map_err(|problem| match problem.code {
-            Code::NotFound => missing(),
-            _ => problem,
-        })?;
+    async fn of(access: &TenantAccess, named: &str, now: Millis) -> Result<Self, Problem> {
+        let row = connection::of_body(access, named).await?;
+        let spender = Spender::new(access.env(), access.organisation, access.tenant, row.id);
+        let token = spender.token(now, LEASE_MS).await?;
         let base = token
             .api
             .as_ref()
