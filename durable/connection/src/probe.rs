@@ -266,7 +266,8 @@ impl<S: Sql> Connection<S> {
                 let heals = matches!(reason, Some(Reason::CheckFailed | Reason::KeyRefused));
                 if heals && matches!(state, State::Degraded | State::NeedsReauth) {
                     change.line(line("check", detail, now));
-                    change.go(State::Active, None, now)?;
+                    let (state, reason) = self.well(&change.record);
+                    change.go(state, reason, now)?;
                 }
             }
             Found::Limited { .. } => {}

@@ -435,7 +435,8 @@ impl<S: Sql> Connection<S> {
             done.next_at = next_at;
             change.line(done);
         }
-        change.go(State::Active, None, now)?;
+        let (state, reason) = self.well(&change.record);
+        change.go(state, reason, now)?;
         self.commit(change, now, |_| Ok(()))
     }
 
