@@ -122,6 +122,38 @@ describe("reading", () => {
   });
 });
 
+describe("a refresh token", { concurrency: true }, () => {
+  for (const rotation of ["none", "strict"]) {
+    test(`S26: stays if an answer has none, or an empty one, and goes when there is a new one (${rotation})`, async () => {
+      const { peer, shop, id } = await connected({ peer: "none", provider: { oauth: { rotation } } });
+      peer.state.graceSeconds = 0;
+      const given = [];
+      const answers = [
+        ({ refresh_token: _, ...answer }) => answer,
+        (answer) => ({ ...answer, refresh_token: "" }),
+        (answer) => (given.push(answer.refresh_token), answer),
+        (answer) => (given.push(answer.refresh_token), answer),
+        ({ refresh_token: _, ...answer }) => answer,
+        (answer) => answer,
+      ];
+      for (const [index, answer] of answers.entries()) {
+        peer.state.profile = index < 2 || index > 3 ? "none" : "strict"; // a new one comes with the third and the fourth
+        peer.token.patch(answer);
+        const { status, body } = await shop.token(id, { refresh: true });
+        assert.deepEqual([status, body.generation], [200, index + 2]);
+        assert.equal((await me(peer, body.token)).sub, "ann", "it is a token that the provider takes");
+        assert.equal((await shop.get(id)).refreshable, true);
+      }
+      const shown = peer.refreshes().map(({ form }) => form.refresh_token);
+      assert.deepEqual(shown.slice(1, 3), [shown[0], shown[0]]);
+      assert.notEqual(given[0], shown[0]);
+      assert.deepEqual(shown.slice(3), [given[0], given[1], given[1]]);
+      assert.deepEqual(standing(await shop.get(id)), { state: "active", reason: null });
+      assert.deepEqual(types(shop, id), ["connection.created"]);
+    });
+  }
+});
+
 describe("a refresh that fails", { concurrency: true }, () => {
   test("an outage is degraded, told once, and heals by itself", async () => {
     const { peer, shop, id } = await connected({ seconds: 1, peer: "reissue", provider: REISSUED });
