@@ -113,6 +113,8 @@ calls! {
     ApiGet -> ApiView;
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
+    /// Who was shown its token, newest first.
+    TokenReadList -> Page<TokenReadView>;
     /// The app was changed: look again.
     AppChanged -> ();
     /// There is a new master key: what another one sealed is sealed anew, and the directory learns it.
@@ -629,6 +631,24 @@ pub struct TokenThrottled {
 pub struct HistoryList {
     /// Which page.
     pub page: PageOf,
+}
+
+/// See [`Call::TokenReadList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReadList {
+    /// Which page.
+    pub page: PageOf,
+}
+
+/// The reads of one reader in one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReadView {
+    /// The minute's beginning.
+    pub at: Millis,
+    /// As it named itself in [`TokenLease::reader`].
+    pub reader: String,
+    /// How many; an object that died within the minute may have forgotten less than half of them.
+    pub reads: u64,
 }
 
 /// One line of a connection's history.
