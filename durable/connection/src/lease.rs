@@ -133,11 +133,7 @@ impl<S: Sql> Connection<S> {
                 .as_ref()
                 .and_then(|api| api_call::filled(api, &record.variables).ok()),
             provider: record.provider.id.clone(),
-            limited: record
-                .provider
-                .api
-                .as_ref()
-                .is_some_and(|api| self.is_limited(&api.limits, now)),
+            limited: self.is_limited(&record.limits(), now),
         }))
     }
 
