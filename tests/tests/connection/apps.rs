@@ -62,7 +62,14 @@ fn what_one_refresh_finds_out_of_the_app_is_told_for_all_of_its_connections() {
     "another".clone_into(&mut desk.peer.secret);
     desk.pass(51 * 60_000);
     assert_eq!(desk.findings, [broken(1)]);
-    assert_eq!(desk.peer.requests.iter().filter(|url| url.ends_with("/token")).count(), 2);
+    assert_eq!(
+        desk.peer
+            .requests
+            .iter()
+            .filter(|url| url.ends_with("/token"))
+            .count(),
+        2
+    );
 }
 
 #[test]
@@ -81,7 +88,10 @@ fn what_another_connection_found_out_blocks_without_a_request_until_this_one_is_
     assert_eq!(desk.view().state.as_str(), "blocked");
     assert!(desk.lease().is_ok(), "the token itself is good");
     let line = desk.history().pop().unwrap();
-    assert_eq!(line.words.as_deref(), Some("invalid_client: the secret has expired"));
+    assert_eq!(
+        line.words.as_deref(),
+        Some("invalid_client: the secret has expired")
+    );
     assert!(line.next_at.is_some_and(|at| at >= again_at));
     assert_eq!(desk.peer.requests.len(), asked, "another one is the probe");
 
@@ -90,7 +100,11 @@ fn what_another_connection_found_out_blocks_without_a_request_until_this_one_is_
     desk.pass(30 * 60_000);
     assert_eq!(desk.view().state.as_str(), "active");
     assert_eq!(desk.findings, [(1, AppFinding::Works)]);
-    let told = ["connection.created", "connection.degraded", "connection.recovered"];
+    let told = [
+        "connection.created",
+        "connection.degraded",
+        "connection.recovered",
+    ];
     assert_eq!(desk.told_types(), told);
     desk.app = desk.app.map(|app| match app {
         AppRow::Active(mut terms) => {
@@ -126,7 +140,11 @@ fn another_clients_refusal_of_a_grant_is_the_apps_fault() {
     desk.pass(4 * 3_600_000);
     let view = desk.view();
     assert_ne!(view.state.as_str(), "needs_reauth");
-    assert_eq!(desk.findings, [], "the new client may be sound: its own connections go on");
+    assert_eq!(
+        desk.findings,
+        [],
+        "the new client may be sound: its own connections go on"
+    );
 }
 
 #[test]
