@@ -4,11 +4,12 @@ use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::not_known;
-use postern_domain::wire::connection::{Call, Caller, Envelope, UnknownEnvelope};
+use postern_domain::wire::connection::{AppTerms, Call, Caller, Envelope, UnknownEnvelope};
 use postern_domain::wire::frame;
 use serde::Serialize;
 
 use crate::Connection;
+use crate::record::Fresh;
 use crate::sql::{Random, Sql};
 
 /// What goes back.
@@ -44,6 +45,22 @@ pub(crate) struct Maker {
     pub(crate) connection: postern_domain::id::ConnectionId,
     pub(crate) organisation: OrganisationId,
     pub(crate) tenant: TenantId,
+}
+
+impl Maker {
+    /// What a connection with this app begins as; names and variables are for whoever makes it.
+    pub(crate) fn makes(&self, app: &AppTerms) -> Fresh {
+        Fresh {
+            id: self.connection,
+            organisation: self.organisation,
+            tenant: self.tenant,
+            app: app.id,
+            provider: app.provider.clone(),
+            label: None,
+            uid: None,
+            variables: std::collections::BTreeMap::new(),
+        }
+    }
 }
 
 /// What every arm gets beside its call.

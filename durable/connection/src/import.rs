@@ -9,11 +9,10 @@ use postern_domain::wire::connection::{ConnectionView, Import};
 use crate::Connection;
 use crate::brought;
 use crate::call::{Answer, Maker, Turn};
-use crate::change::Change;
 use crate::credential::{Kind, NewTokens, store_tokens};
 use crate::history::line;
 use crate::probe::FAILURES_THAT_DEGRADE;
-use crate::record::{Fresh, Record};
+use crate::record::Fresh;
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
@@ -92,18 +91,13 @@ impl<S: Sql> Connection<S> {
             app_generation: call.app.generation,
             granted: true,
         };
-        self.set_up()?;
-        let fresh = Fresh {
-            id: maker.connection,
-            organisation: maker.organisation,
-            tenant: maker.tenant,
-            app: call.app.id,
-            provider: call.app.provider,
+        let fresh = || Fresh {
             label: call.label,
             uid: call.uid,
             variables: call.variables,
+            ..maker.makes(&call.app)
         };
-        let mut change = Change::of(Record::new(fresh, now));
+        let mut change = self.change_or_make(fresh, now)?;
         change.record.scopes = call.scopes;
         change.record.account = call.account;
         let opener = self.opener(&change.record);

@@ -100,7 +100,10 @@ pub(super) async fn read(
     };
     write_secret(&mut row, before, secret, &config)?;
     let tell = before.is_some_and(|before| {
-        (before.generation, before.enabled) != (row.generation, row.enabled) || before.entry != row.entry
+        // Whoever edits a broken one has mended something, if only at the provider.
+        before.probe_at.is_some()
+            || (before.generation, before.enabled) != (row.generation, row.enabled)
+            || before.entry != row.entry
     });
     if tell {
         row.probe_at = None; // each of its connections asks the provider anew

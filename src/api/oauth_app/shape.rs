@@ -36,7 +36,7 @@ pub(crate) struct OAuthAppOut {
     generation: u64,
     enabled: bool,
     /// The provider refuses the client id or secret: its connections are blocked until it is edited, or takes them again.
-    broken: Option<BrokenOut>,
+    broken: Option<OAuthAppBrokenOut>,
     /// To be registered at the provider, to the letter.
     redirect_uri: String,
     created_at: String,
@@ -47,7 +47,7 @@ pub(crate) struct OAuthAppOut {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
-struct BrokenOut {
+struct OAuthAppBrokenOut {
     /// Since when the provider is known to refuse it.
     since: String,
     /// The provider's own words, at most 200 characters.
@@ -56,7 +56,7 @@ struct BrokenOut {
     again_at: String,
 }
 
-impl BrokenOut {
+impl OAuthAppBrokenOut {
     /// Of one that was edited since nobody knows yet: its connections ask at once.
     fn new(row: &Row) -> Option<Self> {
         let (since, again_at) = row.broken_at.zip(row.probe_at)?;
@@ -92,7 +92,7 @@ impl OAuthAppOut {
             has_client_secret: row.secret.is_some(),
             generation: row.generation,
             enabled: row.enabled == 1,
-            broken: BrokenOut::new(row),
+            broken: OAuthAppBrokenOut::new(row),
             redirect_uri: app::redirect_uri(base_url, row.id),
             created_at: row.created_at.to_rfc3339(),
             updated_at: row.updated_at.to_rfc3339(),
