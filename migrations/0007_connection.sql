@@ -68,16 +68,3 @@ CREATE INDEX connection_made ON connection (application, created_at, id);
 -- serves: what happens to an app's connections when the app is changed
 CREATE INDEX connection_app ON connection (app, id) WHERE state <> 'revoked';
 CREATE INDEX connection_look ON connection (look_at) WHERE look_at IS NOT NULL;
-
--- Who was shown a token: one row for a reader and a minute, so that a busy reader costs little, and is counted.
-CREATE TABLE token_read (
-  connection   TEXT    NOT NULL,
-  minute       INTEGER NOT NULL,         -- since 1970
-  reader       TEXT    NOT NULL,
-  application  TEXT    NOT NULL,
-  reads        INTEGER NOT NULL,
-  PRIMARY KEY (connection, minute, reader)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX token_read_application ON token_read (application);
-CREATE INDEX token_read_minute ON token_read (minute);

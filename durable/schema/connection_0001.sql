@@ -66,6 +66,14 @@ CREATE TABLE history (
   line TEXT NOT NULL
 ) STRICT;
 
+-- Who was shown the token, by minute since 1970.
+CREATE TABLE token_read (
+  minute INTEGER NOT NULL,
+  reader TEXT NOT NULL,
+  reads INTEGER NOT NULL,
+  PRIMARY KEY (minute, reader)
+) STRICT, WITHOUT ROWID;
+
 -- What is watched at the provider: how each watch stands, its cursor included.
 CREATE TABLE watch (
   number INTEGER PRIMARY KEY,

@@ -151,7 +151,6 @@ pub(crate) async fn end_delete(directory: &Directory, id: TenantId) -> Result<()
             ("DELETE FROM connection_route WHERE application = ?1", id()),
             ("DELETE FROM oauth_app WHERE application = ?1", id()),
             ("DELETE FROM connection WHERE application = ?1", id()),
-            ("DELETE FROM token_read WHERE application = ?1", id()),
             (
                 "DELETE FROM application WHERE id = ?1 AND state = 'deleting'",
                 id(),

@@ -132,11 +132,10 @@ pub(crate) async fn remove_counted(
     directory.all(&statements).await
 }
 
-fn removal(id: ConnectionId) -> [(&'static str, Vec<JsValue>); 4] {
+fn removal(id: ConnectionId) -> [(&'static str, Vec<JsValue>); 3] {
     let id = || vec![text(Some(id.to_string()))];
     [
         ("DELETE FROM connection WHERE id = ?1", id()),
-        ("DELETE FROM token_read WHERE connection = ?1", id()),
         ("DELETE FROM connection_route WHERE connection = ?1", id()),
         ("DELETE FROM idempotency WHERE made = ?1", id()),
     ]

@@ -47,9 +47,6 @@ pub(crate) struct DirectoryRows {
     /// `OAuth` apps of its own.
     #[serde(default)]
     pub(crate) oauth_app: u64,
-    /// What says who was shown a token of its connections.
-    #[serde(default)]
-    pub(crate) token_read: u64,
     /// What says that tokens of it are not believed any more.
     pub(crate) revocation: u64,
 }
@@ -99,7 +96,6 @@ pub(crate) async fn rows_of(directory: &Directory, tenant: TenantId) -> Result<D
                (SELECT count(*) FROM route WHERE application = ?1) + \
                (SELECT count(*) FROM connection_route WHERE application = ?1) AS route, \
                (SELECT count(*) FROM oauth_app WHERE application = ?1) AS oauthApp, \
-               (SELECT count(*) FROM token_read WHERE application = ?1) AS tokenRead, \
                (SELECT count(*) FROM revocation WHERE application = ?1) AS revocation";
     let row = directory.row(sql, &[text(Some(tenant.to_string()))]).await?;
     Ok(row.unwrap_or_default())
@@ -228,7 +224,6 @@ pub(crate) async fn finish(
             ),
             ("DELETE FROM oauth_app WHERE application = ?1", id()),
             ("DELETE FROM connection WHERE application = ?1", id()),
-            ("DELETE FROM token_read WHERE application = ?1", id()),
             ("DELETE FROM revocation WHERE application = ?1", id()),
             (
                 "UPDATE erasure SET told = ?2, erased_at = ?3 WHERE tenant = ?1 AND erased_at IS NULL",

@@ -14,7 +14,6 @@ pub(crate) mod oauth_app;
 pub(crate) mod page;
 pub(crate) mod revocation;
 pub(crate) mod route;
-pub(crate) mod token_read;
 pub(crate) mod uid;
 
 use futures::future::LocalBoxFuture;

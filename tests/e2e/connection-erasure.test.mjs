@@ -124,7 +124,7 @@ test("an erasure ends each connection at its provider and here, and tells what c
   const token = await api.ok("POST", `${shop.at}/connection/${revoked}/token`);
   assert.match(token.token, /^access_/);
   await eventually(() => rows(shop.id), ({ connection }) => connection === 6, "each has told the directory how it stands");
-  assert.deepEqual(await rows(shop.id), { application: 1, connection: 6, oauth_app: 3, token_read: 1 });
+  assert.deepEqual(await rows(shop.id), { application: 1, connection: 6, oauth_app: 3 });
   assert.equal(standing.size, 3);
 
   // Two of them are to be revoked: one of the two revocations fails, as often as it is tried.
@@ -135,8 +135,8 @@ test("an erasure ends each connection at its provider and here, and tells what c
   }
   const body = await api.ok("POST", `${shop.at}/erase`, { confirm: shop.id });
   assert.deepEqual([body.erased.connections, body.erased.grants], [5, { revoked: 1, alreadyGone: 0, unsupported: 2, failed: 1, unknown: 0 }]);
-  const { application, connection, oauthApp, tokenRead } = body.erased.directoryRows;
-  assert.deepEqual([application, connection, oauthApp, tokenRead], [1, 6, 3, 1]);
+  const { application, connection, oauthApp } = body.erased.directoryRows;
+  assert.deepEqual([application, connection, oauthApp], [1, 6, 3]);
   assert.ok(body.left.some(({ place }) => place === "providers"), "it says what it cannot reach");
   assert.ok(idp.of(REVOKE).length - asked >= 2);
   assert.equal(standing.size, 2, "one that was refused, and one that cannot be revoked");

@@ -411,7 +411,7 @@ test("an erasure tells what there was; afterwards there is a tombstone, and the 
   assert.deepEqual(told, {
     messages: 20, deliveries: 40, attempts: 40, endpoints: 2, sources: 1, entitlements: 0, exact: true,
     connections: 0, grants: { revoked: 0, alreadyGone: 0, unsupported: 0, failed: 0, unknown: 0 },
-    directoryRows: { application: 1, connection: 0, backgroundTask: 1, idempotency: 0, revocation: 1, route: 1, oauthApp: 0, tokenRead: 0 },
+    directoryRows: { application: 1, connection: 0, backgroundTask: 1, idempotency: 0, revocation: 1, route: 1, oauthApp: 0 },
   });
   assert.ok(bytes > 0 && Date.parse(body.at) > 0);
   assert.deepEqual(body.left.map(({ place }) => place), ["queues", "overflow", "backups", "object storage", "providers"]);

@@ -380,7 +380,7 @@ async function standing() {
     const settled = (shown) => JSON.parse(JSON.stringify(shown, (name, value) => (name === "lastMatchedAt" ? undefined : value)));
     return { messages, deliveries, attempts, rejected, lastSequence, things: settled(things), lists: settled(lists) };
   };
-  const tables = ["application", "oauth_app", "connection", "token_read"];
+  const tables = ["application", "oauth_app", "connection"];
   const directory = Object.fromEntries(await Promise.all(tables.map(async (table) => [table, await rows(table)])));
   return { directory, tenants: await Promise.all([own, sibling, stranger].map(of)) };
 }

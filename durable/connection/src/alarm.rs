@@ -41,6 +41,7 @@ impl<S: Sql> Connection<S> {
                 return Ok(()); // nothing stands, or not any more
             }
             self.tidy_attempts(now)?;
+            self.store_old_reads(now)?;
             self.go_on_ending(now, random)?;
             self.refresh_by_alarm(now, random)?;
             self.forecast(now)?;

@@ -149,6 +149,7 @@ impl<S: Sql> Connection<S> {
             Call::TokenThrottled(call) => head(self.token_throttled(call, now)),
             Call::ApiGet(_) => head(self.api_get()),
             Call::HistoryList(call) => head(self.history_list(&call)),
+            Call::TokenReadList(call) => head(self.token_read_list(&call, now)),
             Call::AppChanged(_) => head(self.app_changed(now, random)),
             Call::Reseal(_) => head(self.reseal_and_tell(now, random)),
             Call::ConnectionErase(_) => late(self.erase(turn, random)),

@@ -228,6 +228,7 @@ impl<S: Sql> Connection<S> {
                         "attempt",
                         "outbox",
                         "history",
+                        "token_read",
                         "watch",
                         "watch_event",
                     ] {

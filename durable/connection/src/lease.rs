@@ -1,4 +1,4 @@
-//! Tokens to spend. A warm read writes nothing.
+//! Tokens to spend. A warm read writes nothing, but for whom the token is shown to (see `token_read`).
 
 use postern_domain::oauth::api_call;
 use postern_domain::oauth::lifetime;
@@ -40,6 +40,9 @@ impl<S: Sql> Connection<S> {
         let now = turn.now;
         self.settle(now, random)?;
         self.standing()?;
+        if let (Some(reader), None) = (&call.reader, turn.since) {
+            self.note_read(reader, now)?;
+        }
         let ended_since = turn.since.is_some_and(|since| self.refreshed_in > Some(since));
         let force = call.refresh && !ended_since;
         let answer = self.token(force, now, random)?;
@@ -130,11 +133,7 @@ impl<S: Sql> Connection<S> {
                 .as_ref()
                 .and_then(|api| api_call::filled(api, &record.variables).ok()),
             provider: record.provider.id.clone(),
-            limited: record
-                .provider
-                .api
-                .as_ref()
-                .is_some_and(|api| self.is_limited(&api.limits, now)),
+            limited: self.is_limited(&record.limits(), now),
         }))
     }
 

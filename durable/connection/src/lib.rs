@@ -53,6 +53,7 @@ mod schema;
 mod sealing;
 mod service_account;
 mod session;
+mod token_read;
 mod view;
 mod watch;
 
@@ -112,6 +113,7 @@ pub struct Connection<S> {
     moved: bool,
     /// Leases that are not written down yet.
     used: lease::Used,
+    reads: token_read::Reads,
     /// How fast its API is asked.
     buckets: bucket::Buckets,
     /// There are messages that the ledger does not have yet.
@@ -154,6 +156,7 @@ impl<S: Sql> Connection<S> {
             turn: 0,
             moved: false,
             used: lease::Used::default(),
+            reads: token_read::Reads::default(),
             buckets: bucket::Buckets::default(),
             owes_messages: false,
             telling: BTreeSet::new(),

@@ -11,7 +11,9 @@ use super::described::{Described, list, of, ok};
 use super::inputs::CreateTokenIn;
 use crate::api::app::connection::history::ConnectionHistoryOut;
 use crate::api::app::connection::session::ConnectionSessionOut;
-use crate::api::app::connection::shape::{ConnectionOut, ConnectionTestOut, DisconnectedOut};
+use crate::api::app::connection::shape::{
+    ConnectionLimits, ConnectionOut, ConnectionTestOut, DisconnectedOut,
+};
 use crate::api::app::connection::token::ConnectionTokenOut;
 use crate::api::app::connection::token_reads::TokenReadOut;
 use crate::api::app::connection::watch::shape::WatchOut;
@@ -167,13 +169,14 @@ struct ConnectionServiceAccountIn {
     watch: Option<Vec<ConnectionWatchIn>>,
 }
 
-/// Changes what is given; null takes label or `uid` away.
+/// Changes what is given; null takes label or `uid` away, and gives the provider's limits back.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionPatch {
     label: Option<String>,
     uid: Option<String>,
     enabled: Option<bool>,
+    limits: Option<ConnectionLimits>,
 }
 
 /// On or off.

@@ -13,7 +13,7 @@ use super::call::{Page, PageOf};
 use super::connection_api::{ApiGet, ApiView};
 use super::watch::{WatchDelete, WatchList, WatchPushed, WatchPut, WatchView};
 use crate::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
-use crate::oauth::provider::{Class, Provider};
+use crate::oauth::provider::{Class, Limits, Provider};
 use crate::oauth::standing::{Reason, State};
 use crate::oauth::{Client, Secret};
 use crate::problem::Problem;
@@ -113,6 +113,8 @@ calls! {
     ApiGet -> ApiView;
     /// What happened with its refreshes, newest first.
     HistoryList -> Page<HistoryView>;
+    /// Who was shown its token, newest first.
+    TokenReadList -> Page<TokenReadView>;
     /// The app was changed: look again.
     AppChanged -> ();
     /// There is a new master key: what another one sealed is sealed anew, and the directory learns it.
@@ -495,6 +497,12 @@ pub struct ConnectionPatch {
     /// Switched on or off.
     #[serde(default)]
     pub enabled: Option<bool>,
+    /// Limits in place of the entry's.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// The entry's limits hold again.
+    #[serde(default)]
+    pub without_limits: bool,
 }
 
 /// See [`Call::ConnectionTest`].
@@ -634,6 +642,24 @@ pub struct HistoryList {
     pub page: PageOf,
 }
 
+/// See [`Call::TokenReadList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReadList {
+    /// Which page.
+    pub page: PageOf,
+}
+
+/// The reads of one reader in one minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenReadView {
+    /// The minute's beginning.
+    pub at: Millis,
+    /// As it named itself in [`TokenLease::reader`].
+    pub reader: String,
+    /// How many; an object that died within the minute may have forgotten less than half of them.
+    pub reads: u64,
+}
+
 /// One line of a connection's history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryView {
@@ -744,6 +770,9 @@ pub struct ConnectionView {
     /// Requests made with it in the last 24 h, as far as counted.
     #[serde(default)]
     pub used_24h: u64,
+    /// The limits that hold: its own, or else its entry's.
+    #[serde(default)]
+    pub limits: Limits,
     /// What came of revoking it.
     #[serde(default)]
     pub revoked: Option<RevokeResult>,

@@ -20,5 +20,6 @@ mod routing;
 mod sealing;
 mod simulation;
 mod telling;
+mod token_reads;
 mod watch;
 mod watch_calendar;

@@ -21,9 +21,9 @@ use crate::api::access::TenantAccess;
 use crate::api::ask::Ask;
 use crate::api::idempotency;
 use crate::api::reply::Answer;
+use crate::store::Directory;
 use crate::store::connection::{self, New, Row};
 use crate::store::erasure::Ended;
-use crate::store::{Directory, token_read};
 
 /// Connections that are erased at a time.
 const AT_ONCE: u64 = 20;
@@ -174,7 +174,7 @@ async fn erase(env: &Env, directory: &Directory, tenant: TenantId, row: &Row) ->
     connection::remove_counted(directory, row.id, tenant, ended).await
 }
 
-/// Compares rows that may be half with their objects, and drops what is old.
+/// Compares rows that may be half with their objects.
 pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
     let directory = Directory::new(env)?;
     let mut failed = None;
@@ -185,7 +185,6 @@ pub(crate) async fn tidy(env: &Env, now: Millis) -> Result<(), Problem> {
             failed = Some(problem);
         }
     }
-    token_read::prune(&directory, now).await?;
     failed.map_or(Ok(()), Err)
 }
 

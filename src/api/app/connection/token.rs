@@ -2,16 +2,15 @@
 //! own. Every read is written down before the token is shown.
 
 use postern_domain::access::{Authority, Grant, Token};
-use postern_domain::problem::{Code, Problem};
+use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
-use postern_domain::wire::connection::{ConnectionGet, TokenLease};
+use postern_domain::wire::connection::TokenLease;
 use serde::Serialize;
 
 use crate::api::access::Caller;
 use crate::api::ask::Ask;
 use crate::api::field;
 use crate::api::reply::Answer;
-use crate::store::token_read;
 
 /// A token to spend.
 #[derive(Serialize)]
@@ -37,25 +36,12 @@ pub(crate) async fn handle(caller: Caller, ask: Ask) -> Result<Answer, Problem> 
     form.finish(Some(()))?;
     let reader = reader(caller.token());
     let access = caller.tenant(ask.param(0), ask.now).await?;
-    let id = super::named(&access, &ask).await?;
-    let object = access.connection(id);
-    // Nothing is written down under the name of a connection that is not there, or another's.
-    object.call(ConnectionGet {}).await?;
-    let directory = access.directory()?;
-    if !token_read::note(&directory, id, access.tenant, &reader, ask.now).await? {
-        return Err(Problem::new(
-            Code::RateLimited,
-            format!(
-                "A token is read up to {} times a minute: keep it until it ends, or use the proxy",
-                token_read::MOST
-            ),
-        ));
-    }
+    let object = super::object(&access, &ask).await?;
     let token = object
         .call(TokenLease {
             reader: Some(reader),
             refresh,
-            used: 1,
+            used: 0, // as the reader says
         })
         .await?;
     Answer::ok(&ConnectionTokenOut {
