@@ -26,6 +26,10 @@ use crate::storage::ObjectStorage;
 /// The longest that a call may wait for an errand: an exchange has 20 s, and what follows it is quick.
 const LATEST: Duration = Duration::from_secs(25);
 
+/// The longest that a call may wait for what another one began: a browser that comes a second time gets a page that looks
+/// again by itself.
+const BRIEFLY: Duration = Duration::from_secs(5);
+
 /// As many may wait at a time; more are told to come again.
 const MOST_WAITING: usize = 1000;
 
@@ -158,7 +162,8 @@ impl Connection {
     /// that waits keeps the object in memory for that time.
     async fn answer_late(&self, body: &[u8], mut replied: Replied) -> Replied {
         let since = Some(replied.turn);
-        let mut over = pin!(Delay::from(LATEST));
+        let patience = if replied.briefly { BRIEFLY } else { LATEST };
+        let mut over = pin!(Delay::from(patience));
         while replied.waits {
             let told = {
                 let mut waiting = self.inner.waiting.borrow_mut();

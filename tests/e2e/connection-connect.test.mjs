@@ -504,6 +504,28 @@ describe("an exchange", () => {
     assert.deepEqual(shop.told(connection).filter((type) => type !== "connection.created"), []);
   });
 
+  test("that somebody asks for again while it runs is not waited for to its end: a page says so, and leads on", async () => {
+    const shop = await tenant();
+    const { url, connection } = await shop.session({ returnUrl: undefined });
+    const ann = browser();
+    const callback = await ann.leave(url);
+    const open = peer.token.gate();
+    const asked = peer.token.requests(peer.token.seen.length + 1);
+    const first = ann.get(callback);
+    await asked;
+    // The exchange has 20 s and the gate is closed: whoever waited for its end would be told that it is lost.
+    const { location, page } = await ann.arrive(callback);
+    assert.match(words(page), /^One moment .*This page looks again by itself\..*Look again/);
+    assert.equal((await fetch(ann.here(location))).headers.get("refresh"), "2");
+    assert.equal((await shop.get(connection)).state, "pending");
+    open();
+    assert.equal((await first).location, location, "both have one page");
+    assert.match(words((await ann.get(location)).text), /is connected/);
+    assert.equal(exchangesOf(callback).length, 1);
+    await shop.inbox.request(1);
+    assert.deepEqual(shop.told(connection), ["connection.created"]);
+  });
+
   test("S12: goes on when its browser goes away, and is not begun again", async () => {
     const shop = await tenant();
     const { url, connection } = await shop.session();

@@ -190,13 +190,18 @@ describe("a refresh that fails", { concurrency: true }, () => {
     assert.deepEqual(types(shop, id), ["connection.created", "connection.degraded", "connection.recovered"]);
   });
 
-  test("a broken app blocks its connections, and they heal when it is mended", async () => {
+  test("a broken app is found out once and told once for all of its connections, and they heal when it is mended", async () => {
     const { peer, shop, id } = await connected({ seconds: 1 });
     const other = await shop.connect({ login: "bob" });
+    const app = `${shop.path}/oauth-app/${shop.oauthApp.id}`;
+    assert.equal(shop.oauthApp.broken, null);
     const secret = "the secret that the peer has now";
     await peer.client({ id: shop.client.id, secret, redirectUri: shop.oauthApp.redirectUri });
     await over(shop, id);
     assert.equal((await shop.token(id)).status, 503);
+    const { broken } = await eventually(() => caller(postern).ok("GET", app), (shown) => shown.broken !== null, "the app's row says it");
+    assert.match(broken.words, /invalid_client/);
+    assert.ok(Date.parse(broken.againAt) - Date.parse(broken.since) >= 3_600_000, "one connection an hour asks again");
     assert.equal((await shop.token(other, { refresh: true })).status, 200, "its token is good, and is served meanwhile");
     for (const one of [id, other]) {
       const view = await shop.get(one);
@@ -204,15 +209,59 @@ describe("a refresh that fails", { concurrency: true }, () => {
       assert.match(view.detail, /correct the app/);
     }
     assert.equal((await shop.token(id)).status, 503);
-    assert.equal(peer.refreshes().length, 2, "one each: nobody asks again on his own");
-    await caller(postern).ok("PATCH", `${shop.path}/oauth-app/${shop.oauthApp.id}`, { clientSecret: secret });
+    assert.equal(peer.refreshes().length, 1, "one for all: nobody asks again on his own");
+    const [line] = await shop.history(other);
+    assert.match(line.words, /invalid_client/, "the other one says what the first was told");
+    const alerts = () => receiver.requests.map(({ text }) => JSON.parse(text)).filter(({ type, data }) => type.startsWith("oauth-app.") && data.oauthAppId === shop.oauthApp.id).sort((one, two) => one.timestamp.localeCompare(two.timestamp));
+    await receiver.until(() => alerts().length > 0, "the app's alert");
+    const mended = await caller(postern).ok("PATCH", app, { clientSecret: secret });
+    assert.equal(mended.broken, null);
     for (const one of [id, other]) {
       await shop.hears(one, "connection.recovered");
       assert.deepEqual(standing(await shop.get(one)), { state: "active", reason: null });
       assert.equal((await shop.token(one)).status, 200);
       assert.deepEqual(types(shop, one), ["connection.created", "connection.degraded", "connection.recovered"]);
     }
-    assert.equal(peer.refreshes().length, 4);
+    assert.equal(peer.refreshes().length, 3);
+    await receiver.until(() => alerts().some(({ type }) => type === "oauth-app.recovered"), "its end");
+    const { name, provider, id: oauthAppId } = shop.oauthApp;
+    const of = { appId: shop.app, oauthAppId, oauthAppUid: null, name, provider, brokenSince: broken.since };
+    assert.deepEqual(alerts().map(({ type, data }) => [type, data]), [
+      ["oauth-app.broken", { ...of, words: broken.words }],
+      ["oauth-app.recovered", { ...of, words: null }],
+    ]);
+    const told = (await shop.messages()).filter(({ eventType }) => eventType.startsWith("oauth-app."));
+    assert.equal(told.length, 2);
+  });
+
+  test("of a broken app one connection is let through when its time has come, and heals all when it is taken", async () => {
+    const { peer, shop, id } = await connected({ seconds: 1 });
+    const [other, third] = [await shop.connect({ login: "bob" }), await shop.connect({ login: "cleo" })];
+    const app = `${shop.path}/oauth-app/${shop.oauthApp.id}`;
+    const is = (wanted) => eventually(() => caller(postern).ok("GET", app), ({ broken }) => (broken !== null) === wanted, `broken: ${wanted}`);
+    await over(shop, id);
+    peer.token.fail(401, { error: "invalid_client" });
+    assert.equal((await shop.token(id)).status, 503);
+    await is(true);
+    // The hour is over: there is no event for that but the clock.
+    const database = await postern.database();
+    await database.prepare("UPDATE oauth_app SET probe_at = 1 WHERE id = ?").bind(shop.oauthApp.id).run();
+    const open = peer.token.gate();
+    const asked = peer.token.requests(peer.token.seen.length + 1);
+    const probe = shop.token(other, { refresh: true });
+    await asked;
+    assert.equal((await shop.token(third, { refresh: true })).status, 200);
+    assert.deepEqual(standing(await shop.get(third)), { state: "blocked", reason: "app" }, "another one is the probe");
+    open();
+    assert.equal((await probe).status, 200);
+    await is(false);
+    assert.equal(peer.refreshes().length, 2);
+    await postern.cron();
+    for (const one of [id, third]) {
+      await shop.hears(one, "connection.recovered");
+      assert.deepEqual(standing(await shop.get(one)), { state: "active", reason: null });
+    }
+    assert.deepEqual(types(shop, other), ["connection.created"]);
   });
 
   test("a grant that its owner ended needs a person, and the same connection lives on when he has connected again", async () => {
@@ -337,7 +386,7 @@ describe("the rest of its life", { concurrency: true }, () => {
     const { peer, shop } = await connected();
     const given = await shop.grant("carol");
     const view = await shop.import({ refreshToken: given.refresh_token, scopes: ["openid", "api:read"], account: "carol@example.com" });
-    assert.deepEqual([view.state, view.account, view.generation], ["active", "carol@example.com", 2]);
+    assert.deepEqual([view.state, view.account, view.accountKey, view.generation], ["active", "carol", "carol", 2], "the refresh's id token says whose they are");
     assert.equal(peer.refreshes().length, 1);
     const { body } = await shop.token(view.id);
     assert.notEqual(body.token, given.access_token);

@@ -144,6 +144,9 @@ pub struct AppTerms {
     /// How often id or secret have been changed.
     #[serde(default)]
     pub generation: u64,
+    /// Since when the provider is known to have refused an id or secret of it; none: it was taken since.
+    #[serde(default)]
+    pub broken: Option<Millis>,
     /// Where the provider sends browsers back to: `BASE_URL/oauth/callback/{id}`.
     pub redirect_uri: String,
     /// A grant without all of the scopes asked for is refused.
