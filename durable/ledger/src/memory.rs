@@ -150,13 +150,15 @@ impl<S: Sql> Ledger<S> {
         self.memory.as_mut().ok_or_else(Problem::not_found)
     }
 
-    /// Where messages are there is an alarm, if only for their end. One that is not there was lost while nobody looked.
+    /// Where messages are there is an alarm, if only for their end. One that is not there was lost while nobody looked; where
+    /// a write that failed has made it unknown, it rings at once and finds out.
     fn expects_an_alarm(&mut self) -> Result<(), Problem> {
         let Some(memory) = &self.memory else {
             return Ok(());
         };
         let oldest = memory.segments.first().map_or(u64::MAX, |segment| segment.first);
-        if self.armed == crate::Armed::No && memory.last_sequence >= oldest {
+        let expected = matches!(self.armed, crate::Armed::No | crate::Armed::Unknown);
+        if expected && memory.last_sequence >= oldest {
             self.armed = self.wake_by(self.clock.plus(1), self.clock)?;
         }
         Ok(())
