@@ -816,6 +816,22 @@ fn a_replay_of_a_webhook_whose_body_stands_elsewhere_is_sent_from_there() {
 }
 
 #[test]
+fn a_replay_that_is_named_is_repeated() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    taken(&mut tenant, Some("evt_1"), b"1");
+    replay(&mut tenant, |_| ());
+    tenant.pass(10_000);
+    let again = messages(&mut tenant).remove(1).0.id.to_string();
+    replay(&mut tenant, |call| {
+        call.id = TaskId([8; 20]);
+        call.messages = Some(vec![again]);
+    });
+    tenant.pass(10_000);
+    assert_eq!(tenant.count("message_1"), 3);
+}
+
+#[test]
 fn a_replay_takes_the_types_and_the_time_that_it_names() {
     let mut tenant = Tenant::wide();
     source(&mut tenant);
