@@ -15,7 +15,6 @@ use postern_connection::{Connection as Machine, Errand, Replied, Settings};
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::OBJECT_HEADER;
-use postern_platform::clock::now;
 use postern_platform::log;
 use serde_json::json;
 use worker::{Delay, DurableObject, Env, Request, Response, Result, State, durable_object};
@@ -26,6 +25,10 @@ use crate::storage::ObjectStorage;
 
 /// The longest that a call may wait for an errand: an exchange has 20 s, and what follows it is quick.
 const LATEST: Duration = Duration::from_secs(25);
+
+/// The longest that a call may wait for what another one began: a browser that comes a second time gets a page that looks
+/// again by itself.
+const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// As many may wait at a time; more are told to come again.
 const MOST_WAITING: usize = 1000;
@@ -42,7 +45,7 @@ struct Inner {
     env: Env,
     /// The platform was asked when the alarm rings.
     asked: Cell<bool>,
-    /// Answers inspection; tests only.
+    /// Answers what only tests ask.
     test_hooks: bool,
     /// Calls that wait until an errand ends.
     waiting: RefCell<Vec<oneshot::Sender<()>>>,
@@ -83,8 +86,10 @@ impl DurableObject for Connection {
     async fn fetch(&self, mut request: Request) -> Result<Response> {
         self.inner.ask_for_alarm().await;
         let body = request.bytes().await?;
-        if self.inner.test_hooks && request.path() == "/test/written" {
-            return Response::from_json(&self.inner.machine.borrow().sql().written());
+        if self.inner.test_hooks
+            && let Some(answer) = self.test_hook(&request.path()).await?
+        {
+            return Ok(answer);
         }
         let mut replied = self.inner.call(&body, None);
         self.run_later();
@@ -105,11 +110,13 @@ impl DurableObject for Connection {
         self.inner.asked.set(true);
         let inner = AssertUnwindSafe(&self.inner);
         let run = async move {
-            inner.machine.borrow_mut().alarm(now(), &mut PlatformRandom);
+            let now = inner.now();
+            inner.machine.borrow_mut().alarm(now, &mut PlatformRandom);
         };
         if AssertUnwindSafe(run).catch_unwind().await.is_err() {
             log::error("connection_alarm", json!({ "detail": "panic" }));
-            self.inner.machine.borrow_mut().ring_again(now());
+            let now = self.inner.now();
+            self.inner.machine.borrow_mut().ring_again(now);
         }
         self.inner.log_notices();
         self.inner.wake();
@@ -129,6 +136,19 @@ fn settings(env: &Env) -> Settings {
 }
 
 impl Connection {
+    /// What tests may ask of it beside its calls: what it was billed for since it woke, and that its clock is so many
+    /// milliseconds ahead, for which its alarm rings.
+    async fn test_hook(&self, path: &str) -> Result<Option<Response>> {
+        if path == "/test/written" {
+            return Response::from_json(&self.inner.machine.borrow().sql().written()).map(Some);
+        }
+        let Some(ms) = path.strip_prefix("/test/ahead/").and_then(|ms| ms.parse().ok()) else {
+            return Ok(None);
+        };
+        self.inner.machine.borrow().sql().set_ahead(ms);
+        DurableObject::alarm(self).await.map(Some)
+    }
+
     /// Does the errands that wait, after the answer.
     fn run_later(&self) {
         let errands = self.inner.machine.borrow_mut().take_errands();
@@ -142,7 +162,8 @@ impl Connection {
     /// that waits keeps the object in memory for that time.
     async fn answer_late(&self, body: &[u8], mut replied: Replied) -> Replied {
         let since = Some(replied.turn);
-        let mut over = pin!(Delay::from(LATEST));
+        let patience = if replied.briefly { BRIEFLY } else { LATEST };
+        let mut over = pin!(Delay::from(patience));
         while replied.waits {
             let told = {
                 let mut waiting = self.inner.waiting.borrow_mut();
@@ -166,14 +187,19 @@ impl Connection {
 }
 
 impl Inner {
+    fn now(&self) -> Millis {
+        self.machine.borrow().sql().now()
+    }
+
     /// Does errands beside each other, and those that their ends give rise to. Whoever waits is woken at each end.
     async fn run(&self, errands: Vec<Errand>) {
         let one = |errand: Errand| async move { (errand.id, errand::run(&self.env, errand.task).await) };
         let mut under_way: FuturesUnordered<_> = errands.into_iter().map(one).collect();
         while let Some((id, done)) = under_way.next().await {
+            let now = self.now();
             let more = {
                 let mut machine = self.machine.borrow_mut();
-                machine.finish(id, done, now(), &mut PlatformRandom);
+                machine.finish(id, done, now, &mut PlatformRandom);
                 machine.take_errands()
             };
             self.log_notices();
@@ -183,10 +209,11 @@ impl Inner {
     }
 
     fn call(&self, body: &[u8], since: Option<u64>) -> Replied {
+        let now = self.now();
         let replied = self
             .machine
             .borrow_mut()
-            .call(body, since, now(), &mut PlatformRandom);
+            .call(body, since, now, &mut PlatformRandom);
         if replied.moved {
             self.tell_waiting();
         }

@@ -1,17 +1,15 @@
-//! What a connection's object asks of the directory, and tells it: the app that it was made with, as it is now, and its own
-//! row, which lists show. Both stand behind a refresh or a change of state, never on the way of a read.
+//! What a connection's object tells the directory: its own row, which lists show. It stands behind a change of state, never
+//! on the way of a read.
 
 use std::collections::BTreeSet;
 
-use postern_connection::{AppRow, RowOut};
+use postern_connection::RowOut;
 use postern_domain::app_level::{MAX_CLAIMS, ledger_of};
-use postern_domain::id::{OAuthAppId, OrganisationId};
-use postern_domain::oauth::app::{self, Row};
+use postern_domain::id::OrganisationId;
 use postern_domain::oauth::standing::State;
 use postern_domain::problem::Problem;
 use postern_domain::wire::call::Caller;
 use postern_domain::wire::route::RouteChanged;
-use postern_platform::config::Config;
 use postern_platform::log;
 use postern_platform::tenant::TenantObject;
 use serde::Deserialize;
@@ -33,34 +31,6 @@ const REVOKED_MS: u64 = 90 * 24 * 3600 * 1000;
 
 /// A ledger may take so long to forget what it knew.
 const LEDGER_MS: u64 = 3000;
-
-/// The app as it is now.
-///
-/// # Errors
-/// When the directory cannot be asked, or the app's secret cannot be opened.
-pub(crate) async fn app_row(env: &Env, id: OAuthAppId) -> Result<AppRow, Problem> {
-    let sql = format!("SELECT {} FROM oauth_app WHERE id = ?1", app::COLUMNS);
-    let found = async {
-        let statement = env.d1("DB")?.prepare(&sql);
-        let result = statement
-            .bind(&[JsValue::from_str(&id.to_string())])?
-            .all()
-            .await?;
-        result.results::<Row>()
-    };
-    let config = Config::from_env(env)?;
-    if let Some(terms) = app::terms_of_catalogue(id, &config.base_url) {
-        return Ok(AppRow::Active(Box::new(terms)));
-    }
-    let Some(row) = found.await.map_err(|error| broken(&error))?.into_iter().next() else {
-        return Ok(AppRow::Gone);
-    };
-    if row.enabled != 1 {
-        return Ok(AppRow::Disabled);
-    }
-    let terms = row.terms(&config.master_keys, &config.base_url)?;
-    Ok(AppRow::Active(Box::new(terms)))
-}
 
 /// Claims of routing keys that the connection held and holds no more, unless a newer row stands.
 const WITHDRAW: &str = "DELETE FROM connection_route WHERE connection = ?1 \
@@ -182,12 +152,12 @@ async fn tell_ledgers(env: &Env, claim: &Claimed) -> Result<(), Problem> {
     Ok(())
 }
 
-fn broken(error: &worker::Error) -> Problem {
+pub(crate) fn broken(error: &worker::Error) -> Problem {
     Problem::internal(format!("D1: {}", postern_platform::http::message(error)))
 }
 
 /// D1 knows doubles only, and what is stored here stays below 2^53, where they are exact.
 #[expect(clippy::cast_precision_loss, reason = "times and versions stay below 2^53")]
-fn number(value: u64) -> JsValue {
+pub(crate) fn number(value: u64) -> JsValue {
     JsValue::from_f64(value as f64)
 }

@@ -3,6 +3,7 @@
 
 #![expect(missing_docs, reason = "the object macro's own functions have none")]
 
+mod app_directory;
 mod bodies;
 mod connection;
 mod connection_directory;

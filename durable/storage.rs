@@ -10,6 +10,7 @@ use js_sys::{Array, ArrayBuffer, JsString, Number, Promise, Reflect, Uint8Array}
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_ledger::sql::{Row, Sql, Value, broken};
+use postern_platform::clock;
 use wasm_bindgen::prelude::*;
 use worker::State;
 use worker::worker_sys::DurableObjectState;
@@ -55,6 +56,8 @@ pub(crate) struct ObjectStorage {
     storage: JsStorage,
     /// Rows written and alarms set since the object woke, as they are billed.
     written: Cell<u64>,
+    /// How far the object's clock is ahead of the platform's, in milliseconds. Nothing but a test moves it.
+    ahead: Cell<u64>,
 }
 
 impl ObjectStorage {
@@ -67,6 +70,7 @@ impl ObjectStorage {
             sql: sql.unchecked_into(),
             storage: storage.unchecked_into(),
             written: Cell::new(0),
+            ahead: Cell::new(0),
         };
         let again: &JsValue = inner.as_ref();
         let again = State::from(again.clone().unchecked_into::<DurableObjectState>());
@@ -89,6 +93,16 @@ impl ObjectStorage {
     /// Rows written and alarms set since the object woke.
     pub(crate) fn written(&self) -> u64 {
         self.written.get()
+    }
+
+    /// The object's time.
+    pub(crate) fn now(&self) -> Millis {
+        clock::now().plus(self.ahead.get())
+    }
+
+    /// From here on the object's clock is so many milliseconds ahead. Alarms set before ring when they would have.
+    pub(crate) fn set_ahead(&self, ms: u64) {
+        self.ahead.set(ms);
     }
 
     fn execute(&self, statement: &str, values: &[Value]) -> Result<JsCursor, Problem> {
@@ -159,7 +173,9 @@ impl Sql for ObjectStorage {
             Some(at) => {
                 self.written.set(self.written.get() + 1);
                 #[expect(clippy::cast_precision_loss, reason = "48 bits")]
-                self.storage.set_alarm(at.0 as f64).map_err(text)?
+                self.storage
+                    .set_alarm(at.minus(self.ahead.get()).0 as f64)
+                    .map_err(text)?
             }
             None => self.storage.delete_alarm().map_err(text)?,
         };

@@ -4,7 +4,9 @@
 -- configured; NULL: the catalogue's of that name. variables, scopes, return_urls: JSON. secret: sealed, base64; NULL: a
 -- public client, or an app without a client. generation: raised whenever id or secret change; the secret is bound to it.
 -- key_version: of the master key that the secret is sealed with. changed: the last connection that was told of a change,
--- '' before the first; NULL: all know.
+-- '' before the first; NULL: all know. broken_at: since when the provider refuses id or secret (broken_words: its own words);
+-- probe_at: when one connection may ask it again; NULL: all may, since it is not broken, or was edited since. alert: JSON,
+-- what is yet to be told of it.
 CREATE TABLE oauth_app (
   id           TEXT    NOT NULL PRIMARY KEY,
   organisation TEXT    NOT NULL,
@@ -23,6 +25,10 @@ CREATE TABLE oauth_app (
   generation   INTEGER NOT NULL,
   enabled      INTEGER NOT NULL,
   changed      TEXT,
+  broken_at    INTEGER,
+  broken_words TEXT,
+  probe_at     INTEGER,
+  alert        TEXT,
   created_at   INTEGER NOT NULL,
   updated_at   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
@@ -36,6 +42,7 @@ CREATE INDEX oauth_app_application ON oauth_app (application) WHERE application 
 -- serves: sealing anew under a new master key, and what has to be told
 CREATE INDEX oauth_app_key ON oauth_app (key_version) WHERE key_version IS NOT NULL;
 CREATE INDEX oauth_app_changed ON oauth_app (updated_at) WHERE changed IS NOT NULL;
+CREATE INDEX oauth_app_alert ON oauth_app (id) WHERE alert IS NOT NULL;
 
 -- A row about a connection. Its object owns what is in view (JSON; NULL: the object may not be there yet) and brings it
 -- with its version; the newest wins. uid is owned here, where no two may have one. look_at: when the row is compared with

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use postern_connection::sql::Sql as _;
-use postern_connection::{AppRow, Connection, Done, Errand, RowOut, Settings, Task};
+use postern_connection::{AppFinding, AppRow, Connection, Done, Errand, RowOut, Settings, Task};
 use postern_domain::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId};
 use postern_domain::oauth::link::Link;
 use postern_domain::oauth::provider::{Provider, Rotation};
@@ -57,6 +57,8 @@ pub struct Desk {
     pub told: Vec<(String, String, Value)>,
     /// What the directory learned.
     pub rows: Vec<RowOut>,
+    /// What the directory was told of the app, and of which generation of its credentials.
+    pub findings: Vec<(u64, AppFinding)>,
     /// What sources were told to hand over.
     pub wired: Vec<WatchWire>,
     /// Whether messages and rows arrive.
@@ -128,6 +130,7 @@ pub fn terms(provider: Provider) -> AppTerms {
             secret: Some(Secret(SECRET.to_owned())),
         }),
         generation: 1,
+        broken: None,
         redirect_uri: format!("https://postern.example/oauth/callback/{APP}"),
         all_scopes: false,
     }
@@ -156,6 +159,7 @@ impl Desk {
             app: Ok(AppRow::Active(Box::new(terms(provider)))),
             told: Vec::new(),
             rows: Vec::new(),
+            findings: Vec::new(),
             wired: Vec::new(),
             arrives: true,
             keys: MASTER_KEYS.to_owned(),
@@ -365,9 +369,18 @@ impl Desk {
     pub fn deliver(&mut self, errand: &Errand) -> Done {
         match &errand.task {
             Task::Http { request, .. } => Done::Http(self.peer.answer(request, self.now)),
-            Task::App(app) => {
+            Task::App { app, .. } => {
                 assert_eq!(*app, APP);
                 Done::App(self.app.clone())
+            }
+            Task::AppJudged {
+                app,
+                generation,
+                finding,
+            } => {
+                assert_eq!(*app, APP);
+                self.findings.push((*generation, finding.clone()));
+                Done::Written(Ok(()))
             }
             Task::Row(row) => Done::Written(self.written(|desk| desk.rows.push((**row).clone()))),
             Task::Tell {

@@ -9,6 +9,7 @@ use postern_domain::filter::Filter;
 use postern_domain::header;
 use postern_domain::id::Uid;
 use postern_domain::legacy_signature::{Algorithm, Encoding, Secret};
+use postern_domain::oauth::provider::Limits;
 use postern_domain::schedule::Schedule;
 use postern_domain::signature::{SigningKey, Version};
 use postern_domain::time::Millis;
@@ -127,6 +128,24 @@ pub(crate) fn rate(value: &Value) -> Read<u16> {
         .and_then(|n| u16::try_from(n).ok())
         .filter(|n| *n >= 1)
         .ok_or_else(|| of_type("a whole number from 1 to 65535"))
+}
+
+/// How fast a connection's API may be asked.
+pub(crate) fn limits(value: &Value) -> Read<Limits> {
+    const NAMES: [&str; 3] = ["perSecond", "perMinute", "perDay"];
+    let members = value.as_object().ok_or_else(|| of_type("an object"))?;
+    if let Some(name) = members.keys().find(|name| !NAMES.contains(&name.as_str())) {
+        return Err(inside(name, "is not one of perSecond, perMinute and perDay"));
+    }
+    let zero = members.iter().find(|(_, limit)| limit.as_u64() == Some(0));
+    if let Some((name, _)) = zero {
+        return Err(inside(
+            name,
+            "must be at least 1; `enabled: false` stops everything",
+        ));
+    }
+    serde_json::from_value(value.clone())
+        .map_err(|_| wrong("must hold whole numbers from 1 to 4294967295, or null"))
 }
 
 /// Waits between tries.

@@ -259,7 +259,11 @@ fn sentences(result: &ResultPage) -> (Mark, String, Markup) {
         Outcome::Underway => (
             Mark::Wait,
             "One moment".to_owned(),
-            html! { p { (provider) " is being asked. This page looks again by itself." } },
+            html! {
+                p { (provider) " is being asked. This page looks again by itself." }
+                // To itself: for whoever has switched that off.
+                p.act { a.first href="" rel="nofollow noreferrer" { "Look again" } }
+            },
         ),
     }
 }

@@ -18,14 +18,16 @@ pub(super) async fn show(env: &Env, connection: ConnectionId, id: &str) -> Resul
         result: id.to_owned(),
     };
     let result = object(env, connection).call(call).await?;
-    let back = result.return_url.as_deref();
+    // While it is not known how it ends nobody is sent on.
+    let ended = result.outcome != Outcome::Underway;
+    let back = result.return_url.as_deref().filter(|_| ended);
     let back = back.and_then(|url| returned(url, connection, result.outcome));
     let again = result
         .again
         .then(|| format!("/connect/result/{connection}/{id}/again"));
     let markup = page::result(&result, connection, back.as_deref(), again.as_deref());
     let response = answer::page(200, &markup);
-    if result.outcome == Outcome::Underway {
+    if !ended {
         answer::set(response.headers(), "refresh", LOOK_AGAIN);
     }
     Ok(response)

@@ -1,5 +1,6 @@
 //! The runtime behind small doors: each thing that is not pure has one place here, for the edge and for the objects.
 
+pub mod app_alert;
 pub mod bodies;
 pub mod clock;
 pub mod config;
@@ -10,6 +11,7 @@ pub mod http;
 pub mod key_set;
 pub mod later;
 pub mod log;
+pub mod message;
 pub mod provider;
 pub mod random;
 pub mod signature;

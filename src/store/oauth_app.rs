@@ -91,7 +91,7 @@ pub(crate) async fn update(
 ) -> Result<bool, Problem> {
     let sql = "UPDATE OR IGNORE oauth_app SET uid = ?3, name = ?4, provider = ?5, entry = ?6, variables = ?7, scopes = ?8, \
                all_scopes = ?9, return_urls = ?10, client_id = ?11, secret = ?12, key_version = ?13, generation = ?14, \
-               enabled = ?15, updated_at = ?16, changed = iif(?17, '', changed) WHERE id = ?1 AND generation = ?2";
+               enabled = ?15, updated_at = ?16, changed = iif(?17, '', changed), probe_at = iif(?17, NULL, probe_at) WHERE id = ?1 AND generation = ?2";
     let mut values = vec![text(Some(row.id.to_string())), number(before)];
     values.extend(written(row));
     values.extend([number(row.updated_at.0), super::flag(tell)]);
@@ -166,6 +166,19 @@ pub(crate) async fn reseal(directory: &Directory, row: &Row, before: &str) -> Re
         row.sealed_with()
             .map_or(JsValue::NULL, |version| number(version.into())),
     ];
+    directory.change(sql, &values).await.map(drop)
+}
+
+/// Those of which something is yet to be told.
+pub(crate) async fn untold(directory: &Directory) -> Result<Vec<Row>, Problem> {
+    let sql = format!("SELECT {COLUMNS} FROM oauth_app WHERE alert IS NOT NULL LIMIT 50");
+    directory.rows(&sql, &[]).await
+}
+
+/// It was told. One that came meanwhile stays.
+pub(crate) async fn alerted(directory: &Directory, id: OAuthAppId, alert: &str) -> Result<(), Problem> {
+    let sql = "UPDATE oauth_app SET alert = NULL WHERE id = ?1 AND alert = ?2";
+    let values = [text(Some(id.to_string())), text(Some(alert))];
     directory.change(sql, &values).await.map(drop)
 }
 

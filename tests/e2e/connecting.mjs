@@ -122,3 +122,15 @@ async function granted(peer, client, redirectUri, scopes, login) {
   assert.equal(answer.status, 200);
   return answer.json();
 }
+
+/** The clock of a connection's object, of a server with test hooks whose objects stay `awake`. */
+export function clockOf(postern, id) {
+  return {
+    /** It is so many milliseconds ahead from here on, and the object's alarm has rung for it. */
+    async ahead(ms) {
+      const namespace = await postern.mf.getDurableObjectNamespace("CONNECTION");
+      const answer = await namespace.get(namespace.idFromName(id)).fetch(`http://object/test/ahead/${ms}`);
+      await answer.arrayBuffer();
+    },
+  };
+}

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { caller, eventually } from "./api.mjs";
 import { start } from "./harness.mjs";
+import { startReceiver } from "./receiver.mjs";
 import { settings, tenant } from "./stand-in/connecting.mjs";
 import { startGithub } from "./stand-in/github.mjs";
 import { startGoogle } from "./stand-in/google.mjs";
@@ -56,6 +57,7 @@ for (const [owner, path] of [["operator", () => "/api/v1"], ["application", () =
         hasClientSecret: true,
         generation: 1,
         enabled: true,
+        broken: null,
         redirectUri: `${postern.url}/oauth/callback/${id}`,
       });
       assert.match(id, /^oapp_/);
@@ -156,6 +158,45 @@ describe("who may use an app", () => {
     assert.equal((await tenants("PATCH", `${shop.at}/oauth-app/${id}`, { name: "Mine" })).status, 404);
     const still = await call("DELETE", `/api/v1/oauth-app/${id}`);
     assert.equal(still.status, 409, "connections live by it");
+  });
+
+  test("the operator's that a provider refuses is found out by one tenant for all, and told to the organisation once", async () => {
+    const receiver = await startReceiver();
+    const { id: endpoint } = await call.ok("POST", "/api/v1/operational-webhook/endpoint", { url: receiver.url });
+    try {
+      const providerConfig = await settings(call, google, "google");
+      const client = { clientId: google.client.id, clientSecret: google.client.secret };
+      const { id: oauthAppId } = await call.ok("POST", "/api/v1/oauth-app", { name: "Everybody's", uid: "everybodys", provider: "google", providerConfig, ...client });
+      const made = [];
+      for (const customer of [shop, other]) made.push((await customer.connect({ oauthAppId })).id);
+      google.next(google.TOKEN, json(401, { error: "invalid_client", error_description: "Unauthorized" }));
+      await shop.token(made[0], { refresh: true });
+      const path = `/api/v1/oauth-app/${oauthAppId}`;
+      const { broken } = await eventually(() => call.ok("GET", path), (app) => app.broken !== null, "the app's row says it");
+      assert.equal(broken.words, "invalid_client: Unauthorized");
+      const asked = google.of(google.TOKEN).length;
+      await other.token(made[1], { refresh: true });
+      const { state, reason } = await other.get(made[1]);
+      assert.deepEqual([state, reason], ["blocked", "app"]);
+      assert.equal(google.of(google.TOKEN).length, asked, "the other tenant's does not ask");
+      // It was put right at the provider: the same secret is said again.
+      await call.ok("PATCH", path, { clientSecret: google.client.secret });
+      for (const [at, customer] of [shop, other].entries()) await eventually(() => customer.get(made[at]), ({ state }) => state === "active", "it heals");
+      const told = () => receiver.requests.map(({ text }) => JSON.parse(text)).filter(({ data }) => data.oauthAppId === oauthAppId).sort((one, two) => one.timestamp.localeCompare(two.timestamp));
+      await receiver.until(() => told().some(({ type }) => type === "oauth-app.recovered"), "its end");
+      const of = { appId: null, appUid: null, oauthAppId, oauthAppUid: "everybodys", name: "Everybody's", provider: "google", brokenSince: broken.since };
+      assert.deepEqual(told().map(({ type, data }) => [type, data]), [
+        ["oauth-app.broken", { ...of, words: broken.words }],
+        ["oauth-app.recovered", { ...of, words: null }],
+      ]);
+      for (const customer of [shop, other]) {
+        const { data } = await call.ok("GET", `${customer.at}/msg?limit=250`);
+        assert.deepEqual(data.filter(({ eventType }) => eventType.startsWith("oauth-app.")), [], "no tenant hears of the operator's");
+      }
+    } finally {
+      await call.ok("DELETE", `/api/v1/operational-webhook/endpoint/${endpoint}`);
+      await receiver.stop();
+    }
   });
 
   test("one that is disabled makes no connections, and one whose connections are over can go", async () => {

@@ -504,6 +504,28 @@ describe("an exchange", () => {
     assert.deepEqual(shop.told(connection).filter((type) => type !== "connection.created"), []);
   });
 
+  test("that somebody asks for again while it runs is not waited for to its end: a page says so, and leads on", async () => {
+    const shop = await tenant();
+    const { url, connection } = await shop.session({ returnUrl: undefined });
+    const ann = browser();
+    const callback = await ann.leave(url);
+    const open = peer.token.gate();
+    const asked = peer.token.requests(peer.token.seen.length + 1);
+    const first = ann.get(callback);
+    await asked;
+    // The exchange has 20 s and the gate is closed: whoever waited for its end would be told that it is lost.
+    const { location, page } = await ann.arrive(callback);
+    assert.match(words(page), /^One moment .*This page looks again by itself\..*Look again/);
+    assert.equal((await fetch(ann.here(location))).headers.get("refresh"), "2");
+    assert.equal((await shop.get(connection)).state, "pending");
+    open();
+    assert.equal((await first).location, location, "both have one page");
+    assert.match(words((await ann.get(location)).text), /is connected/);
+    assert.equal(exchangesOf(callback).length, 1);
+    await shop.inbox.request(1);
+    assert.deepEqual(shop.told(connection), ["connection.created"]);
+  });
+
   test("S12: goes on when its browser goes away, and is not begun again", async () => {
     const shop = await tenant();
     const { url, connection } = await shop.session();
@@ -635,6 +657,72 @@ describe("an exchange", () => {
     await ann.arrive(callback);
     const seen = await peer.at("/token/revocation").requests(before + 1);
     assert.ok(secret(seen[before].form.token).length > 10);
+  });
+});
+
+describe("an account", () => {
+  /** What the peer gives with the next code. */
+  const given = () => new Promise((resolve) => peer.token.patch((answer) => (resolve(answer), answer)));
+  const taken = async (token) => (await fetch(`${peer.issuer}/me`, { headers: { authorization: `Bearer ${secret(token)}` } })).status === 200;
+  const facts = async (shop, connection) => {
+    const { state, reason, generation, account, accountKey, scopes, expiresAt } = await shop.get(connection);
+    return { state, reason, generation, account, accountKey, scopes, expiresAt };
+  };
+
+  test("S29: that comes back as another one changes nothing, its grant is ended, and the page names both", async () => {
+    const shop = await tenant();
+    const first = await shop.session();
+    const anns = given();
+    await browser().connect(first.url);
+    const ann = await anns;
+    await shop.inbox.request(1);
+    const before = await facts(shop, first.connection);
+
+    const { url } = await shop.session({ connectionId: first.connection.id });
+    const somebody = browser();
+    const bobs = given();
+    const revoked = peer.at("/token/revocation").requests(peer.at("/token/revocation").seen.length + 1);
+    const { page } = await somebody.connect(url, { login: "bob" });
+    const bob = await bobs;
+    assert.match(words(page), /^This is another account/);
+    for (const said of ["ann@example.com", "bob@example.com"]) assert.ok(words(page).includes(said), page);
+    assert.equal((await revoked).at(-1).form.token, secret(bob.refresh_token));
+    await eventually(() => taken(bob.access_token), (held) => !held, "the peer ended the other account's grant");
+    assert.deepEqual(await facts(shop, first.connection), before);
+    assert.equal(await shop.token(first.connection), ann.access_token);
+    assert.equal(await taken(ann.access_token), true);
+
+    // The link is good for another try, and the first account goes on by its own refresh token meanwhile.
+    assert.equal(await taken(await shop.token(first.connection, { refresh: true })), true);
+    assert.equal(peer.refreshes().at(-1).form.refresh_token, secret(ann.refresh_token));
+    assert.match(words((await browser().connect(url)).page), /is connected/);
+    assert.deepEqual([(await facts(shop, first.connection)).account, (await facts(shop, first.connection)).generation], ["ann@example.com", 3]);
+    assert.deepEqual(shop.told(first.connection), ["connection.created"], "nobody is told of what changed nothing");
+  });
+
+  test("S29: of which userinfo tells another subject than the id token connects nothing, and its grant is ended", async () => {
+    const identity = { from: { call: { url: `${peer.issuer}/me` } }, key: ["/sub"], label: ["/email"] };
+    const shop = await tenant({ app: { providerConfig: { identity } } });
+    const { url, connection } = await shop.session();
+    for (const told of [{ sub: "eve" }, { sub: "" }, { sub: 7 }, { sub: undefined }]) {
+      const tokens = given();
+      peer.at("/me").patch((claims) => ({ ...claims, ...told }));
+      const revoked = peer.at("/token/revocation").requests(peer.at("/token/revocation").seen.length + 1);
+      const { page } = await browser().connect(url);
+      assert.match(words(page), /^Not connected/);
+      assert.match(words(page), /another subject/);
+      const { refresh_token } = await tokens;
+      assert.equal((await revoked).at(-1).form.token, secret(refresh_token));
+      assert.deepEqual([(await facts(shop, connection)).state, (await facts(shop, connection)).account], ["pending", null]);
+    }
+    assert.match(words((await browser().connect(url)).page), /is connected/);
+    const stands = await facts(shop, connection);
+    assert.deepEqual([stands.state, stands.account, stands.accountKey], ["active", "ann@example.com", "ann"]);
+
+    const again = await shop.session({ connectionId: connection.id });
+    peer.at("/me").patch((claims) => ({ ...claims, sub: "eve" }));
+    assert.match(words((await browser().connect(again.url)).page), /another subject/);
+    assert.deepEqual(await facts(shop, connection), stands);
   });
 });
 

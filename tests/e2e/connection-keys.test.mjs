@@ -232,6 +232,7 @@ describe("tokens that another product got", () => {
     const { status, body } = await imported({ refreshToken, scopes, account: "ann@example.com", label: "Moved", uid: "moved" });
     assert.equal(status, 201, JSON.stringify(body));
     assert.deepEqual([body.state, body.account, body.uid, body.label, body.refreshable, body.generation], ["active", "ann@example.com", "moved", "Moved", true, 2]);
+    assert.equal(body.accountKey, google.accounts.get("ann").sub);
     assert.deepEqual(body.scopes, scopes);
     assert.equal(google.of(google.TOKEN).length, before + 1);
     assert.ok(google.tokens.has((await shop.token(body.id)).token));
@@ -250,6 +251,36 @@ describe("tokens that another product got", () => {
     assert.equal((await shop.get(body.id)).state, "active");
   });
 
+  test("S29: are of the account that the provider names, and another one does not take its place", async () => {
+    const { body } = await imported({ refreshToken: grant(), scopes, account: "bob@example.com" });
+    const { sub, email } = google.accounts.get("ann");
+    assert.deepEqual([body.state, body.account, body.accountKey], ["active", email, sub]);
+    assert.ok((await shop.history(body.id)).some(({ words }) => words === "ann@example.com, and not bob@example.com"));
+    google.state.login = "bob";
+    try {
+      const { page } = await shop.connect({ connectionId: body.id });
+      assert.match(page, /another account/);
+      assert.match(page, /ann@example\.com.*bob@example\.com/);
+    } finally {
+      google.state.login = "ann";
+    }
+    const { accountKey, generation } = await shop.get(body.id);
+    assert.deepEqual([accountKey, generation], [sub, 2], "nothing of it is stored");
+    await shop.connect({ connectionId: body.id });
+    assert.equal((await shop.get(body.id)).generation, 3);
+  });
+
+  test("S29: stand although the provider does not say at once whose they are, and the next refresh learns it", async () => {
+    const whoami = "GET openidconnect.googleapis.com/v1/userinfo";
+    google.next(whoami, empty(503));
+    const { body } = await imported({ refreshToken: grant(), scopes });
+    assert.deepEqual([body.state, body.account, body.accountKey], ["active", null, null]);
+    assert.ok((await shop.history(body.id)).some(({ decision }) => /whose account/.test(decision)));
+    await shop.token(body.id, { refresh: true });
+    const view = await eventually(() => shop.get(body.id), ({ accountKey }) => accountKey !== null, "the account");
+    assert.deepEqual([view.account, view.accountKey], ["ann@example.com", google.accounts.get("ann").sub]);
+  });
+
   test("with an access token that is good still are refreshed all the same", async () => {
     const expiresAt = new Date(Date.now() + 1_800_000).toISOString();
     const { body } = await imported({ accessToken: "ya29.canary-old", refreshToken: grant(), scopes, expiresAt });
@@ -264,6 +295,7 @@ describe("tokens that another product got", () => {
       github.tokens.set("gho_canary", { scope: "repo" });
       const { body: good } = await shop.call("POST", `${shop.at}/connection/import`, { oauthAppId, accessToken: "gho_canary", scopes: ["repo"] });
       assert.deepEqual([good.state, good.refreshable, good.lastCheck?.ok], ["active", false, true]);
+      assert.ok(good.accountKey, "and tell whose they are");
       assert.equal(github.of("GET api.github.com/user").at(-1).bearer, "gho_canary");
       assert.equal((await shop.token(good.id)).token, "gho_canary");
       const { body: bad } = await shop.call("POST", `${shop.at}/connection/import`, { oauthAppId, accessToken: "gho_of_nobody", scopes: ["repo"] });

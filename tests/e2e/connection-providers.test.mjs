@@ -10,7 +10,9 @@ import { startGithub } from "./stand-in/github.mjs";
 import { startGoogle } from "./stand-in/google.mjs";
 import { startMicrosoft } from "./stand-in/microsoft.mjs";
 import { startNotion } from "./stand-in/notion.mjs";
+import { startQuickbooks } from "./stand-in/quickbooks.mjs";
 import { Codes, back, form, json, page, random, startStandIn } from "./stand-in/server.mjs";
+import { startShopify } from "./stand-in/shopify.mjs";
 import { startSlack } from "./stand-in/slack.mjs";
 
 const S256 = /^[\w-]{43}$/;
@@ -36,6 +38,13 @@ async function begun(starting) {
 
 /** How a connection stands, once it is so. */
 const until = (id, state) => eventually(() => shop.get(id), (connection) => connection.state === state, `it is ${state}`);
+
+/** A callback with other parameters. */
+function altered(callback, change) {
+  const url = new URL(callback);
+  change(url.searchParams);
+  return url.href;
+}
 
 /** What may stand on a page, in a list, in a history: nothing that a provider gave. */
 function holdsNone(text, secrets) {
@@ -266,10 +275,11 @@ describe("Slack", () => {
     const { id } = await shop.connect({ oauthAppId: app.id });
     slack.next(slack.TOKEN, json(429, { ok: false, error: "ratelimited" }, { "retry-after": "30" }));
     const token = await shop.token(id);
+    const asked = Date.now();
     await shop.call("POST", shop.of(id, "/token"), { refresh: true });
     const { state, nextRefreshAt } = await shop.get(id);
     assert.equal(state, "active");
-    assert.ok(Date.parse(nextRefreshAt) >= Date.now() + 25_000, nextRefreshAt);
+    assert.ok(Date.parse(nextRefreshAt) >= asked + 30_000, nextRefreshAt);
     assert.equal((await shop.token(id)).token, token.token);
   });
 
@@ -498,6 +508,103 @@ describe("Microsoft", () => {
     const { id } = await shop.connect({ oauthAppId: app.id });
     assert.equal((await shop.disconnect(id)).revoked, "unsupported");
     assert.equal((await shop.get(id)).state, "revoked");
+  });
+});
+
+describe("Shopify", () => {
+  let shopify, app;
+  const session = () => ({ oauthAppId: app.id, variables: { shop: "some-shop" }, scopes: ["read_products"] });
+  before(async () => {
+    shopify = await begun(startShopify());
+    app = await shop.oauthApp(shopify, "shopify");
+  });
+
+  test("S18: a shop has the form of Shopify's names, or there is no session for it", async () => {
+    for (const name of ["", "-shop", "Some-Shop", "some_shop", "shop.example.com", "some-shop.myshopify.com", "shop/..", "shop@evil.example", "shop?", "sh\u00f6p", "a".repeat(64)]) {
+      const { status, body } = await shop.call("POST", `${shop.at}/connection/session`, { ...session(), variables: { shop: name } });
+      assert.equal(status, 422, name);
+      assert.deepEqual(body.detail[0].loc.slice(0, 2), ["body", "variables"], name);
+    }
+    assert.equal((await shop.call("POST", `${shop.at}/connection/session`, { ...session(), variables: {} })).status, 422);
+  });
+
+  test("S18: a callback that is not signed by the app's secret, or is another shop's, burns nothing; the right one connects", async () => {
+    const { id, back, cookie, asked } = await shop.leave(session());
+    assert.equal(asked.code_challenge, undefined);
+    const { sign } = shopify;
+    const without = (name) => altered(back, (said) => said.delete(name));
+    const set = (name, value) => altered(back, (said) => said.set(name, value));
+    const genuine = new URL(back).searchParams.get("hmac");
+    const forged = {
+      "without a signature": without("hmac"),
+      "with an empty one": set("hmac", ""),
+      "with one that is no hex": set("hmac", "g".repeat(64)),
+      "with a part of it": set("hmac", genuine.slice(0, 32)),
+      "with another one": set("hmac", genuine.replace(/^./, (first) => (first === "0" ? "1" : "0"))),
+      "signed by another secret": sign(back, "hash"),
+      "with another code": set("code", "another"),
+      "of another time": set("timestamp", "1337178173"),
+      "without its time": without("timestamp"),
+      "with something more": set("more", "1"),
+      "without a shop": sign(without("shop")),
+      "of another shop": sign(set("shop", "other-shop.myshopify.com")),
+      "of a host that is not Shopify's": sign(set("shop", "some-shop.evil.example")),
+      "of a host that only begins so": sign(set("shop", "some-shop.myshopify.com.evil.example")),
+      "of a host that only ends so": sign(set("shop", "some-shop.evil.example#.myshopify.com")),
+      "of a shop of another form": sign(set("shop", "Some-Shop.myshopify.com")),
+    };
+    for (const [name, callback] of Object.entries(forged)) {
+      assert.doesNotMatch(await shop.arrive(callback, cookie), /is connected/, name);
+      assert.equal((await shop.get(id)).state, "pending", name);
+    }
+    assert.equal(shopify.of(shopify.TOKEN).length, 0, "no code left");
+    assert.match(await shop.arrive(back, cookie), /Shopify is connected/);
+    const { state, account, accountKey } = await shop.get(id);
+    assert.deepEqual([state, account], ["active", "Some Shop"]);
+    assert.ok(accountKey.includes("some-shop.myshopify.com"), accountKey);
+    const token = await shop.token(id);
+    assert.ok(shopify.tokens.has(token.token));
+    assert.equal(token.apiBase, shopify.at("https://some-shop.myshopify.com/admin/api"));
+    assert.equal((await shop.test(id)).ok, true);
+    assert.deepEqual(shopify.of(shopify.TOKEN).map(({ form }) => [form.expiring, form.code]), [["1", new URL(back).searchParams.get("code")]]);
+  });
+});
+
+describe("QuickBooks", () => {
+  let quickbooks, app;
+  before(async () => {
+    quickbooks = await begun(startQuickbooks());
+    app = await shop.oauthApp(quickbooks, "quickbooks", { scopes: ["com.intuit.quickbooks.accounting"] });
+  });
+
+  test("S18: a company that is not told, or not by digits, burns nothing; one of digits connects, and stands in the API's path", async () => {
+    const { id, back, cookie } = await shop.leave({ oauthAppId: app.id });
+    const { realm } = quickbooks.state;
+    const wrong = ["", "x", `${realm}x`, ` ${realm}`, `-${realm}`, "1.5", "0x12", "../1", `${realm}/../1`, `${realm}%2f`, "\u0661\u0662", "1".repeat(33)];
+    const forged = [altered(back, (said) => said.delete("realmId")), ...wrong.map((value) => altered(back, (said) => said.set("realmId", value)))];
+    for (const callback of forged) {
+      assert.doesNotMatch(await shop.arrive(callback, cookie), /is connected/, callback);
+      assert.equal((await shop.get(id)).state, "pending", callback);
+    }
+    assert.equal(quickbooks.of(quickbooks.TOKEN).length, 0, "no code left");
+    assert.match(await shop.arrive(back, cookie), /QuickBooks is connected/);
+    const { state, account, accountKey } = await shop.get(id);
+    assert.deepEqual([state, account], ["active", "ann@example.com"]);
+    assert.ok(accountKey.includes(realm), accountKey);
+    assert.equal((await shop.token(id)).apiBase, quickbooks.at(`https://quickbooks.api.intuit.com/v3/company/${realm}`));
+    assert.equal((await shop.test(id)).ok, true);
+  });
+
+  test("S29: another company of the same person's is another account", async () => {
+    const { id } = await shop.connect({ oauthAppId: app.id });
+    const { token } = await shop.token(id);
+    const held = quickbooks.tokens.size;
+    quickbooks.state.realm = "9130347596842146";
+    const { page } = await shop.connect({ connectionId: id });
+    assert.match(page, /another account/);
+    await eventually(() => quickbooks.of(quickbooks.REVOKE).length, (count) => count === 1, "its grant is ended");
+    assert.equal(quickbooks.tokens.size, held);
+    assert.deepEqual([(await shop.token(id)).token, (await shop.token(id)).apiBase.split("/").at(-1)], [token, "4620816365221497060"]);
   });
 });
 

@@ -422,6 +422,20 @@ describe("tries and limits", () => {
     assert.match((await refused.json()).detail, /requests per day/);
   });
 
+  test("its owner sets a limit of its own, which a fault leaves as it was, and gives the provider's back", async () => {
+    const own = await connect(postern, base, provider, { limits: { perDay: 50 } });
+    const set = (limits) => api("PATCH", own.path, { limits });
+    assert.deepEqual((await set({ perDay: 2 })).body.limits, { perSecond: null, perMinute: null, perDay: 2 });
+    for (const [limits, at] of [[{ perDay: 0 }, "perDay"], [{ perHour: 5 }, "perHour"], [{ perSecond: "5" }], [{ perSecond: 2 ** 32 }], [5], [[]]]) {
+      const refused = await set(limits);
+      assert.deepEqual([refused.status, refused.body.detail[0].loc], [422, ["body", "limits", ...(at ? [at] : [])]], JSON.stringify(limits));
+    }
+    for (let n = 0; n < 2; n += 1) assert.equal((await proxy("/own", { of: own })).status, 200);
+    assert.equal((await proxy("/own", { of: own })).status, 429);
+    assert.equal((await set(null)).body.limits.perDay, 50);
+    assert.equal((await proxy("/own", { of: own })).status, 200);
+  });
+
   test("uses are counted and shown", async () => {
     const own = await connect(postern, base, provider);
     for (let n = 0; n < 5; n += 1) await proxy("/used", { of: own });

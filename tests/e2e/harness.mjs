@@ -32,6 +32,8 @@ export const testSecrets = freshSecrets();
  *   own then, as if a deployment had reached one and not the other
  * @param {(worker: object) => object[]} [options.beside] makes of the Worker, as Miniflare is told of it, all that run
  *   there: itself first
+ * @param {boolean} [options.awake] objects stay in memory however long nobody asks them: what a test hook set in one
+ *   holds until the server ends
  * @param {object} [options.runtime] more options of Miniflare's own
  */
 export async function start({
@@ -42,6 +44,7 @@ export async function start({
   edge = join(root, "build"),
   objects,
   beside = (worker) => [worker],
+  awake = false,
   runtime,
 } = {}) {
   for (const bundle of [edge, objects ?? edge]) {
@@ -53,7 +56,7 @@ export async function start({
   const url = `http://127.0.0.1:${at}`;
   const logs = [];
   const given = bindings({ BASE_URL: url, ALLOW_PRIVATE_ADDRESSES: "localhost", ...vars }, secrets);
-  const worker = { ...configured(edge), bindings: given };
+  const worker = { ...configured(edge, awake), bindings: given };
   const mf = new Miniflare(
     convertV4MiniflareOptions({
       workers: objects
@@ -110,11 +113,13 @@ function onlyObjects({ queueConsumers: _, assets: __, cronTriggers: ___, ...work
 }
 
 /** wrangler.toml as Miniflare wants it: bindings, queues, objects, assets, compatibility. */
-function configured(bundle) {
+function configured(bundle, awake = false) {
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(root, "wrangler.toml"));
-  const { modulesRules: _, ...options } = workerOptions;
+  const { modulesRules: _, durableObjects, ...options } = workerOptions;
+  const objects = Object.entries(durableObjects).map(([name, object]) => [name, { ...object, unsafePreventEviction: awake }]);
   return {
     ...options,
+    durableObjects: Object.fromEntries(objects),
     name: "postern",
     rootPath: root,
     modulesRoot: bundle,

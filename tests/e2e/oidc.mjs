@@ -115,7 +115,10 @@ export async function startPeer({ accessSeconds = 120, refreshSeconds = 3600, pk
     const body = Buffer.concat(chunks);
     const faults = at(url.pathname);
     const form = new URLSearchParams(body.toString());
+    // Fulfilled when whoever asked has the whole answer, or will not get it.
+    const ended = once(response, "close");
     faults.note({
+      ended,
       method: request.method,
       path: url.pathname,
       query: Object.fromEntries(url.searchParams),

@@ -6,7 +6,7 @@ use postern_domain::time::Millis;
 
 use crate::errand::{Done, Errand, Task};
 use crate::sql::{Random, Sql};
-use crate::{Connection, exchange, probe, refresh, service_account, watch};
+use crate::{Connection, account, exchange, probe, refresh, service_account, watch};
 
 /// Bytes of a token endpoint's answer that are read, and of an identity call's.
 pub(crate) const CAP: usize = 64 << 10;
@@ -30,6 +30,10 @@ pub(crate) enum Purpose {
     Revoke,
     /// A step of an exchange.
     Exchange(Box<exchange::Step>),
+    /// A step towards whose account tokens are for.
+    Account(Box<account::Step>),
+    /// What a refresh learned of the app. Nothing waits for it.
+    App,
     /// A step towards a service account's token.
     ServiceAccount(Box<service_account::Step>),
     /// A step of a watch.
@@ -57,12 +61,14 @@ impl<S: Sql> Connection<S> {
         let ended = self.wake().and_then(|()| match purpose {
             Purpose::Row(version) => self.row_ended(version, &done, now),
             Purpose::Tell(number) => self.tell_ended(number, &done, now),
-            Purpose::RefreshApp => self.refresh_app_ended(done, now),
+            Purpose::RefreshApp => self.refresh_app_ended(done, now, random),
             Purpose::Refresh(flight) => self.refresh_ended(*flight, done, now, random),
             Purpose::Probe(flight) => self.probe_ended(flight, done, now, random),
             Purpose::RevokeApp => self.revoke_app_ended(done, now),
             Purpose::Revoke => self.revoke_ended(done, now),
             Purpose::Exchange(step) => self.exchange_ended(*step, done, now, random),
+            Purpose::Account(step) => self.account_ended(*step, done, now, random),
+            Purpose::App => self.app_judged(&done),
             Purpose::ServiceAccount(step) => self.service_account_ended(*step, done, now, random),
             Purpose::Watch(flight) => self.watch_ended(&flight, done, now, random),
             Purpose::TellChange(number) => self.watch_event_told(number, &done, now, random),

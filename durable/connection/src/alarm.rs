@@ -46,6 +46,7 @@ impl<S: Sql> Connection<S> {
             self.refresh_by_alarm(now, random)?;
             self.forecast(now)?;
             self.probe_by_alarm(now, random)?;
+            self.learn_by_alarm(now, random)?;
             self.go_on_watching(now, random)?;
             self.reseal(now, random)?;
             self.forget_pending(now)?;
@@ -100,6 +101,7 @@ impl<S: Sql> Connection<S> {
         if let Some(credential) = &change.credential {
             at = earlier(at, self.refresh_alarm_at(record, credential, now));
             at = earlier(at, self.check_alarm_at(record, credential, now));
+            at = earlier(at, self.learning_alarm_at(credential, now));
             at = earlier(at, Self::forecast_at(record, credential));
             at = earlier(at, self.watch_alarm_at(record, now));
         }

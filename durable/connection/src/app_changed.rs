@@ -1,4 +1,5 @@
-//! The app was changed: what it broke may heal, and what it breaks is found soon.
+//! The app, as its connections find it: what a change of it broke may heal, what it breaks is found soon, and what one
+//! connection learns of it the directory is told, for all.
 
 use postern_domain::oauth::rotation::Next;
 use postern_domain::oauth::standing::{Reason, State};
@@ -6,13 +7,38 @@ use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 
 use crate::Connection;
+use crate::air::{Purpose, unexpected};
 use crate::credential::Kind;
+use crate::errand::{AppFinding, Done, Task};
 use crate::sql::{Random, Sql};
 
 /// The connections of an app are probed spread over this.
 const SPREAD_MS: u64 = 600_000;
 
 impl<S: Sql> Connection<S> {
+    /// Tells the directory what a refresh learned of the app's id and secret. What is lost on the way the next refresh
+    /// learns again.
+    pub(crate) fn judge_app(&mut self, generation: u64, finding: AppFinding) -> Result<(), Problem> {
+        let task = Task::AppJudged {
+            app: self.standing()?.record.app,
+            generation,
+            finding,
+        };
+        self.send(task, Purpose::App);
+        Ok(())
+    }
+
+    pub(crate) fn app_judged(&mut self, done: &Done) -> Result<(), Problem> {
+        match done {
+            Done::Written(Ok(())) => Ok(()),
+            Done::Written(Err(problem)) => {
+                self.notice("app_not_judged", problem);
+                Ok(())
+            }
+            other => Err(unexpected(other)),
+        }
+    }
+
     pub(crate) fn app_changed(&mut self, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
         self.settle(now, random)?;
         let mut change = self.change()?;

@@ -239,7 +239,12 @@ impl<S: Sql> Connection<S> {
             return untouched(Outcome::ProviderError);
         }
         if attempt.used_at.is_some() {
-            return self.arrival_of(&attempt, &session, now);
+            let arrival = self.arrival_of(&attempt, &session, now)?;
+            return Ok(match arrival {
+                // It came again while the first one's code is being exchanged.
+                Answer::Late(arrival) if turn.since.is_none() => Answer::Soon(arrival),
+                arrival => arrival,
+            });
         }
         if is_spent || session::is_over(&self.standing()?.record) {
             return untouched(Outcome::Expired);
@@ -417,7 +422,11 @@ impl<S: Sql> Connection<S> {
     }
 
     fn is_exchanging(&self, hash: &[u8]) -> bool {
-        self.flies(|purpose| matches!(purpose, Purpose::Exchange(step) if step.is_of(hash)))
+        self.flies(|purpose| match purpose {
+            Purpose::Exchange(step) => step.is_of(hash),
+            Purpose::Account(step) => step.is_of(hash),
+            _ => false,
+        })
     }
 
     pub(crate) fn result_show(&mut self, call: &ResultShow, now: Millis) -> Result<ResultPage, Problem> {

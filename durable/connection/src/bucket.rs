@@ -90,7 +90,7 @@ impl Buckets {
 impl<S: Sql> Connection<S> {
     /// Takes one request out of the connection's limits, or says which one is used up.
     pub(crate) fn token_spend(&mut self, now: Millis) -> Result<Spent, Problem> {
-        let limits = self.limits()?;
+        let limits = self.standing()?.record.limits();
         if limits.per_day.is_some() && !self.buckets.day_known {
             let credential = self.standing()?.credential.as_ref();
             let spent = credential.map_or(0, |credential| spent_24h(credential, now));
@@ -143,11 +143,6 @@ impl<S: Sql> Connection<S> {
         let until = now.plus(call.ms.min(MOST_CLOSED_MS));
         self.buckets.closed_until = self.buckets.closed_until.max(until);
         Ok(())
-    }
-
-    fn limits(&mut self) -> Result<Limits, Problem> {
-        let api = self.standing()?.record.provider.api.as_ref();
-        Ok(api.map(|api| api.limits).unwrap_or_default())
     }
 
     /// Whether every request has to ask: there is a limit, or the provider has closed its API.

@@ -4,11 +4,12 @@ use postern_domain::id::{OrganisationId, TenantId};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::not_known;
-use postern_domain::wire::connection::{Call, Caller, Envelope, UnknownEnvelope};
+use postern_domain::wire::connection::{AppTerms, Call, Caller, Envelope, UnknownEnvelope};
 use postern_domain::wire::frame;
 use serde::Serialize;
 
 use crate::Connection;
+use crate::record::Fresh;
 use crate::sql::{Random, Sql};
 
 /// What goes back.
@@ -20,6 +21,8 @@ pub struct Replied {
     pub cause: Option<String>,
     /// What was asked for is not there yet: to be asked again when something [`Connection::moved`], with `since`.
     pub waits: bool,
+    /// It waits for what another call began, and no longer than some seconds.
+    pub briefly: bool,
     /// Something moved in this call.
     pub moved: bool,
     /// The `since` of the repeats, if this was the first try.
@@ -32,6 +35,8 @@ pub(crate) enum Answer<T> {
     Now(T),
     /// Not yet: an errand must end first. What is in here is sent when the wait gets too long.
     Late(Result<T, Problem>),
+    /// The same, for what another call began: whoever asks is not kept waiting for all of it.
+    Soon(Result<T, Problem>),
 }
 
 /// Who makes a connection, and under which name.
@@ -40,6 +45,22 @@ pub(crate) struct Maker {
     pub(crate) connection: postern_domain::id::ConnectionId,
     pub(crate) organisation: OrganisationId,
     pub(crate) tenant: TenantId,
+}
+
+impl Maker {
+    /// What a connection with this app begins as; names and variables are for whoever makes it.
+    pub(crate) fn makes(&self, app: &AppTerms) -> Fresh {
+        Fresh {
+            id: self.connection,
+            organisation: self.organisation,
+            tenant: self.tenant,
+            app: app.id,
+            provider: app.provider.clone(),
+            label: None,
+            uid: None,
+            variables: std::collections::BTreeMap::new(),
+        }
+    }
 }
 
 /// What every arm gets beside its call.
@@ -65,11 +86,15 @@ impl<S: Sql> Connection<S> {
             Ok((envelope, _)) => self.answer(envelope, Turn { since, now }, random),
             Err(error) => Err(unread(request, error)),
         };
-        let mut waits = false;
+        let (mut waits, mut briefly) = (false, false);
         let done = done.and_then(|answer| match answer {
             Answer::Now(frame) => Ok(frame),
             Answer::Late(frame) => {
                 waits = true;
+                frame
+            }
+            Answer::Soon(frame) => {
+                (waits, briefly) = (true, true);
                 frame
             }
         });
@@ -89,6 +114,7 @@ impl<S: Sql> Connection<S> {
             frame,
             cause,
             waits,
+            briefly,
             moved: self.moved(),
             turn,
         }
@@ -202,6 +228,7 @@ fn late<T: Serialize>(answer: Result<Answer<T>, Problem>) -> Result<Answer<Vec<u
     Ok(match answer? {
         Answer::Now(answer) => Answer::Now(encoded(&answer)?),
         Answer::Late(answer) => Answer::Late(answer.and_then(|answer| encoded(&answer))),
+        Answer::Soon(answer) => Answer::Soon(answer.and_then(|answer| encoded(&answer))),
     })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::credential::{self, Credential};
 use crate::memory::Memory;
-use crate::record::{self, Record};
+use crate::record::{self, Fresh, Record};
 use crate::sql::{Sql, Value};
 use crate::{Connection, history, outbox};
 
@@ -88,6 +88,19 @@ impl Change {
 }
 
 impl<S: Sql> Connection<S> {
+    /// The same, or of one that is made of this.
+    pub(crate) fn change_or_make(
+        &mut self,
+        fresh: impl FnOnce() -> Fresh,
+        now: Millis,
+    ) -> Result<Change, Problem> {
+        if self.memory.is_some() {
+            return self.change();
+        }
+        self.set_up()?;
+        Ok(Change::of(Record::new(fresh(), now)))
+    }
+
     /// Begins a change of the connection that stands.
     pub(crate) fn change(&mut self) -> Result<Change, Problem> {
         let memory = self.standing()?;

@@ -11,6 +11,7 @@ use postern_domain::wire::connection::CheckView;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::brought::Learning;
 use crate::change::Change;
 use crate::sealing::{self, Column, Unopened};
 use crate::sql::{Random, Sql, broken};
@@ -96,6 +97,9 @@ pub(crate) struct Credential {
     /// The refresh that is in the air.
     #[serde(default)]
     pub(crate) intent: Option<Intent>,
+    /// Whose account it is is to be learned; none: it is known, or nobody says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) learning: Option<Learning>,
     /// Notices of its end that were told.
     #[serde(default)]
     pub(crate) warned: usize,
@@ -198,6 +202,7 @@ impl Credential {
             failing: None,
             lost_at: None,
             intent: None,
+            learning: None,
             warned: 0,
             check: None,
             check_failures: 0,

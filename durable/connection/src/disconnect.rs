@@ -88,11 +88,14 @@ impl<S: Sql> Connection<S> {
             return Ok(());
         }
         // Tokens that are about to come are to be revoked too.
-        let busy = self.flies(|purpose| {
-            !matches!(
-                purpose,
-                Purpose::Row(_) | Purpose::Tell(_) | Purpose::TellChange(_) | Purpose::Probe(_)
-            )
+        let busy = self.flies(|purpose| match purpose {
+            Purpose::Row(_)
+            | Purpose::Tell(_)
+            | Purpose::TellChange(_)
+            | Purpose::Probe(_)
+            | Purpose::App => false,
+            Purpose::Account(step) => !step.is_brought(),
+            _ => true,
         });
         if busy || self.end_watches(now, random)? {
             return Ok(());
@@ -111,7 +114,8 @@ impl<S: Sql> Connection<S> {
             return self.shred(RevokeResult::Failed, now);
         }
         let app = memory.record.app;
-        self.send(Task::App(app), Purpose::RevokeApp);
+        let task = Task::App { app, probes: false };
+        self.send(task, Purpose::RevokeApp);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 use postern_domain::id::{OAuthAppId, TenantId};
 use postern_domain::oauth::{Ended, Request, Secret};
 use postern_domain::problem::Problem;
+use postern_domain::time::Millis;
 use postern_domain::wire::connection::{AppTerms, ConnectionView};
 use postern_domain::wire::watch::WatchWire;
 
@@ -40,7 +41,21 @@ pub enum Task {
         data: Vec<u8>,
     },
     /// The app as the directory has it now, its secret open.
-    App(OAuthAppId),
+    App {
+        /// Which.
+        app: OAuthAppId,
+        /// For a refresh. Of an app that is broken one connection an hour is let through, as the probe for all.
+        probes: bool,
+    },
+    /// What a refresh learned of the app. What is known already changes nothing.
+    AppJudged {
+        /// Which.
+        app: OAuthAppId,
+        /// Of its credentials; of others than those that stand now it changes nothing.
+        generation: u64,
+        /// What.
+        finding: AppFinding,
+    },
     /// The connection's row in the directory. One of an older version than the row's changes nothing.
     Row(Box<RowOut>),
     /// A message in the tenant's ledger. The event id is its dedupe key.
@@ -75,7 +90,7 @@ pub enum Done {
     Signed(Result<Vec<u8>, Problem>),
     /// Of [`Task::App`]; a problem: the directory could not be asked.
     App(Result<AppRow, Problem>),
-    /// Of [`Task::Row`], [`Task::Tell`] and [`Task::Wire`].
+    /// Of [`Task::Row`], [`Task::Tell`], [`Task::Wire`] and [`Task::AppJudged`].
     Written(Result<(), Problem>),
 }
 
@@ -84,10 +99,30 @@ pub enum Done {
 pub enum AppRow {
     /// It can be used.
     Active(Box<AppTerms>),
+    /// The provider refuses its id or secret, and another connection has found out, or is finding out now whether that has
+    /// changed. Only where a refresh asked.
+    Broken {
+        /// The provider's words.
+        words: Option<String>,
+        /// When the provider may be asked again.
+        again_at: Millis,
+    },
     /// Its owner switched it off.
     Disabled,
     /// It is not there any more.
     Gone,
+}
+
+/// What a refresh learned of an app's id and secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppFinding {
+    /// The provider refuses them.
+    Broken {
+        /// In these words, at most 200 characters.
+        words: String,
+    },
+    /// The provider takes them, after it was known to refuse some of the app's.
+    Works,
 }
 
 /// The connection's row in the directory.

@@ -1,5 +1,5 @@
-//! The exchange of a code for tokens, and what is checked before they are stored: the id token's signature and claims,
-//! whose account it is, whether that is the account that was connected, what was granted.
+//! The exchange of a code for tokens, and what is checked before they are stored: whose account it is
+//! ([`crate::account`]), whether that is the account that was connected, what was granted.
 //!
 //! Everything between the claim of a state and the one transaction at the end is in memory alone: what is lost with the
 //! object is found as an attempt that was claimed and did not end, and is never sent again.
@@ -7,32 +7,26 @@
 use std::collections::BTreeMap;
 
 use postern_domain::address::Policy;
-use postern_domain::oauth::id_token::{self, Claims, Expected, Fault, KEYS_AGAIN_MS, KEYS_CAP};
+use postern_domain::oauth::id_token::Fault;
 use postern_domain::oauth::identity::{self, Account, Untold};
 use postern_domain::oauth::outcome::{self, Refusal};
-use postern_domain::oauth::provider::{
-    Class, Identity, IdentityFrom, Kind, Provider, Rotation, VariableFrom,
-};
+use postern_domain::oauth::provider::{Class, Provider, Rotation, VariableFrom};
 use postern_domain::oauth::standing::State;
 use postern_domain::oauth::token_request::{self, Unmade};
-use postern_domain::oauth::{Client, Ended, Request, Secret, TokenSet, api_call, scopes, template};
+use postern_domain::oauth::{Client, Request, Secret, TokenSet, scopes, template};
 use postern_domain::problem::Problem;
-use postern_domain::provider::{Check, KeySet};
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::Outcome;
-use serde_json::Value as Json;
 
-use crate::air::{Purpose, http, unexpected};
+use crate::account::{Goal, Keys, Looking};
+use crate::air::{Purpose, http};
 use crate::attempt::{self, Detail};
 use crate::change::Change;
 use crate::credential::{Kind as CredentialKind, NewTokens, Opener, store_tokens};
-use crate::errand::{Done, Task};
+use crate::errand::Done;
 use crate::session::{self, Terms};
 use crate::sql::{Random, Sql};
 use crate::{Connection, history, refresh};
-
-/// A key set is taken from memory for so long.
-const KEYS_MS: u64 = Millis::DAY;
 
 /// Where an exchange stands: what its next errand's end goes on with.
 #[derive(Debug)]
@@ -60,12 +54,6 @@ pub(crate) struct Begun {
 enum Stage {
     /// The code.
     Code,
-    /// The issuer's keys.
-    Keys(Box<TokenSet>),
-    /// A signature; more that may hold are behind it.
-    Signature(Box<TokenSet>, Vec<Check>),
-    /// The call that tells whose account it is.
-    Account(Box<TokenSet>, Option<Claims>),
     /// The end of a grant that is not wanted. Nothing waits for it.
     Undone,
 }
@@ -73,27 +61,21 @@ enum Stage {
 /// What exchanges keep between errands.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    keys: Option<Keys>,
+    /// The issuer's keys.
+    pub(crate) keys: Option<Keys>,
     /// The last key of a service account that was brought.
     pub(crate) service_account: Option<crate::service_account::Ended>,
 }
 
-#[derive(Debug)]
-struct Keys {
-    url: String,
-    set: KeySet,
-    fetched_at: Millis,
-}
-
 /// Why tokens that came are not stored.
-struct Unfit {
+pub(crate) struct Unfit {
     outcome: Outcome,
-    detail: Detail,
-    class: Option<Class>,
+    pub(crate) detail: Detail,
+    pub(crate) class: Option<Class>,
 }
 
 impl Unfit {
-    fn failed(words: &(impl ToString + ?Sized)) -> Self {
+    pub(crate) fn failed(words: &(impl ToString + ?Sized)) -> Self {
         let detail = Detail {
             words: Some(words.to_string()),
             ..Detail::default()
@@ -105,7 +87,15 @@ impl Unfit {
         }
     }
 
-    fn refused(refusal: &Refusal) -> Self {
+    /// The same, where it may be otherwise in a while.
+    pub(crate) fn unreached(words: &str) -> Self {
+        Self {
+            class: Some(Class::Outage),
+            ..Self::failed(words)
+        }
+    }
+
+    pub(crate) fn refused(refusal: &Refusal) -> Self {
         let words = match (&refusal.error, &refusal.words) {
             (Some(error), Some(words)) => format!("{error}: {words}"),
             (Some(one), None) | (None, Some(one)) => one.clone(),
@@ -164,18 +154,6 @@ impl Begun {
     const fn at(self, stage: Stage) -> Step {
         Step { begun: self, stage }
     }
-
-    /// The claims, once a signature held.
-    fn claims(&self, tokens: &TokenSet, now: Millis) -> Result<Claims, Fault> {
-        let token = tokens.id_token.as_ref().ok_or(Fault::Form)?;
-        let expected = Expected {
-            client_id: &self.client.id,
-            nonce: self.nonce.as_ref(),
-            access_token: &tokens.access_token,
-            now,
-        };
-        id_token::parse(token)?.claims(true, self.provider(), &expected)
-    }
 }
 
 impl Step {
@@ -200,43 +178,6 @@ impl<S: Sql> Connection<S> {
                 match outcome::read(begun.provider(), &ended) {
                     Ok(tokens) => self.tokens_came(begun, tokens, now, random),
                     Err(refusal) => self.unfit(&begun, None, &Unfit::refused(&refusal), now),
-                }
-            }
-            Stage::Keys(tokens) => {
-                let ended = http(done)?;
-                match self.keep_keys(&begun, &ended, now) {
-                    Ok(()) => self.look_at_id_token(begun, *tokens, false, now),
-                    Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
-                }
-            }
-            Stage::Signature(tokens, more) => {
-                let Done::Verified(held) = done else {
-                    return Err(unexpected(&done));
-                };
-                match held {
-                    Ok(true) => match begun.claims(&tokens, now) {
-                        Ok(claims) => self.ask_account(begun, *tokens, Some(claims), now, random),
-                        Err(fault) => self.unfit(&begun, Some(&tokens), &fault.into(), now),
-                    },
-                    Ok(false) if more.is_empty() => {
-                        self.unfit(&begun, Some(&tokens), &Fault::Signature.into(), now)
-                    }
-                    Ok(false) => {
-                        self.look_at_signature(begun, tokens, more);
-                        Ok(())
-                    }
-                    Err(problem) => {
-                        self.notice("id_token_not_verified", &problem);
-                        let unfit = Unfit::failed("the id token's signature could not be looked at");
-                        self.unfit(&begun, Some(&tokens), &unfit, now)
-                    }
-                }
-            }
-            Stage::Account(tokens, claims) => {
-                let ended = http(done)?;
-                match account_of_call(&begun, claims.as_ref(), &ended) {
-                    Ok(account) => self.connect(&begun, *tokens, Some(account), now, random),
-                    Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
                 }
             }
             Stage::Undone => {
@@ -267,135 +208,29 @@ impl<S: Sql> Connection<S> {
             }
             Err(refused) => return self.unfit(&begun, Some(&tokens), &Unfit::failed(&refused), now),
         }
-        if begun.provider().kind == Kind::Oidc {
-            self.look_at_id_token(begun, tokens, true, now)
-        } else {
-            self.ask_account(begun, tokens, None, now, random)
-        }
+        let looking = Looking {
+            provider: Box::new(begun.provider().clone()),
+            client_id: begun.client.id.clone(),
+            nonce: begun.nonce.clone(),
+            variables: begun.variables.clone(),
+            tokens: Box::new(tokens),
+            goal: Goal::Exchange(Box::new(begun)),
+        };
+        self.find_account(looking, now, random)
     }
 
-    /// Looks for the key of the id token, in memory first.
-    fn look_at_id_token(
+    /// It is known whose account the tokens are for, or that it cannot be known.
+    pub(crate) fn exchange_account(
         &mut self,
-        begun: Begun,
-        tokens: TokenSet,
-        may_fetch: bool,
-        now: Millis,
-    ) -> Result<(), Problem> {
-        let fetch = match self.checks_of(&begun, &tokens, may_fetch, now) {
-            Ok(Ok(checks)) => {
-                self.look_at_signature(begun, Box::new(tokens), checks);
-                return Ok(());
-            }
-            Ok(Err(fetch)) => fetch,
-            Err(unfit) => return self.unfit(&begun, Some(&tokens), &unfit, now),
-        };
-        let task = Task::Http {
-            request: fetch,
-            deadline_ms: self.settings.deadline_ms,
-            cap: KEYS_CAP,
-        };
-        let step = begun.at(Stage::Keys(Box::new(tokens)));
-        self.send(task, Purpose::Exchange(Box::new(step)));
-        Ok(())
-    }
-
-    /// The signatures of which one must hold, or the request for the keys to look at them with.
-    fn checks_of(
-        &self,
         begun: &Begun,
-        tokens: &TokenSet,
-        may_fetch: bool,
-        now: Millis,
-    ) -> Result<Result<Vec<Check>, Request>, Unfit> {
-        let missing = || Unfit::failed("the answer has no id token");
-        let token = id_token::parse(tokens.id_token.as_ref().ok_or_else(missing)?)?;
-        let url = keys_url(begun)?;
-        let kept = self
-            .exchange
-            .keys
-            .as_ref()
-            .filter(|keys| keys.url == url && now.since(keys.fetched_at) < KEYS_MS);
-        let fault = match kept {
-            None if may_fetch => return Ok(Err(keys_request(url))),
-            None => Fault::UnknownKey,
-            Some(keys) => match token.checks(&keys.set) {
-                Ok(checks) => return Ok(Ok(checks)),
-                Err(Fault::UnknownKey) if may_fetch && now.since(keys.fetched_at) >= KEYS_AGAIN_MS => {
-                    return Ok(Err(keys_request(url)));
-                }
-                Err(fault) => fault,
-            },
-        };
-        Err(fault.into())
-    }
-
-    fn keep_keys(&mut self, begun: &Begun, ended: &Ended, now: Millis) -> Result<(), Unfit> {
-        let is_whole = ended.status == Some(200) && ended.cause.is_none() && !ended.cut;
-        if !is_whole {
-            return Err(Unfit::failed("the issuer's keys could not be fetched"));
-        }
-        let set = KeySet::parse(&ended.body)
-            .map_err(|sentence| Unfit::failed(&format!("what the issuer says are its keys {sentence}")))?;
-        self.exchange.keys = Some(Keys {
-            url: keys_url(begun)?,
-            set,
-            fetched_at: now,
-        });
-        Ok(())
-    }
-
-    /// One after the other: with a key id there is one.
-    fn look_at_signature(&mut self, begun: Begun, tokens: Box<TokenSet>, mut checks: Vec<Check>) {
-        let check = checks.remove(0);
-        let step = begun.at(Stage::Signature(tokens, checks));
-        self.send(Task::Verify(check), Purpose::Exchange(Box::new(step)));
-    }
-
-    fn ask_account(
-        &mut self,
-        begun: Begun,
         tokens: TokenSet,
-        claims: Option<Claims>,
+        told: Result<Option<Account>, Unfit>,
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
-        let account = match begun.provider().identity.as_ref() {
-            None => Ok(None),
-            Some(identity) => match (&identity.from, &claims) {
-                (IdentityFrom::IdToken, Some(claims)) => {
-                    account(identity, &begun.variables, claims.to_value()).map(Some)
-                }
-                (IdentityFrom::IdToken, None) => Err(Unfit::from(Untold)),
-                (IdentityFrom::Answer, _) => {
-                    let mut told = tokens.clone();
-                    told.learned.extend(in_braces(&begun.variables));
-                    identity::from_answer(identity, &told)
-                        .map(Some)
-                        .map_err(Unfit::from)
-                }
-                (IdentityFrom::Call(check), _) => {
-                    let request = api_call::request(
-                        begun.provider(),
-                        check,
-                        &tokens.access_token,
-                        None,
-                        &begun.variables,
-                    );
-                    match request {
-                        Ok(request) => {
-                            let step = begun.at(Stage::Account(Box::new(tokens), claims));
-                            self.ask(request, Purpose::Exchange(Box::new(step)));
-                            return Ok(());
-                        }
-                        Err(unfilled) => Err(Unfit::failed(&unfilled)),
-                    }
-                }
-            },
-        };
-        match account {
-            Ok(account) => self.connect(&begun, tokens, account, now, random),
-            Err(unfit) => self.unfit(&begun, Some(&tokens), &unfit, now),
+        match told {
+            Ok(account) => self.connect(begun, tokens, account, now, random),
+            Err(unfit) => self.unfit(begun, Some(&tokens), &unfit, now),
         }
     }
 
@@ -589,77 +424,6 @@ fn in_words(begun: &Begun, scopes: &[String]) -> Result<Vec<String>, Problem> {
         .iter()
         .map(|scope| words.get(scope).unwrap_or(scope).clone());
     Ok(shown.collect())
-}
-
-/// The issuer's keys are where the entry says, and nowhere that an answer could say.
-fn keys_url(begun: &Begun) -> Result<String, Unfit> {
-    let url = begun
-        .provider()
-        .oauth
-        .as_ref()
-        .and_then(|oauth| oauth.jwks_url.as_ref());
-    let url = url.ok_or_else(|| Unfit::failed("it is not known where the issuer's keys are"))?;
-    template::fill(url, &begun.variables).map_err(|unfilled| Unfit::failed(&unfilled))
-}
-
-fn keys_request(url: String) -> Request {
-    Request {
-        method: "GET",
-        url,
-        headers: vec![("Accept".to_owned(), "application/json".to_owned())],
-        body: Vec::new(),
-    }
-}
-
-/// Whose account it is, by the answer of a call. With an id token it must be about the same subject (`OpenID` Connect
-/// Core section 5.3.2) where it names one.
-fn account_of_call(begun: &Begun, claims: Option<&Claims>, ended: &Ended) -> Result<Account, Unfit> {
-    let provider = begun.provider();
-    let Some(identity) = &provider.identity else {
-        return Err(Untold.into());
-    };
-    let IdentityFrom::Call(check) = &identity.from else {
-        return Err(Untold.into());
-    };
-    let unauthorised = provider.api.as_ref().map_or(&[][..], |api| &api.unauthorised);
-    let answer = outcome::read_call(check.ok.as_deref(), unauthorised, ended)
-        .map_err(|refusal| Unfit::refused(&refusal))?;
-    let is_missing = |pointer: &String| answer.pointer(pointer).is_none_or(Json::is_null);
-    if check.holds.as_ref().is_some_and(is_missing) {
-        return Err(Untold.into());
-    }
-    if let Some(claims) = claims
-        && !identity::is_of_subject(&answer, claims)
-    {
-        return Err(Unfit::failed(
-            "userinfo is about another subject than the id token",
-        ));
-    }
-    account(identity, &begun.variables, answer)
-}
-
-/// Out of JSON, the entry's variables among it: a key may be made of a shop and what it says.
-fn account(
-    identity: &Identity,
-    variables: &BTreeMap<String, String>,
-    mut answer: Json,
-) -> Result<Account, Unfit> {
-    let mut identity = identity.clone();
-    for pointer in &mut identity.key {
-        if pointer.starts_with('{') {
-            pointer.insert(0, '/');
-        }
-    }
-    if let Json::Object(object) = &mut answer {
-        object.extend(in_braces(variables).map(|(name, value)| (name, value.into())));
-    }
-    identity::from_json(&identity, &answer).map_err(Unfit::from)
-}
-
-/// Variables under the names by which an account's key holds them.
-fn in_braces(variables: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
-    let named = |(name, value): (&String, &String)| (format!("{{{name}}}"), value.clone());
-    variables.iter().map(named)
 }
 
 const fn result_word(result: postern_domain::wire::connection::RevokeResult) -> &'static str {

@@ -7,19 +7,19 @@ use postern_domain::time::Millis;
 use postern_domain::wire::connection::{ConnectionView, Import};
 
 use crate::Connection;
+use crate::brought;
 use crate::call::{Answer, Maker, Turn};
-use crate::change::Change;
 use crate::credential::{Kind, NewTokens, store_tokens};
 use crate::history::line;
 use crate::probe::FAILURES_THAT_DEGRADE;
-use crate::record::{Fresh, Record};
+use crate::record::Fresh;
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
 impl<S: Sql> Connection<S> {
     /// Stores them, then refreshes at once where there is something to refresh with: by the one way that refreshes go, so
     /// that a token that is spent by it is never lost without a trace. An access token alone is shown to the provider's
-    /// check. What came of it is how the connection stands.
+    /// check. Then the provider is asked whose account it is. What came of it is how the connection stands.
     pub(crate) fn import(
         &mut self,
         mut call: Import,
@@ -42,11 +42,13 @@ impl<S: Sql> Connection<S> {
             self.go_on_watching(now, random)?;
         }
         let view = self.view(now)?;
-        Ok(if self.refresh_flies() || self.probe_flies() {
-            Answer::Late(Ok(view))
-        } else {
-            Answer::Now(view)
-        })
+        Ok(
+            if self.refresh_flies() || self.probe_flies() || self.learning_flies() {
+                Answer::Late(Ok(view))
+            } else {
+                Answer::Now(view)
+            },
+        )
     }
 
     fn store_imported(
@@ -89,24 +91,22 @@ impl<S: Sql> Connection<S> {
             app_generation: call.app.generation,
             granted: true,
         };
-        self.set_up()?;
-        let fresh = Fresh {
-            id: maker.connection,
-            organisation: maker.organisation,
-            tenant: maker.tenant,
-            app: call.app.id,
-            provider: call.app.provider,
+        let fresh = || Fresh {
             label: call.label,
             uid: call.uid,
             variables: call.variables,
+            ..maker.makes(&call.app)
         };
-        let mut change = Change::of(Record::new(fresh, now));
+        let mut change = self.change_or_make(fresh, now)?;
         change.record.scopes = call.scopes;
         change.record.account = call.account;
         let opener = self.opener(&change.record);
         store_tokens(&opener, &mut change, new, now, random)?;
+        let refreshable = change.credential()?.refreshable();
+        let learning = brought::to_learn(&change.record, refreshable, now);
         let credential = change.credential()?;
-        if !credential.refreshable() {
+        credential.learning = learning;
+        if !refreshable {
             // It was never seen to be good: one refusal is enough.
             credential.check_failures = FAILURES_THAT_DEGRADE - 1;
         }

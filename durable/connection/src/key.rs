@@ -11,11 +11,9 @@ use postern_domain::wire::connection::{ConnectionView, KeyPut};
 use crate::Connection;
 use crate::air::Purpose;
 use crate::call::{Answer, Maker, Turn, too_long};
-use crate::change::Change;
 use crate::credential::{self, Kind, NewTokens};
 use crate::history::line;
 use crate::probe::{Flight, Found, What, found};
-use crate::record::{Fresh, Record};
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
@@ -188,22 +186,8 @@ impl<S: Sql> Connection<S> {
         // It may have been disconnected while the key was checked.
         self.may_take_key(&new.call)?;
         let NewKey { call, maker } = new;
-        let mut change = if self.memory.is_some() {
-            self.change()?
-        } else {
-            self.set_up()?;
-            let fresh = Fresh {
-                id: maker.connection,
-                organisation: maker.organisation,
-                tenant: maker.tenant,
-                app: call.app.id,
-                provider: call.app.provider.clone(),
-                label: None,
-                uid: None,
-                variables: call.variables.clone(),
-            };
-            Change::of(Record::new(fresh, now))
-        };
+        let fresh = || maker.makes(&call.app);
+        let mut change = self.change_or_make(fresh, now)?;
         change.record.provider = call.app.provider.clone();
         change.record.app = call.app.id;
         change.record.variables.clone_from(&call.variables);

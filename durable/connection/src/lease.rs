@@ -49,7 +49,7 @@ impl<S: Sql> Connection<S> {
         match answer {
             Answer::Now(_) => self.count_use(call, now, random)?,
             // Who waits is counted when it gets its token; that somebody asked is known to the refresh that it waits for.
-            Answer::Late(_) => self.used.at = Some(now),
+            Answer::Late(_) | Answer::Soon(_) => self.used.at = Some(now),
         }
         Ok(answer)
     }
@@ -80,7 +80,7 @@ impl<S: Sql> Connection<S> {
             }
             Begun::Flies if good => Ok(match self.lease_now(now)? {
                 Answer::Now(token) => Answer::Late(Ok(token)),
-                late @ Answer::Late(_) => late,
+                late => late,
             }),
             Begun::Flies => Ok(Answer::Late(Err(too_long()))),
             Begun::NotNow | Begun::Never if good => self.lease_now(now),
@@ -133,11 +133,7 @@ impl<S: Sql> Connection<S> {
                 .as_ref()
                 .and_then(|api| api_call::filled(api, &record.variables).ok()),
             provider: record.provider.id.clone(),
-            limited: record
-                .provider
-                .api
-                .as_ref()
-                .is_some_and(|api| self.is_limited(&api.limits, now)),
+            limited: self.is_limited(&record.limits(), now),
         }))
     }
 

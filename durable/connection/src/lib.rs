@@ -22,11 +22,13 @@ use postern_domain::problem::Problem;
 use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 
+mod account;
 mod air;
 mod alarm;
 mod api;
 mod app_changed;
 mod attempt;
+mod brought;
 mod bucket;
 mod call;
 mod change;
@@ -60,7 +62,7 @@ pub use postern_sql::native;
 pub use postern_sql::{self as sql, Random};
 
 pub use call::Replied;
-pub use errand::{AppRow, Done, Errand, RowOut, Task};
+pub use errand::{AppFinding, AppRow, Done, Errand, RowOut, Task};
 pub use schema::STEPS;
 
 use sql::Sql;

@@ -1,4 +1,4 @@
-//! What its owner changes: its label, its `uid`, whether it is on.
+//! What its owner changes: its label, its `uid`, its limits, whether it is on.
 
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
@@ -19,6 +19,9 @@ impl<S: Sql> Connection<S> {
             change.record.uid = Some(uid);
         } else if call.without_uid {
             change.record.uid = None;
+        }
+        if call.limits.is_some() || call.without_limits {
+            change.record.limits = call.limits;
         }
         if let Some(enabled) = call.enabled {
             change.record.enabled = enabled;

@@ -12,12 +12,14 @@ use serde_json::Value;
 use crate::Connection;
 use crate::air::{Purpose, http};
 use crate::alarm::LOST_MS;
+use crate::brought;
 use crate::call::{Answer, Turn, too_long};
 use crate::change::Change;
 use crate::credential::{Credential, Kind};
 use crate::errand::Done;
 use crate::history::line;
 use crate::key::NewKey;
+use crate::memory::Memory;
 use crate::record::Record;
 use crate::sql::{Random, Sql};
 
@@ -156,7 +158,7 @@ impl<S: Sql> Connection<S> {
         }
         match self.token(false, now, random) {
             Ok(Answer::Now(_)) => {}
-            Ok(Answer::Late(_)) => return Ok(Answer::Late(Err(too_long()))),
+            Ok(Answer::Late(_) | Answer::Soon(_)) => return Ok(Answer::Late(Err(too_long()))),
             // A key that was refused once is shown again: it may have been put right at the provider.
             Err(_) if self.is_key()? => {}
             Err(problem) if refused_before || problem.cause.is_none() => {
@@ -225,6 +227,11 @@ impl<S: Sql> Connection<S> {
         let stands = memory.credential.as_ref().map(|credential| credential.generation);
         if stands == Some(generation) {
             self.found(&found, &detail, now, random)?;
+            let Memory { record, credential } = self.standing()?;
+            let is_asked = |credential: &Credential| brought::is_asked_by_call(record, credential);
+            if found == Found::Good && credential.as_ref().is_some_and(is_asked) {
+                self.learn_account(None, now, random)?;
+            }
         }
         self.has_moved();
         self.tested = Some(Tried {
@@ -266,7 +273,8 @@ impl<S: Sql> Connection<S> {
                 let heals = matches!(reason, Some(Reason::CheckFailed | Reason::KeyRefused));
                 if heals && matches!(state, State::Degraded | State::NeedsReauth) {
                     change.line(line("check", detail, now));
-                    change.go(State::Active, None, now)?;
+                    let (state, reason) = self.well(&change.record);
+                    change.go(state, reason, now)?;
                 }
             }
             Found::Limited { .. } => {}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
-use postern_domain::oauth::provider::Provider;
+use postern_domain::oauth::provider::{Limits, Provider};
 use postern_domain::oauth::standing::{Event, Reason, State};
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
@@ -35,6 +35,9 @@ pub(crate) struct Record {
     pub(crate) app: OAuthAppId,
     /// The entry as pinned by the last success; until then by the first session.
     pub(crate) provider: Provider,
+    /// Set by its owner, in place of the entry's.
+    #[serde(default)]
+    pub(crate) limits: Option<Limits>,
     #[serde(default)]
     pub(crate) account_key: Option<String>,
     #[serde(default)]
@@ -113,6 +116,12 @@ pub(crate) struct Fresh {
 }
 
 impl Record {
+    /// How fast its API may be asked.
+    pub(crate) fn limits(&self) -> Limits {
+        let of_entry = || self.provider.api.as_ref().map(|api| api.limits);
+        self.limits.or_else(of_entry).unwrap_or_default()
+    }
+
     /// A new one, pending.
     pub(crate) fn new(fresh: Fresh, now: Millis) -> Self {
         Self {
@@ -129,6 +138,7 @@ impl Record {
             label: fresh.label,
             app: fresh.app,
             provider: fresh.provider,
+            limits: None,
             account_key: None,
             account: None,
             routing: Vec::new(),

@@ -21,7 +21,7 @@ use crate::air::{Purpose, http, unexpected};
 use crate::alarm::{LOST_MS, earlier};
 use crate::change::Change;
 use crate::credential::{self, Credential, Fingerprint, Intent, Kind, NewTokens, Opener, Try};
-use crate::errand::{AppRow, Done, Task};
+use crate::errand::{AppFinding, AppRow, Done, Task};
 use crate::history::line;
 use crate::record::Record;
 use crate::sealing::{Column, Unopened};
@@ -29,6 +29,9 @@ use crate::sql::{Random, Sql};
 
 /// Until a block of ours, or one of the app's that nobody edits, is looked at again.
 const LOOK_AGAIN_MS: u64 = 3_600_000;
+
+/// Connections of a broken app ask whether they are the next probe spread over this.
+const PROBE_SPREAD_MS: u64 = 300_000;
 
 /// Until the directory is asked again.
 const PAUSE_MS: u64 = 5_000;
@@ -46,6 +49,8 @@ pub(crate) struct Flight {
     provider: Box<Provider>,
     client_id: String,
     app_generation: u64,
+    /// The app was known to be broken.
+    app_broken: bool,
     /// Of the credential that it spends: a later one has nothing to do with its end.
     generation: u64,
     try_: Try,
@@ -113,15 +118,26 @@ impl<S: Sql> Connection<S> {
         if kind == Kind::ServiceAccount {
             self.service_account_refresh(now, random)?;
         } else {
-            self.send(Task::App(app), Purpose::RefreshApp);
+            let task = Task::App { app, probes: true };
+            self.send(task, Purpose::RefreshApp);
         }
         Ok(Begun::Flies)
     }
 
     /// The app of now is known: stores the intent, then sends the refresh token.
-    pub(crate) fn refresh_app_ended(&mut self, done: Done, now: Millis) -> Result<(), Problem> {
+    pub(crate) fn refresh_app_ended(
+        &mut self,
+        done: Done,
+        now: Millis,
+        random: &mut dyn Random,
+    ) -> Result<(), Problem> {
         let terms = match done {
             Done::App(Ok(AppRow::Active(terms))) => terms,
+            Done::App(Ok(AppRow::Broken { words, again_at })) => {
+                // Whoever asks first then is the probe.
+                let at = again_at.max(now).plus(random.number() % PROBE_SPREAD_MS);
+                return self.block_until(Reason::App, words, at, now);
+            }
             Done::App(Ok(AppRow::Disabled)) => return self.block(Reason::AppDisabled, now),
             Done::App(Ok(AppRow::Gone)) => return self.block(Reason::App, now),
             Done::App(Err(problem)) => {
@@ -137,6 +153,7 @@ impl<S: Sql> Connection<S> {
             provider,
             client,
             generation: app_generation,
+            broken,
             ..
         } = *terms;
         let change = self.change()?;
@@ -168,6 +185,7 @@ impl<S: Sql> Connection<S> {
             provider: Box::new(provider),
             client_id: client.id,
             app_generation,
+            app_broken: broken.is_some(),
             generation: credential.generation,
             try_,
             started_at: now,
@@ -207,17 +225,23 @@ impl<S: Sql> Connection<S> {
             return Ok(());
         }
         match outcome::read(&flight.provider, &ended) {
-            Ok(tokens) => self.save(
-                Unsaved {
+            Ok(tokens) => {
+                if flight.app_broken {
+                    self.judge_app(flight.app_generation, AppFinding::Works)?;
+                }
+                let unsaved = Unsaved {
                     tokens,
                     client_id: Some(flight.client_id),
                     app_generation: flight.app_generation,
                     provider: Some(flight.provider),
-                },
-                now,
-                random,
-            ),
+                };
+                self.save(unsaved, now, random)
+            }
             Err(refusal) => {
+                if refusal.class == Class::BrokenApp {
+                    let words = words_of(&refusal);
+                    self.judge_app(flight.app_generation, AppFinding::Broken { words })?;
+                }
                 let refusal = self.judged_by_app(refusal, &flight)?;
                 let rotation = rotation_of(&flight.provider);
                 self.failed(&refusal, rotation, flight.try_, flight.started_at, now, random)
@@ -347,16 +371,27 @@ impl<S: Sql> Connection<S> {
 
     /// The app keeps it from being refreshed.
     fn block(&mut self, reason: Reason, now: Millis) -> Result<(), Problem> {
+        self.block_until(reason, None, now.plus(LOOK_AGAIN_MS), now)
+    }
+
+    fn block_until(
+        &mut self,
+        reason: Reason,
+        words: Option<String>,
+        at: Millis,
+        now: Millis,
+    ) -> Result<(), Problem> {
         let mut change = self.change()?;
         if change.record.reason != Some(reason) {
-            change.line(line("refresh", reason.sentence(), now));
+            let mut entry = line("refresh", reason.sentence(), now);
+            entry.words = words;
+            entry.next_at = Some(at);
+            change.line(entry);
         }
         change.fail(State::Blocked, reason, now)?;
         let credential = change.credential()?;
         credential.failing = Some(reason);
-        credential.next = Some(Next::Blocked {
-            at: now.plus(LOOK_AGAIN_MS),
-        });
+        credential.next = Some(Next::Blocked { at });
         self.commit(change, now, |_| Ok(()))?;
         self.refresh_over();
         Ok(())
@@ -381,12 +416,15 @@ impl<S: Sql> Connection<S> {
     /// Stores what a refresh brought. What cannot be stored is kept, and tried again before anything else is done.
     fn save(&mut self, unsaved: Unsaved, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
         let stored = self.store(&unsaved, now, random);
-        if let Err(problem) = &stored {
-            self.notice("tokens_not_stored", problem);
-            self.unsaved = Some(unsaved);
-        }
         self.refresh_over();
-        stored
+        match stored {
+            Ok(()) => self.learn_account(Some(&unsaved.tokens), now, random),
+            Err(problem) => {
+                self.notice("tokens_not_stored", &problem);
+                self.unsaved = Some(unsaved);
+                Err(problem)
+            }
+        }
     }
 
     fn store(&mut self, unsaved: &Unsaved, now: Millis, random: &mut dyn Random) -> Result<(), Problem> {
@@ -435,7 +473,8 @@ impl<S: Sql> Connection<S> {
             done.next_at = next_at;
             change.line(done);
         }
-        change.go(State::Active, None, now)?;
+        let (state, reason) = self.well(&change.record);
+        change.go(state, reason, now)?;
         self.commit(change, now, |_| Ok(()))
     }
 

@@ -13,11 +13,10 @@ use postern_domain::wire::connection::{ConnectionView, ServiceAccountPut};
 use crate::Connection;
 use crate::air::{Purpose, http, unexpected};
 use crate::call::{Answer, Maker, Turn, too_long};
-use crate::change::Change;
 use crate::credential::{Kind, NewTokens, store_tokens};
 use crate::errand::{Done, Task};
 use crate::history::line;
-use crate::record::{Fresh, Record};
+use crate::record::Fresh;
 use crate::refresh::plan;
 use crate::sql::{Random, Sql};
 
@@ -238,22 +237,12 @@ impl<S: Sql> Connection<S> {
         // Since it was begun the connection may have been ended.
         self.wake()?;
         self.may_take_account(&call)?;
-        let mut change = if self.memory.is_some() {
-            self.change()?
-        } else {
-            self.set_up()?;
-            let fresh = Fresh {
-                id: maker.connection,
-                organisation: maker.organisation,
-                tenant: maker.tenant,
-                app: call.app.id,
-                provider: call.app.provider.clone(),
-                label: call.label.clone(),
-                uid: call.uid.clone(),
-                variables: std::collections::BTreeMap::new(),
-            };
-            Change::of(Record::new(fresh, now))
+        let fresh = || Fresh {
+            label: call.label.clone(),
+            uid: call.uid.clone(),
+            ..maker.makes(&call.app)
         };
+        let mut change = self.change_or_make(fresh, now)?;
         let account = call.subject.clone().unwrap_or_else(|| call.email.clone());
         let record = &mut change.record;
         record.provider = call.app.provider;

@@ -207,18 +207,13 @@ impl<S: Sql> Connection<S> {
             if call.reconnect {
                 return Err(Problem::not_found());
             }
-            self.set_up()?;
-            let fresh = Fresh {
-                id: maker.connection,
-                organisation: maker.organisation,
-                tenant: maker.tenant,
-                app: call.app.id,
-                provider: call.app.provider.clone(),
+            let fresh = || Fresh {
                 label: call.label.clone(),
                 uid: call.uid.clone(),
                 variables: call.variables.clone(),
+                ..maker.makes(&call.app)
             };
-            return Ok(Change::of(Record::new(fresh, now)));
+            return self.change_or_make(fresh, now);
         }
         let mut change = self.change()?;
         let record = &mut change.record;

@@ -68,6 +68,7 @@ pub(crate) fn of(
         next_refresh_at: credential.and_then(|credential| credential.next_refresh_at),
         last_check: credential.and_then(|credential| credential.check.clone()),
         used_24h: credential.map_or(0, |credential| crate::lease::used_24h(credential, used, now)),
+        limits: record.limits(),
         revoked: record.revoked,
         watches: Vec::new(),
         key_version: credential.and_then(crate::reseal::oldest_key),

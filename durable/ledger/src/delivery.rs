@@ -161,6 +161,18 @@ pub(crate) fn exists<S: Sql>(sql: &S, segment: u64, endpoint: u32, sequence: u64
         .is_some())
 }
 
+/// Whether a delivery has what the plan's first hand-out comes to: a result, or a lease that was lost. What came to its
+/// end without it, by hand or by a cancel, may still be on its way.
+pub(crate) fn first_has_ended<S: Sql>(
+    sql: &S,
+    segment: u64,
+    endpoint: u32,
+    sequence: u64,
+) -> Result<bool, Problem> {
+    let row = read(sql, segment, endpoint, sequence)?;
+    Ok(row.is_some_and(|row| row.state == State::Waiting || row.attempts > 0))
+}
+
 /// Whether a delivery has come to an end.
 pub(crate) fn is_settled<S: Sql>(
     sql: &S,

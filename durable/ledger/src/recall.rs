@@ -1,6 +1,6 @@
 //! After an eviction: what was out is read back from the leases that are stored.
 //!
-//! A hand-out is known by one of three: the accept lease of a message without a delivery row, a `due` row that stands at
+//! A hand-out is known by one of three: the accept lease of a message whose delivery has no result of the plan yet, a `due` row that stands at
 //! the end of its lease, or the `until` of a line. Whatever may be out counts as out, so that order and concurrency hold.
 //!
 //! Numbers of hand-outs run ahead of the clock where many leave within a millisecond. Those in `due` are stored; the others
@@ -69,7 +69,7 @@ impl<S: Sql> Ledger<S> {
                 let settled = if in_order {
                     delivery::is_settled(&self.sql, row.segment, line.endpoint, row.sequence)?
                 } else {
-                    delivery::exists(&self.sql, row.segment, line.endpoint, row.sequence)?
+                    delivery::first_has_ended(&self.sql, row.segment, line.endpoint, row.sequence)?
                 };
                 let own = self.keeps_order(line.endpoint, row.sequence)? == in_order;
                 if !settled && own && owes(&row.owed, line.endpoint) {
@@ -150,7 +150,12 @@ impl<S: Sql> Ledger<S> {
                         continue;
                     }
                     looked += 1;
-                    if delivery::exists(&self.sql, row.segment, endpoint, row.sequence)? {
+                    let came = if ordered {
+                        delivery::exists(&self.sql, row.segment, endpoint, row.sequence)?
+                    } else {
+                        delivery::first_has_ended(&self.sql, row.segment, endpoint, row.sequence)?
+                    };
+                    if came {
                         continue;
                     }
                     if ordered {

@@ -100,8 +100,14 @@ pub(super) async fn read(
     };
     write_secret(&mut row, before, secret, &config)?;
     let tell = before.is_some_and(|before| {
-        (before.generation, before.enabled) != (row.generation, row.enabled) || before.entry != row.entry
+        // Whoever edits a broken one has mended something, if only at the provider.
+        before.probe_at.is_some()
+            || (before.generation, before.enabled) != (row.generation, row.enabled)
+            || before.entry != row.entry
     });
+    if tell {
+        row.probe_at = None; // each of its connections asks the provider anew
+    }
     Ok(Draft { row, tell })
 }
 
@@ -122,6 +128,10 @@ fn new(owner: Owner, ask: &Ask) -> Row {
         secret: None,
         generation: 1,
         enabled: 1,
+        broken_at: None,
+        broken_words: None,
+        probe_at: None,
+        alert: None,
         created_at: ask.now,
         updated_at: ask.now,
     }

@@ -35,10 +35,37 @@ pub(crate) struct OAuthAppOut {
     /// How often client id or secret were changed.
     generation: u64,
     enabled: bool,
+    /// The provider refuses the client id or secret: its connections are blocked until it is edited, or takes them again.
+    broken: Option<OAuthAppBrokenOut>,
     /// To be registered at the provider, to the letter.
     redirect_uri: String,
     created_at: String,
     updated_at: String,
+}
+
+/// What is broken of an app.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+struct OAuthAppBrokenOut {
+    /// Since when the provider is known to refuse it.
+    since: String,
+    /// The provider's own words, at most 200 characters.
+    words: Option<String>,
+    /// One connection asks the provider again then, or soon after.
+    again_at: String,
+}
+
+impl OAuthAppBrokenOut {
+    /// Of one that was edited since nobody knows yet: its connections ask at once.
+    fn new(row: &Row) -> Option<Self> {
+        let (since, again_at) = row.broken_at.zip(row.probe_at)?;
+        Some(Self {
+            since: since.to_rfc3339(),
+            words: row.broken_words.clone(),
+            again_at: again_at.to_rfc3339(),
+        })
+    }
 }
 
 impl OAuthAppOut {
@@ -65,6 +92,7 @@ impl OAuthAppOut {
             has_client_secret: row.secret.is_some(),
             generation: row.generation,
             enabled: row.enabled == 1,
+            broken: OAuthAppBrokenOut::new(row),
             redirect_uri: app::redirect_uri(base_url, row.id),
             created_at: row.created_at.to_rfc3339(),
             updated_at: row.updated_at.to_rfc3339(),

@@ -1,15 +1,18 @@
-//! Tells an app's connections that it was changed: the first ones at once, the others by the clock. What is not told yet
-//! stands in the app's row, so that nothing is forgotten.
+//! Tells an app's connections that it was changed: the first ones at once, the others by the clock; and whoever owns it that
+//! a provider refuses it, where that could not be told at once. What is not told yet stands in the app's row, so that
+//! nothing is forgotten.
 
 use futures::future::join_all;
 use postern_domain::id::{ConnectionId, OAuthAppId};
+use postern_domain::json;
 use postern_domain::oauth::app::Row;
+use postern_domain::oauth::app_alert::Alert;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{AppChanged, Caller};
 use postern_platform::config::Config;
 use postern_platform::connection::ConnectionObject;
-use postern_platform::{log, random};
+use postern_platform::{app_alert, log, random};
 use serde_json::json;
 use worker::Env;
 
@@ -43,6 +46,18 @@ pub(crate) async fn tidy(env: &Env) -> Result<(), Problem> {
             match slice(env, &directory, &app).await? {
                 Some(last) => app.told = last.to_string(),
                 None => break,
+            }
+        }
+    }
+    for row in oauth_app::untold(&directory).await? {
+        let Some(text) = &row.alert else { continue };
+        let alert: Alert = json::read(text).map_err(Problem::internal)?;
+        match app_alert::tell(env, &row, &alert).await {
+            Ok(()) => oauth_app::alerted(&directory, row.id, text).await?,
+            // The next minute; the others are not kept waiting.
+            Err(problem) => {
+                let fields = json!({ "app": row.id, "code": problem.code, "cause": problem.cause });
+                log::warn("app_alert_not_told", fields);
             }
         }
     }

@@ -11,7 +11,9 @@ use super::described::{Described, list, of, ok};
 use super::inputs::CreateTokenIn;
 use crate::api::app::connection::history::ConnectionHistoryOut;
 use crate::api::app::connection::session::ConnectionSessionOut;
-use crate::api::app::connection::shape::{ConnectionOut, ConnectionTestOut, DisconnectedOut};
+use crate::api::app::connection::shape::{
+    ConnectionLimits, ConnectionOut, ConnectionTestOut, DisconnectedOut,
+};
 use crate::api::app::connection::token::ConnectionTokenOut;
 use crate::api::app::connection::token_reads::TokenReadOut;
 use crate::api::app::connection::watch::shape::WatchOut;
@@ -37,11 +39,28 @@ const CONNECTIONS: &[&str] = &[
 #[serde(rename_all = "camelCase")]
 struct OAuthAppIn {
     name: String,
-    uid: Option<String>,
     /// Of a new one: the id that the doctor gave, so that the redirect URI which was registered stays.
     id: Option<String>,
     /// The id of an entry of the catalogue; never changes.
     provider: Option<String>,
+    #[serde(flatten)]
+    settings: OAuthAppSettings,
+}
+
+/// Changes what is given.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OAuthAppPatch {
+    name: Option<String>,
+    #[serde(flatten)]
+    settings: OAuthAppSettings,
+}
+
+/// What both have.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct OAuthAppSettings {
+    uid: Option<String>,
     /// Laid over the entry: members replace, null takes away. `oidc`, `oauth2` and `api-key` are blanks to be filled in.
     provider_config: Option<BTreeMap<String, Value>>,
     /// For `oidc`: the entry comes from this issuer's own document.
@@ -55,23 +74,6 @@ struct OAuthAppIn {
     return_urls: Option<Vec<String>>,
     client_id: Option<String>,
     /// Never shown again; left out: the one that is there; null: a public client.
-    client_secret: Option<String>,
-    enabled: Option<bool>,
-}
-
-/// Changes what is given.
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-struct OAuthAppPatch {
-    name: Option<String>,
-    uid: Option<String>,
-    provider_config: Option<BTreeMap<String, Value>>,
-    issuer: Option<String>,
-    variables: Option<BTreeMap<String, String>>,
-    scopes: Option<Vec<String>>,
-    all_scopes: Option<bool>,
-    return_urls: Option<Vec<String>>,
-    client_id: Option<String>,
     client_secret: Option<String>,
     enabled: Option<bool>,
 }
@@ -167,13 +169,14 @@ struct ConnectionServiceAccountIn {
     watch: Option<Vec<ConnectionWatchIn>>,
 }
 
-/// Changes what is given; null takes label or `uid` away.
+/// Changes what is given; null takes label or `uid` away, and gives the provider's limits back.
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ConnectionPatch {
     label: Option<String>,
     uid: Option<String>,
     enabled: Option<bool>,
+    limits: Option<ConnectionLimits>,
 }
 
 /// On or off.

@@ -19,7 +19,7 @@ use crate::wire::connection::AppTerms;
 
 /// The directory's columns, in an order that nothing depends on.
 pub const COLUMNS: &str = "id, organisation, application, uid, name, provider, entry, variables, scopes, all_scopes, \
-     return_urls, client_id, secret, generation, enabled, created_at, updated_at";
+     return_urls, client_id, secret, generation, enabled, broken_at, broken_words, probe_at, alert, created_at, updated_at";
 
 /// A row.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,6 +54,14 @@ pub struct Row {
     pub generation: u64,
     /// 1: it can be used.
     pub enabled: u8,
+    /// Since when the provider is known to refuse the id or secret; none: it takes them, as far as is known.
+    pub broken_at: Option<Millis>,
+    /// In the provider's words, at most 200 characters.
+    pub broken_words: Option<String>,
+    /// When one connection may ask the provider again; none: all may, since it is not broken, or was edited since.
+    pub probe_at: Option<Millis>,
+    /// An [`super::app_alert::Alert`] that is yet to be told, JSON.
+    pub alert: Option<String>,
     /// When it was made.
     pub created_at: Millis,
     /// Last change.
@@ -111,6 +119,7 @@ impl Row {
             provider,
             client,
             generation: self.generation,
+            broken: self.broken_at,
             redirect_uri: redirect_uri(base_url, self.id),
             all_scopes: self.all_scopes == 1,
         })
@@ -205,6 +214,7 @@ pub fn terms_of_catalogue(id: OAuthAppId, base_url: &str) -> Option<AppTerms> {
         provider,
         client: None,
         generation: 0,
+        broken: None,
         redirect_uri: redirect_uri(base_url, id),
         all_scopes: false,
     })
@@ -249,6 +259,10 @@ mod tests {
             secret: None,
             generation: 3,
             enabled: 1,
+            broken_at: None,
+            broken_words: None,
+            probe_at: None,
+            alert: None,
             created_at: Millis(1),
             updated_at: Millis(1),
         }

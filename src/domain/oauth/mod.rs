@@ -8,6 +8,7 @@
 
 pub mod api_call;
 pub mod app;
+pub mod app_alert;
 pub mod authorize;
 pub mod callback_proof;
 pub mod catalogue;

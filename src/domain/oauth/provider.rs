@@ -86,6 +86,8 @@ pub struct Variable {
 pub enum VariableForm {
     /// `A–Z a–z 0–9 - _`, 1 to 64, not beginning or ending with `-`: a part of a host or of a path.
     Word,
+    /// `a–z 0–9 -`, 1 to 63, not beginning with `-`: a name under a provider's host.
+    Label,
     /// Digits, 1 to 32.
     Digits,
     /// An `https` origin whose host is one of these or ends with one of these behind a dot.

@@ -236,6 +236,13 @@ pub fn admit_value(variable: &Variable, value: &str, policy: &Policy) -> Result<
                 .then(|| value.to_owned())
                 .ok_or_else(|| refused("of letters, digits, `-` and `_`, at most 64".to_owned()))
         }
+        VariableForm::Label => {
+            let form = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+            let holds = value.len() <= 63 && value.bytes().all(form) && !value.starts_with('-');
+            holds
+                .then(|| value.to_owned())
+                .ok_or_else(|| refused("of lower-case letters, digits and `-`, at most 63".to_owned()))
+        }
         VariableForm::Digits => (value.len() <= 32 && value.bytes().all(|c| c.is_ascii_digit()))
             .then(|| value.to_owned())
             .ok_or_else(|| refused("of digits, at most 32".to_owned())),

@@ -598,7 +598,7 @@ impl Judge<'_> {
         for name in template::names(url) {
             let leads = url.starts_with(&format!("{{{name}}}"));
             let sample = match self.form_of(&name) {
-                Some(VariableForm::Word) if !leads => "a".to_owned(),
+                Some(VariableForm::Word | VariableForm::Label) if !leads => "a".to_owned(),
                 Some(VariableForm::Digits) if !leads => "1".to_owned(),
                 Some(VariableForm::OriginUnder(parents)) if leads => {
                     format!("https://{}", parents.first().map_or("", String::as_str))

@@ -13,7 +13,7 @@ use super::call::{Page, PageOf};
 use super::connection_api::{ApiGet, ApiView};
 use super::watch::{WatchDelete, WatchList, WatchPushed, WatchPut, WatchView};
 use crate::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
-use crate::oauth::provider::{Class, Provider};
+use crate::oauth::provider::{Class, Limits, Provider};
 use crate::oauth::standing::{Reason, State};
 use crate::oauth::{Client, Secret};
 use crate::problem::Problem;
@@ -144,6 +144,9 @@ pub struct AppTerms {
     /// How often id or secret have been changed.
     #[serde(default)]
     pub generation: u64,
+    /// Since when the provider is known to have refused an id or secret of it; none: it was taken since.
+    #[serde(default)]
+    pub broken: Option<Millis>,
     /// Where the provider sends browsers back to: `BASE_URL/oauth/callback/{id}`.
     pub redirect_uri: String,
     /// A grant without all of the scopes asked for is refused.
@@ -494,6 +497,12 @@ pub struct ConnectionPatch {
     /// Switched on or off.
     #[serde(default)]
     pub enabled: Option<bool>,
+    /// Limits in place of the entry's.
+    #[serde(default)]
+    pub limits: Option<Limits>,
+    /// The entry's limits hold again.
+    #[serde(default)]
+    pub without_limits: bool,
 }
 
 /// See [`Call::ConnectionTest`].
@@ -761,6 +770,9 @@ pub struct ConnectionView {
     /// Requests made with it in the last 24 h, as far as counted.
     #[serde(default)]
     pub used_24h: u64,
+    /// The limits that hold: its own, or else its entry's.
+    #[serde(default)]
+    pub limits: Limits,
     /// What came of revoking it.
     #[serde(default)]
     pub revoked: Option<RevokeResult>,

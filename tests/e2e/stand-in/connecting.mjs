@@ -34,10 +34,10 @@ export async function tenant(postern, name = "tenant") {
       return call.ok("POST", `${at}/oauth-app`, { name: `${provider} of ${name}`, provider, providerConfig, ...client, ...more });
     },
     /**
-     * A session, followed to the provider and back. `asked` is what the provider was asked, `page` the text of the result,
-     * `id` the connection's.
+     * A session, followed to the provider: `asked` is what that was asked, `back` the callback that it leads to, which is
+     * not followed yet, `id` the connection's.
      */
-    async connect(session, { answer = "yes", change = (back) => back } = {}) {
+    async leave(session, { answer = "yes" } = {}) {
       const { url, connection } = await call.ok("POST", `${at}/connection/session`, session);
       const begin = await fetch(url);
       const first = await begin.text();
@@ -46,13 +46,21 @@ export async function tenant(postern, name = "tenant") {
       assert.equal(gone.status, 303, "the link leads to the provider");
       const authorize = new URL(gone.headers.get("location"));
       const cookie = gone.headers.getSetCookie()[0].split(";")[0];
-      const back = change(await consent(authorize.href, { answer }));
+      const back = await consent(authorize.href, { answer });
+      return { id: connection.id, first, authorize, asked: Object.fromEntries(authorize.searchParams), back, cookie };
+    },
+    /** Follows a callback; answers the text of the page at the end. */
+    async arrive(back, cookie) {
       const arrived = await fetch(back, { redirect: "manual", headers: { cookie } });
       await arrived.arrayBuffer();
       assert.equal(arrived.status, 303, "a callback answers with a way on");
       const location = new URL(arrived.headers.get("location"), back);
-      const page = await (await fetch(location)).text();
-      return { id: connection.id, first, authorize, asked: Object.fromEntries(authorize.searchParams), page: words(page) };
+      return words(await (await fetch(location)).text());
+    },
+    /** A session, followed to the provider and back. `page` is the text of the result. */
+    async connect(session, { answer, change = (back) => back } = {}) {
+      const left = await mine.leave(session, { answer });
+      return { ...left, page: await mine.arrive(change(left.back), left.cookie) };
     },
     get: (id) => call.ok("GET", of(id)),
     token: (id, body = {}) => call.ok("POST", of(id, "/token"), body),

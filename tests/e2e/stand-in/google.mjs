@@ -60,7 +60,16 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     syncToken: 0,
     /** Sync tokens before this are forgotten: 410. */
     oldestSync: 0,
+    /** Its clock is so many milliseconds ahead. */
+    ahead: 0,
+    /** A mailbox's watch, and a calendar's channel, lives so many milliseconds. */
+    life: WEEK,
+    /** Each `users.watch`: when it came, until when it holds, and until when the one that it replaced would have. */
+    registered: [],
+    /** Each channel, oldest first: when it was opened, and when it was stopped. */
+    opened: [],
   };
+  const now = () => Date.now() + state.ahead;
   const wrong = (status, error, error_description, more = {}) => json(status, { error, error_description, ...more });
   const api = (status, reason, message) => json(status, { error: { code: status, message, errors: [{ reason, message, domain: "global" }], status: reason } });
   let standIn;
@@ -142,7 +151,9 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     "GET openidconnect.googleapis.com/v1/userinfo": spending("", (_came, { account }) => json(200, account)),
     "GET gmail.googleapis.com/gmail/v1/users/me/profile": spending("mail", (_came, { account }) => json(200, { emailAddress: account.email, historyId: String(state.historyId) })),
     "POST gmail.googleapis.com/gmail/v1/users/me/watch": spending("mail", ({ json: asked }) => {
-      state.watch = { ...asked, expiration: Date.now() + WEEK };
+      const at = now();
+      state.registered.push({ at, until: at + state.life, replaced: state.watch?.expiration });
+      state.watch = { ...asked, expiration: at + state.life };
       return json(200, { historyId: String(state.historyId), expiration: String(state.watch.expiration) });
     }),
     "POST gmail.googleapis.com/gmail/v1/users/me/stop": spending("mail", () => {
@@ -161,11 +172,18 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     "GET www.googleapis.com/calendar/v3/users/me/calendarList": spending("calendar", () => json(200, { kind: "calendar#calendarList", items: [{ id: "primary" }] })),
     "POST www.googleapis.com/calendar/v3/calendars/primary/events/watch": spending("calendar", ({ json: asked }) => {
       if (channels.has(asked.id)) return api(400, "channelIdNotUnique", "Channel id not unique");
-      const channel = { ...asked, resourceId: "res-1", expiration: Date.now() + WEEK };
+      const at = now();
+      const channel = { ...asked, resourceId: "res-1", expiration: at + state.life };
       channels.set(asked.id, channel);
+      state.opened.push({ channel, at });
       return json(200, { kind: "api#channel", id: asked.id, resourceId: channel.resourceId, resourceUri: "https://www.googleapis.com/calendar/v3/calendars/primary/events", token: asked.token, expiration: String(channel.expiration) });
     }),
-    "POST www.googleapis.com/calendar/v3/channels/stop": spending("calendar", ({ json: asked }) => (channels.delete(asked.id) ? empty(204) : api(404, "notFound", "Channel not found"))),
+    "POST www.googleapis.com/calendar/v3/channels/stop": spending("calendar", ({ json: asked }) => {
+      const one = state.opened.find(({ channel }) => channel.id === asked.id && channel.resourceId === asked.resourceId);
+      if (!one || !channels.delete(asked.id)) return api(404, "notFound", "Channel not found");
+      one.stopped = now();
+      return empty(204);
+    }),
     "GET www.googleapis.com/calendar/v3/calendars/primary/events": spending("calendar", ({ query }) => {
       const since = query.syncToken === undefined ? 0 : Number(query.syncToken);
       if (query.syncToken !== undefined && since < state.oldestSync) return api(410, "fullSyncRequired", "Sync token is no longer valid, a full sync is required.");
@@ -220,7 +238,7 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     /** A calendar's event is made or changed. */
     event(id, more = {}) {
       state.syncToken += 1;
-      const updated = new Date().toISOString();
+      const updated = new Date(now()).toISOString();
       const { created = updated } = state.events.find((event) => event.id === id) ?? {};
       state.events = [...state.events.filter((event) => event.id !== id), { at: state.syncToken, id, status: "confirmed", etag: `"${state.syncToken}"`, created, updated, ...more }];
     },

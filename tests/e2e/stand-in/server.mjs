@@ -132,7 +132,7 @@ function read(request, url, path, raw) {
 }
 
 function here(origin, url) {
-  return url.replace(/^https:\/\/([^/{]+)/, (_, host) => `${origin}/${host}`);
+  return url.replace(/^https:\/\/([^/]+)/, (_, host) => `${origin}/${host}`);
 }
 
 /** Members of an entry that hold what looks like a URL and is not called: pages, and scopes (Google's). */

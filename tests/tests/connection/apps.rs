@@ -1,10 +1,16 @@
 //! A broken app is not a dead grant.
 
-use postern_connection::AppRow;
+use postern_connection::{AppFinding, AppRow};
 use postern_domain::oauth::Secret;
 use postern_domain::oauth::provider::Rotation;
 use postern_domain::wire::connection::{AppChanged, Caller};
 use postern_tests::connection::Desk;
+
+/// What a refresh told the directory of the app.
+fn broken(generation: u64) -> (u64, AppFinding) {
+    let words = "invalid_client".to_owned();
+    (generation, AppFinding::Broken { words })
+}
 
 fn set_secret(desk: &mut Desk, secret: &str) {
     let mut terms = desk.terms();
@@ -26,6 +32,7 @@ fn a_wrong_secret_blocks_and_the_right_one_heals() {
     desk.call_as(Caller::System, AppChanged {}).unwrap();
     assert_eq!(desk.view().state.as_str(), "active");
     assert!(desk.peer.has_grant());
+    assert_eq!(desk.findings, [broken(1)]);
     assert_eq!(
         desk.told_types(),
         [
@@ -47,6 +54,67 @@ fn a_broken_app_is_looked_at_again_each_hour() {
     desk.peer.secret = desk.terms().client.unwrap().secret.unwrap().0;
     desk.pass(2 * 3_600_000);
     assert_eq!(desk.view().state.as_str(), "active");
+}
+
+#[test]
+fn what_one_refresh_finds_out_of_the_app_is_told_for_all_of_its_connections() {
+    let mut desk = Desk::connected(Rotation::Strict);
+    "another".clone_into(&mut desk.peer.secret);
+    desk.pass(51 * 60_000);
+    assert_eq!(desk.findings, [broken(1)]);
+    assert_eq!(
+        desk.peer
+            .requests
+            .iter()
+            .filter(|url| url.ends_with("/token"))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn what_another_connection_found_out_blocks_without_a_request_until_this_one_is_the_probe() {
+    let mut desk = Desk::connected(Rotation::Strict);
+    let asked = desk.peer.requests.len();
+    let Ok(AppRow::Active(mut terms)) = desk.app.clone() else {
+        panic!("the app is there")
+    };
+    let again_at = desk.now.plus(3_600_000);
+    desk.app = Ok(AppRow::Broken {
+        words: Some("invalid_client: the secret has expired".to_owned()),
+        again_at,
+    });
+    desk.pass(51 * 60_000);
+    assert_eq!(desk.view().state.as_str(), "blocked");
+    assert!(desk.lease().is_ok(), "the token itself is good");
+    let line = desk.history().pop().unwrap();
+    assert_eq!(
+        line.words.as_deref(),
+        Some("invalid_client: the secret has expired")
+    );
+    assert!(line.next_at.is_some_and(|at| at >= again_at));
+    assert_eq!(desk.peer.requests.len(), asked, "another one is the probe");
+
+    terms.broken = Some(desk.now);
+    desk.app = Ok(AppRow::Active(terms));
+    desk.pass(30 * 60_000);
+    assert_eq!(desk.view().state.as_str(), "active");
+    assert_eq!(desk.findings, [(1, AppFinding::Works)]);
+    let told = [
+        "connection.created",
+        "connection.degraded",
+        "connection.recovered",
+    ];
+    assert_eq!(desk.told_types(), told);
+    desk.app = desk.app.map(|app| match app {
+        AppRow::Active(mut terms) => {
+            terms.broken = None;
+            AppRow::Active(terms)
+        }
+        other => other,
+    });
+    desk.pass(3_600_000);
+    assert_eq!(desk.findings.len(), 1, "what works anyway is not told");
 }
 
 #[test]
@@ -72,6 +140,11 @@ fn another_clients_refusal_of_a_grant_is_the_apps_fault() {
     desk.pass(4 * 3_600_000);
     let view = desk.view();
     assert_ne!(view.state.as_str(), "needs_reauth");
+    assert_eq!(
+        desk.findings,
+        [],
+        "the new client may be sound: its own connections go on"
+    );
 }
 
 #[test]

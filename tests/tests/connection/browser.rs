@@ -83,8 +83,10 @@ pub(crate) struct AuthorizationServer {
     pub(crate) header: Value,
     /// What the token endpoint answers instead.
     pub(crate) instead: Option<Ended>,
-    /// What the identity call answers.
-    pub(crate) whoami: Value,
+    /// What the identity call answers; none: it fails for now.
+    pub(crate) whoami: Option<Value>,
+    /// A refresh brings an id token.
+    pub(crate) refreshes_id_token: bool,
     /// All requests that came, with their form.
     pub(crate) asked: Vec<(String, BTreeMap<String, String>)>,
     /// What the key set's key is called.
@@ -101,6 +103,8 @@ pub(crate) struct World {
     pub(crate) server: AuthorizationServer,
     /// Errands that were handed out and not done.
     pub(crate) air: Vec<Errand>,
+    /// The provider's entry, as the app has it now.
+    pub(crate) entry: Provider,
     /// Messages that the tenant was told.
     pub(crate) told: Vec<(String, Value)>,
 }
@@ -138,6 +142,7 @@ pub(crate) fn terms(provider: Provider) -> AppTerms {
             secret: Some(Secret(CLIENT_SECRET.to_owned())),
         }),
         generation: 1,
+        broken: None,
         redirect_uri: BACK.to_owned(),
         all_scopes: false,
     }
@@ -231,7 +236,8 @@ impl AuthorizationServer {
             claims: |_| {},
             header: json!({ "alg": "ES256", "kid": "k1" }),
             instead: None,
-            whoami: json!({ "id": 1 }),
+            whoami: Some(json!({ "id": 1 })),
+            refreshes_id_token: false,
             asked: Vec::new(),
             key_id: "k1".to_owned(),
             without_refresh_token: false,
@@ -266,9 +272,22 @@ impl AuthorizationServer {
                 answer(200, &json!({ "keys": [jwk] }))
             }
             "https://as.example/revoke" => answer(200, &json!({})),
-            "https://api.example/me" => answer(200, &self.whoami),
+            "https://api.example/me" => match &self.whoami {
+                Some(whoami) => answer(200, whoami),
+                None => answer(503, &json!({})),
+            },
             other => panic!("nobody is at {other}"),
         }
+    }
+
+    fn id_token(&self, nonce: Option<&str>, now: Millis) -> String {
+        let (sub, email) = &self.account;
+        let mut claims = json!({
+            "iss": ISSUER, "sub": sub, "email": email, "aud": CLIENT,
+            "nonce": nonce, "iat": now.seconds(), "exp": now.seconds() + 300,
+        });
+        (self.claims)(&mut claims);
+        signed(&self.header, &claims)
     }
 
     fn token(&mut self, said: &BTreeMap<String, String>, now: Millis) -> Ended {
@@ -277,10 +296,12 @@ impl AuthorizationServer {
         }
         let refused = || answer(400, &json!({ "error": "invalid_grant" }));
         if said["grant_type"] == "refresh_token" {
-            return answer(
-                200,
-                &json!({ "access_token": "at-refreshed", "token_type": "Bearer", "expires_in": 3600 }),
-            );
+            let mut body =
+                json!({ "access_token": "at-refreshed", "token_type": "Bearer", "expires_in": 3600 });
+            if self.refreshes_id_token {
+                body["id_token"] = self.id_token(None, now).into();
+            }
+            return answer(200, &body);
         }
         let Some(grant) = self.codes.remove(&said["code"]) else {
             return refused();
@@ -292,15 +313,10 @@ impl AuthorizationServer {
             return refused();
         }
         let n = self.asked.len();
-        let (sub, email) = &self.account;
-        let mut claims = json!({
-            "iss": ISSUER, "sub": sub, "email": email, "aud": CLIENT,
-            "nonce": grant.nonce, "iat": now.seconds(), "exp": now.seconds() + 300,
-        });
-        (self.claims)(&mut claims);
+        let id_token = self.id_token(grant.nonce.as_deref(), now);
         let mut body = json!({
             "access_token": format!("canary-at-{n}"), "refresh_token": format!("canary-rt-{n}"),
-            "token_type": "Bearer", "expires_in": 3600, "id_token": signed(&self.header, &claims),
+            "token_type": "Bearer", "expires_in": 3600, "id_token": id_token,
         });
         if self.without_refresh_token {
             body["refresh_token"] = Value::Null;
@@ -322,6 +338,7 @@ impl World {
             random: Counter(0),
             server: AuthorizationServer::new(),
             air: Vec::new(),
+            entry: provider(|_| {}),
             told: Vec::new(),
         }
     }
@@ -397,10 +414,11 @@ impl World {
             } else {
                 Err(Problem::internal("no key"))
             }),
-            Task::App(_) => Done::App(Ok(postern_connection::AppRow::Active(Box::new(terms(provider(
-                |_| {},
-            )))))),
-            Task::Row(_) | Task::Wire { .. } => Done::Written(Ok(())),
+            Task::App { .. } => {
+                let terms = terms(self.entry.clone());
+                Done::App(Ok(postern_connection::AppRow::Active(Box::new(terms))))
+            }
+            Task::Row(_) | Task::Wire { .. } | Task::AppJudged { .. } => Done::Written(Ok(())),
             Task::Tell {
                 event_type, payload, ..
             } => {

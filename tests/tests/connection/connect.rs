@@ -200,6 +200,12 @@ fn s9_of_fifty_callbacks_at_once_one_is_exchanged_and_all_hear_the_same() {
         .map(|_| world.ask_once(Caller::Browser, &call, None))
         .collect();
     assert!(waiting.iter().all(|replied| replied.waits));
+    let briefly = waiting.iter().filter(|replied| replied.briefly);
+    assert_eq!(
+        briefly.count(),
+        49,
+        "whoever comes second does not wait for all of it"
+    );
     world.settle();
     for replied in waiting {
         let again = world.ask_once(Caller::Browser, &call, Some(replied.turn));

@@ -267,9 +267,9 @@ fn s29_userinfo_about_another_subject_connects_nothing() {
     });
     entry.verified = true;
     let link = world.open_with(&open_of(entry));
-    world.server.whoami = json!({ "sub": "sub-bob", "name": "Bob" });
+    world.server.whoami = Some(json!({ "sub": "sub-bob", "name": "Bob" }));
     assert_eq!(world.connect(&link).outcome, Outcome::ExchangeFailed);
-    world.server.whoami = json!({ "sub": "sub-ann", "name": "Ann" });
+    world.server.whoami = Some(json!({ "sub": "sub-ann", "name": "Ann" }));
     assert_eq!(world.connect(&link).outcome, Outcome::Connected);
     assert_eq!(world.view().account.as_deref(), Some("Ann"));
 }

@@ -3,7 +3,7 @@
 use postern_domain::oauth::provider::Rotation;
 use postern_domain::oauth::standing::State;
 use postern_domain::time::Millis;
-use postern_domain::wire::connection::{Spent, TokenSpend, TokenThrottled};
+use postern_domain::wire::connection::{ConnectionPatch, Spent, TokenSpend, TokenThrottled};
 use postern_domain::wire::connection_api::{ApiGet, ApiView};
 use postern_tests::connection::{Desk, entry};
 use serde_json::{Value, json};
@@ -104,4 +104,43 @@ fn it_says_where_its_token_may_go_and_spends_nothing_for_that() {
 fn an_api_whose_address_is_learned_by_connecting_is_not_known_before() {
     let mut desk = at(&json!({"base": "{instance}/v1"}));
     assert_eq!(desk.call(ApiGet {}).unwrap().bases, Vec::<String>::new());
+}
+
+#[test]
+fn its_owner_sets_limits_in_place_of_the_entrys_and_gives_those_back() {
+    let mut desk = limited(&json!({"perSecond": 100, "perDay": 2}));
+    let set = |limits: &Value| ConnectionPatch {
+        limits: Some(serde_json::from_value(limits.clone()).unwrap()),
+        ..ConnectionPatch::default()
+    };
+    let view = desk.call(set(&json!({"perDay": 3}))).unwrap();
+    assert_eq!((view.limits.per_second, view.limits.per_day), (None, Some(3)));
+    desk.die();
+    for _ in 0..3 {
+        assert_eq!(spend(&mut desk).limit, None);
+    }
+    assert_eq!(spend(&mut desk).limit.as_deref(), Some("requests per day"));
+
+    let label = ConnectionPatch {
+        label: Some("a label".to_owned()),
+        ..ConnectionPatch::default()
+    };
+    assert_eq!(
+        desk.call(label).unwrap().limits.per_day,
+        Some(3),
+        "not named: it stays"
+    );
+    let without = ConnectionPatch {
+        without_limits: true,
+        ..ConnectionPatch::default()
+    };
+    let view = desk.call(without).unwrap();
+    assert_eq!(
+        (view.limits.per_second, view.limits.per_day),
+        (Some(100), Some(2))
+    );
+
+    assert!(desk.token().limited, "every request asks");
+    desk.call(set(&json!({}))).unwrap();
+    assert!(!desk.token().limited, "none asks: there is no limit");
 }

@@ -7,16 +7,19 @@ use postern_domain::wire::call::PageOf;
 use postern_domain::wire::connection::{
     ConnectionErase, Disconnect, TokenLease, TokenReadList, TokenReadView,
 };
-use postern_tests::connection::Desk;
+use postern_tests::connection::{Desk, owner};
 
 const MINUTE: u64 = 60_000;
 
-fn read(desk: &mut Desk, reader: &str) -> Result<(), Code> {
-    let call = TokenLease {
+fn lease(reader: &str) -> TokenLease {
+    TokenLease {
         reader: Some(reader.to_owned()),
         ..TokenLease::default()
-    };
-    desk.call(call).map(drop).map_err(|problem| problem.code)
+    }
+}
+
+fn read(desk: &mut Desk, reader: &str) -> Result<(), Code> {
+    desk.call(lease(reader)).map(drop).map_err(|problem| problem.code)
 }
 
 fn page(
@@ -192,7 +195,8 @@ fn who_read_is_still_known_after_a_disconnect_and_goes_with_the_tenant() {
 fn what_cannot_be_written_down_shows_no_token() {
     let mut desk = desk();
     desk.storage.fail_in_writes(Some(0));
-    assert_eq!(read(&mut desk, "application:a"), Err(Code::Internal));
+    let asked = desk.ask(owner(), lease("application:a"), None);
+    assert_eq!(asked.answer.unwrap_err().code, Code::Internal);
     desk.storage.fail_in_writes(None);
     assert_eq!(read(&mut desk, "application:a"), Ok(()));
     assert_eq!(reads(&mut desk), [("application:a".to_owned(), 1)]);

@@ -2,11 +2,11 @@
 
 use postern_domain::id::SourceId;
 use postern_domain::oauth::provider::Rotation;
-use postern_domain::oauth::standing::State;
+use postern_domain::oauth::standing::{Reason, State};
 use postern_domain::problem::Code;
 use postern_domain::time::Millis;
 use postern_domain::watch::{Terms, WatchSource};
-use postern_domain::wire::connection::{Caller, Disconnect, Reset};
+use postern_domain::wire::connection::{Caller, Disconnect, Reset, TokenLease};
 use postern_domain::wire::watch::{WatchDelete, WatchList, WatchPushed, WatchPut, WatchState, WatchView};
 use postern_tests::connection::{Desk, entry};
 use postern_tests::google::Google;
@@ -328,6 +328,42 @@ fn two_renewals_that_fail_degrade_the_connection_and_a_good_one_heals_it() {
     assert_eq!(view(&mut desk).state, WatchState::Active);
     assert_eq!(
         desk.told_types(),
+        [
+            "connection.created",
+            "connection.degraded",
+            "connection.recovered"
+        ]
+    );
+}
+
+#[test]
+fn a_refresh_does_not_heal_what_a_watch_degraded() {
+    let mut desk = watching();
+    let down = || Fate::Refused(503, json!({ "error": { "code": 503, "message": "try later" } }));
+    let at = view(&mut desk).next_renewal_at.unwrap();
+    desk.pass(at.since(desk.now) - 1);
+    google(&mut desk).fates.extend([down(), down(), down(), down()]);
+    desk.pass(20_000);
+    assert_eq!(desk.view().reason, Some(Reason::WatchFailed));
+    let fresh = |desk: &mut Desk| {
+        let generation = desk.view().generation;
+        desk.call(TokenLease {
+            refresh: true,
+            ..TokenLease::default()
+        })
+        .unwrap();
+        assert!(desk.view().generation > generation);
+    };
+    fresh(&mut desk);
+    assert_eq!(desk.view().reason, Some(Reason::WatchFailed));
+    desk.pass(3 * HOUR);
+    assert_eq!(desk.state(), State::Active);
+    assert_eq!(view(&mut desk).state, WatchState::Active);
+    assert_eq!(
+        desk.told_types()
+            .into_iter()
+            .filter(|told| told.starts_with("connection."))
+            .collect::<Vec<_>>(),
         [
             "connection.created",
             "connection.degraded",

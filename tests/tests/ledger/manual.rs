@@ -326,6 +326,31 @@ fn a_retry_and_a_press_that_come_up_in_one_run_take_a_slot_each() {
 }
 
 #[test]
+fn a_first_hand_out_keeps_its_slot_over_an_eviction_though_a_press_came_to_the_end_before_it() {
+    let mut settings = Settings::default();
+    settings.gates.window = 2;
+    let mut tenant = Tenant::with(settings, TenantSettings::default());
+    let endpoint = tenant.endpoint();
+    let message = tenant.publish();
+    let slow = tenant.out(); // its queue message is late
+    let manual = pressed(&mut tenant, message, endpoint);
+    tenant.report(&manual, Answer::Ok);
+    tenant.evict();
+    tenant.publish();
+    let beside = tenant.out();
+    tenant.publish();
+    assert!(
+        tenant.outs().is_empty(),
+        "the late one may still be sent beside the new one"
+    );
+    tenant.report(&slow, Answer::Ok);
+    tenant.pass(10);
+    assert_eq!(tenant.outs().len(), 1, "its place is free");
+    tenant.report(&beside, Answer::Ok);
+    assert_eq!(tenant.stand(message, endpoint).0, Stand::Delivered);
+}
+
+#[test]
 fn a_manual_try_survives_a_lost_lease_and_an_eviction() {
     let (mut tenant, endpoint, message, _, _) = at(Moment::Failed, &json!({}));
     let lost = pressed(&mut tenant, message, endpoint);

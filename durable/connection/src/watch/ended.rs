@@ -8,7 +8,7 @@ use postern_domain::watch::{Cursor, Found, Step, Terms, Trouble, Watch, answer, 
 use postern_domain::wire::connection::TokenRefused;
 use serde_json::{Value as Json, json};
 
-use super::Flight;
+use super::{Flight, fails};
 use crate::Connection;
 use crate::air::unexpected;
 use crate::call::Turn;
@@ -262,10 +262,6 @@ impl<S: Sql> Connection<S> {
 
     /// What a watch had degraded is well again, when none fails any more.
     pub(super) fn heal(&self, change: &mut Change, watch: &Watch, now: Millis) -> Result<(), Problem> {
-        let fails = |watch: &Watch| {
-            let most = watch.renewal.failures.max(watch.sync.failures);
-            most >= FAILURES_THAT_DEGRADE && !watch.stopping
-        };
         let others = self
             .watches
             .all

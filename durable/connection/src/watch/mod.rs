@@ -14,7 +14,7 @@ mod stop;
 mod store;
 mod tell;
 
-use postern_domain::oauth::standing::State;
+use postern_domain::oauth::standing::{Reason, State};
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::watch::{Watch, plan};
@@ -93,6 +93,16 @@ impl<S: Sql> Connection<S> {
         Ok(())
     }
 
+    /// How the connection stands when what else kept it from being well is over: one of its watches may fail still.
+    pub(crate) fn well(&self, record: &Record) -> (State, Option<Reason>) {
+        let goes_on = matches!(record.state, State::Active | State::Degraded | State::Blocked);
+        if goes_on && self.watches.all.iter().any(fails) {
+            (State::Degraded, Some(Reason::WatchFailed))
+        } else {
+            (State::Active, None)
+        }
+    }
+
     pub(crate) fn watch_flies(&self, number: u64) -> bool {
         self.flies(|purpose| matches!(purpose, Purpose::Watch(flight) if flight.number == number))
     }
@@ -112,6 +122,11 @@ impl<S: Sql> Connection<S> {
         }
         at.map(|at| at.max(self.watches.pause.unwrap_or_default()))
     }
+}
+
+/// Whether it failed so often that it is said.
+fn fails(watch: &Watch) -> bool {
+    watch.renewal.failures.max(watch.sync.failures) >= plan::FAILURES_THAT_DEGRADE && !watch.stopping
 }
 
 /// Whether its token can be spent on watches.

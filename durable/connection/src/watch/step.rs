@@ -98,7 +98,7 @@ impl<S: Sql> Connection<S> {
         self.watches.pause = None;
         match self.token(false, now, random) {
             Ok(Answer::Now(token)) => Ok(Some(token)),
-            Ok(Answer::Late(_)) => Ok(None),
+            Ok(Answer::Late(_) | Answer::Soon(_)) => Ok(None),
             Err(problem) if problem.cause.is_some() => Err(problem),
             Err(_) => {
                 self.watches.pause = Some(now.plus(PAUSE_MS));

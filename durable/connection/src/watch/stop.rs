@@ -114,7 +114,7 @@ impl<S: Sql> Connection<S> {
         match self.lease_now(now) {
             Ok(crate::call::Answer::Now(token)) => Ok(Some(token)),
             Err(problem) if problem.cause.is_some() => Err(problem),
-            Ok(crate::call::Answer::Late(_)) | Err(_) => Ok(None),
+            Ok(_) | Err(_) => Ok(None),
         }
     }
 

@@ -1,4 +1,4 @@
-//! `PATCH /api/v1/app/{app_id}/connection/{connection_id}`: its label, its `uid`, whether it is on.
+//! `PATCH /api/v1/app/{app_id}/connection/{connection_id}`: its label, its `uid`, its limits, whether it is on.
 
 use postern_domain::problem::Problem;
 use postern_domain::wire::connection::ConnectionPatch;
@@ -11,12 +11,13 @@ use crate::api::field;
 use crate::api::reply::Answer;
 use crate::store::connection::{self, Key};
 
-/// 200. What is not given stays; null takes label or `uid` away.
+/// 200. What is not given stays; null takes label or `uid` away, and gives the provider's limits back.
 pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Problem> {
     let mut form = ask.form()?;
     let label = form.change("label", field::name);
     let uid = form.change("uid", field::uid);
     let enabled = form.given("enabled", field::flag);
+    let limits = form.change("limits", field::limits);
     form.finish(Some(()))?;
     let id = super::named(&access, &ask).await?;
     let object = access.connection(id);
@@ -25,6 +26,8 @@ pub(crate) async fn handle(access: TenantAccess, ask: Ask) -> Result<Answer, Pro
         uid: uid.clone().flatten(),
         without_uid: uid == Some(None),
         enabled,
+        limits: limits.flatten(),
+        without_limits: limits == Some(None),
     };
     let Some(uid) = uid else {
         return Answer::ok(&ConnectionOut::new(object.call(call).await?));

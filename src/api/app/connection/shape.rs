@@ -2,6 +2,7 @@
 
 use postern_domain::id::Uid;
 use postern_domain::oauth::app;
+use postern_domain::oauth::provider::Limits;
 use postern_domain::oauth::standing::Reason;
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{CheckView, ConnectionView, Disconnected, RevokeResult, Tested};
@@ -56,11 +57,27 @@ pub(crate) struct ConnectionOut {
     next_refresh_at: Option<String>,
     last_check: Option<CheckOut>,
     used24h: u64,
+    /// How fast its API may be asked: its own limits, or else the provider's.
+    limits: ConnectionLimits,
     /// What came of revoking it: `revoked`, `already_gone`, `unsupported` or `failed`.
     revoked: Option<&'static str>,
     watches: Vec<Value>,
     created_at: String,
     updated_at: String,
+}
+
+/// Requests of one connection, each over a sliding window; null: as many as come.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "as they are said, and as they stand in JSON"
+)]
+pub(crate) struct ConnectionLimits {
+    per_second: Option<u32>,
+    per_minute: Option<u32>,
+    per_day: Option<u32>,
 }
 
 /// A check of its health.
@@ -129,10 +146,21 @@ impl ConnectionOut {
             next_refresh_at: view.next_refresh_at.map(Millis::to_rfc3339),
             last_check: view.last_check.map(CheckOut::new),
             used24h: view.used_24h,
+            limits: ConnectionLimits::new(view.limits),
             revoked: view.revoked.map(word),
             watches: view.watches,
             created_at: view.created_at.to_rfc3339(),
             updated_at: view.updated_at.to_rfc3339(),
+        }
+    }
+}
+
+impl ConnectionLimits {
+    const fn new(limits: Limits) -> Self {
+        Self {
+            per_second: limits.per_second,
+            per_minute: limits.per_minute,
+            per_day: limits.per_day,
         }
     }
 }

@@ -135,6 +135,22 @@ fn words_and_digits_are_what_they_say() {
     for bad in ["", "-a", "a-", "a.b", "a/b", "..", "a b", "ä", &"a".repeat(65)] {
         assert_eq!(takes(VariableForm::Word, bad), None, "{bad}");
     }
+    for good in ["acme", "0", "a-9", "a-"] {
+        assert_eq!(takes(VariableForm::Label, good).as_deref(), Some(good));
+    }
+    for bad in [
+        "",
+        "-a",
+        "Acme",
+        "a_b",
+        "a.b",
+        "a/b",
+        "a b",
+        "\u{e4}",
+        &"a".repeat(64),
+    ] {
+        assert_eq!(takes(VariableForm::Label, bad), None, "{bad}");
+    }
     assert_eq!(
         takes(VariableForm::Digits, "0123456789").as_deref(),
         Some("0123456789")
