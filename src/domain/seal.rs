@@ -373,6 +373,7 @@ mod tests {
             (both.active_version(), version_of(&old), version_of(&new)),
             (2, Some(1), Some(2))
         );
+        assert_eq!(both.versions().collect::<Vec<_>>(), [2, 1]);
         assert_eq!(both.open(&place(), &old).unwrap(), b"secret");
         assert_eq!(both.open(&place(), &new).unwrap(), b"secret");
         assert_eq!(keys(KEY_2).open(&place(), &new).unwrap(), b"secret");

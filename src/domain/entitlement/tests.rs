@@ -140,6 +140,13 @@ fn stands(judged: &Judged) -> (Option<&str>, bool, State) {
 const NONE: Value = Value::Null;
 
 #[test]
+fn a_provider_is_known_by_its_presets_name() {
+    assert_eq!(Provider::of("stripe"), Some(Provider::Stripe));
+    assert_eq!(Provider::of("revenuecat"), Some(Provider::RevenueCat));
+    assert_eq!(Provider::of("github"), None);
+}
+
+#[test]
 fn a_paid_subscription_is_its_plan_until_its_period_ends_and_a_little_longer_where_it_renews() {
     let books = stripe(&[subscription("evt_1", "created", START, "active", &NONE)]);
     let end = START + 30 * DAY;

@@ -605,6 +605,19 @@ fn headers_that_carry_credentials_are_named_to_whoever_stores_a_request() {
     assert_eq!(names, [&always[..], &["x-gitlab-token"]].concat());
 }
 
+#[test]
+fn headers_that_the_settings_name_an_event_by_are_named_to_whoever_keeps_it() {
+    let config = json!({
+        "header": "X-S", "eventType": "header:X-Type", "eventId": "header:x-id", "eventTime": "/time",
+        "routingKey": "header:X-Shop",
+    });
+    assert_eq!(
+        parse("hmac", &config).naming_headers(),
+        ["x-type", "x-id", "x-shop"]
+    );
+    assert_eq!(parse("stripe", &json!({})).naming_headers(), [""; 0]);
+}
+
 proptest! {
     #[test]
     fn no_request_makes_a_preset_panic_or_accept(

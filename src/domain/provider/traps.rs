@@ -201,6 +201,51 @@ fn settings_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn keys_are_fetched_in_the_clear_from_this_machine_alone() {
+    for (url, taken) in [
+        ("https://example.com/keys", true),
+        ("http://localhost:8787/keys", true),
+        ("http://127.0.0.1/keys", true),
+        ("http://[::1]:8787/keys", true),
+        ("http://localhost.example.com/keys", false),
+        ("http://192.0.2.1/keys", false),
+        ("http://[2001:db8::1]/keys", false),
+        ("ftp://localhost/keys", false),
+        ("https://user@example.com/keys", false),
+    ] {
+        let config = json!({"issuer": "i", "audience": "a", "jwksUrl": url});
+        assert_eq!(SourceConfig::parse("jwt", &config).is_ok(), taken, "{url}");
+    }
+}
+
+#[test]
+fn a_list_of_addresses_has_64_ranges_at_the_most() {
+    let config = |count: u8| {
+        let cidrs: Vec<String> = (0..count).map(|n| format!("192.0.2.{n}/32")).collect();
+        SourceConfig::parse("ip_allow", &json!({ "cidrs": cidrs }))
+    };
+    assert!(config(64).is_ok());
+    assert_eq!(config(65).unwrap_err().len(), 1);
+    assert_eq!(config(66).unwrap_err().len(), 1);
+}
+
+#[test]
+fn microsofts_keys_are_fetched_where_tokens_are_looked_at() {
+    let apps = json!({"appIds": ["00000003-1111-2222-3333-444444444444"]});
+    let source = SourceConfig::parse("microsoft-graph", &apps).unwrap();
+    assert_eq!(
+        source.key_set_url(),
+        Some("https://login.microsoftonline.com/common/discovery/v2.0/keys")
+    );
+    assert_eq!(
+        SourceConfig::parse("microsoft-graph", &source.to_value()),
+        Ok(source)
+    );
+    let plain = SourceConfig::parse("microsoft-graph", &json!({})).unwrap();
+    assert_eq!(plain.key_set_url(), None);
+}
+
+#[test]
 fn a_source_that_signs_its_address_says_so() {
     for (provider, config, expected) in [
         ("twilio", json!({}), true),

@@ -280,4 +280,118 @@ mod tests {
         );
         assert_eq!(read_push(b"{}"), None);
     }
+
+    fn api() -> Api {
+        Api {
+            base: "https://gmail.googleapis.com/".to_owned(),
+            token: ("Authorization".to_owned(), "Bearer t".to_owned()),
+        }
+    }
+
+    #[test]
+    fn each_call_goes_where_the_reference_says() {
+        let api = api();
+        let watch = api.watch("projects/p/topics/t", &["INBOX".to_owned()]);
+        let body = |request: &Request| serde_json::from_slice::<Value>(&request.body).ok();
+        let base = "https://gmail.googleapis.com/gmail/v1/users/me";
+        assert_eq!((watch.method, watch.url), ("POST", format!("{base}/watch")));
+        assert_eq!(
+            body(&api.watch("projects/p/topics/t", &["INBOX".to_owned()])),
+            Some(
+                json!({ "topicName": "projects/p/topics/t", "labelIds": ["INBOX"], "labelFilterBehavior": "include" })
+            )
+        );
+        assert_eq!(
+            body(&api.watch("projects/p/topics/t", &[])),
+            Some(json!({ "topicName": "projects/p/topics/t" }))
+        );
+        let (profile, stop) = (api.profile(), api.stop());
+        assert_eq!((profile.method, profile.url), ("GET", format!("{base}/profile")));
+        assert!(profile.body.is_empty());
+        assert!(profile.headers.contains(&api.token));
+        assert_eq!(
+            (stop.method, stop.url.as_str()),
+            ("POST", format!("{base}/stop").as_str())
+        );
+        assert_eq!(body(&stop), Some(json!({})));
+        let cursor = Cursor {
+            page: Some("p 2".to_owned()),
+            ..Cursor::behind("7".to_owned())
+        };
+        assert_eq!(
+            api.history(&cursor, &["INBOX".to_owned()]).url,
+            format!("{base}/history?startHistoryId=7&maxResults=100&labelId=INBOX&pageToken=p+2")
+        );
+        assert_eq!(
+            api.history(
+                &Cursor::behind("7".to_owned()),
+                &["INBOX".to_owned(), "WORK".to_owned()]
+            )
+            .url,
+            format!("{base}/history?startHistoryId=7&maxResults=100"),
+            "the API takes one label"
+        );
+    }
+
+    #[test]
+    fn a_profile_names_the_mailbox_in_small_letters_and_its_history() {
+        let answer = |mailbox: &str| json!({ "emailAddress": mailbox, "historyId": "20" });
+        let found = Some(("user@example.com".to_owned(), "20".to_owned()));
+        assert_eq!(read_profile(&answer("User@example.com")), found);
+        assert_eq!(read_profile(&answer("")), None);
+        assert!(read_profile(&answer(&"a".repeat(256))).is_some());
+        assert_eq!(read_profile(&answer(&"a".repeat(257))), None);
+        assert_eq!(read_profile(&json!({ "emailAddress": "user@example.com" })), None);
+    }
+
+    #[test]
+    fn a_watch_says_until_when_it_notifies() {
+        let until = |expiration: Value| read_watch(&json!({ "historyId": "1", "expiration": expiration }));
+        assert_eq!(until("1431990098200".into()), Some(Millis(1_431_990_098_200)));
+        assert_eq!(
+            until(1_431_990_098_200_u64.into()),
+            Some(Millis(1_431_990_098_200))
+        );
+        assert_eq!(until(crate::id::MAX_48.into()), Some(Millis(crate::id::MAX_48)));
+        assert_eq!(
+            until((crate::id::MAX_48 + 1).into()),
+            None,
+            "a time that cannot be kept"
+        );
+        assert_eq!(until("soon".into()), None);
+        assert_eq!(until((-1).into()), None);
+        assert_eq!(read_watch(&json!({})), None);
+    }
+
+    #[test]
+    fn a_change_counts_by_the_labels_that_it_had_or_got_and_without_a_wish_always() {
+        let answer = json!({ "historyId": 20, "history": [{ "id": 11, "labelsRemoved": [
+            { "message": { "id": "m1", "labelIds": ["SPAM"] }, "labelIds": ["INBOX"] },
+            { "message": { "id": "m2", "labelIds": ["INBOX"] }, "labelIds": ["UNREAD"] },
+            { "message": { "id": "m3" }, "labelIds": ["UNREAD"] },
+            { "message": { "id": "m4", "labelIds": ["SPAM"] } },
+            { "message": { "id": "m5" } },
+        ] }] });
+        let told = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+            let changes = read_history(&answer, &labels)
+                .map(|page| page.changes)
+                .unwrap_or_default();
+            changes
+                .iter()
+                .map(|change| change.data["messageId"].clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(&["INBOX"]), ["m1", "m2", "m5"]);
+        assert_eq!(told(&[]), ["m1", "m2", "m3", "m4", "m5"]);
+    }
+
+    #[test]
+    fn a_notification_larger_than_any_answer_is_not_read() {
+        let data = "eyJlbWFpbEFkZHJlc3MiOiJ1QGV4YW1wbGUuY29tIiwiaGlzdG9yeUlkIjoiNyJ9";
+        let body = json!({ "message": { "data": data } }).to_string();
+        let padded = |to: usize| body.clone() + &" ".repeat(to - body.len());
+        assert!(read_push(padded(CAP).as_bytes()).is_some());
+        assert_eq!(read_push(padded(CAP + 1).as_bytes()), None);
+    }
 }

@@ -206,6 +206,7 @@ pub fn retry_at(failures: u32, retry_after_ms: Option<u64>, now: Millis, chance:
 mod tests {
     use super::super::{Channel, Cursor};
     use super::*;
+    use crate::id::TenantId;
 
     const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -331,5 +332,242 @@ mod tests {
         assert_eq!(next(&watch, NOW), Some(Step::Stop));
         watch.stops_failed = MOST_STOPS;
         assert_eq!(next(&watch, NOW), Some(Step::Forget));
+    }
+
+    /// A mailbox that is known, notifies through a source, and was read two days after it was made.
+    fn quiet_mailbox() -> Watch {
+        let mut watch = gmail();
+        if let Terms::Gmail { source, .. } = &mut watch.terms {
+            let ledger = TenantId([7; 20]);
+            let id = crate::id::SourceId(crate::id::Address {
+                time: 1,
+                shard: 0,
+                sequence: 1,
+                random: [1; 7],
+            });
+            *source = Some(super::super::WatchSource { ledger, id });
+        }
+        watch.mailbox = Some("a@example.com".to_owned());
+        watch.cursor = Some(at("7"));
+        watch.wired = true;
+        watch.expires_at = Some(NOW.plus(CHANNEL_MS));
+        watch.renew_at = Some(NOW.plus(3 * Millis::DAY));
+        watch.last_sync_at = Some(NOW.plus(2 * Millis::DAY));
+        watch
+    }
+
+    #[test]
+    fn only_one_that_notifies_us_and_is_quiet_may_be_silent_for_a_day() {
+        let silent = |change: &dyn Fn(&mut Watch)| {
+            let mut watch = quiet_mailbox();
+            change(&mut watch);
+            look_at(&watch).map(|at| at.since(NOW.plus(2 * Millis::DAY)))
+        };
+        let used = |ago: u64| Some(NOW.plus(2 * Millis::DAY - ago));
+        assert_eq!(silent(&|_| ()), Some(Millis::DAY));
+        assert_eq!(silent(&|watch| watch.wired = false), Some(HOUR));
+        assert_eq!(silent(&|watch| watch.renewal.failures = 1), Some(HOUR));
+        assert_eq!(silent(&|watch| watch.expires_at = None), Some(HOUR));
+        assert_eq!(silent(&|watch| watch.expires_at = used(0)), Some(HOUR), "over");
+        assert_eq!(
+            silent(&|watch| watch.expires_at = used(0).map(|at| at.plus(1))),
+            Some(Millis::DAY)
+        );
+        assert_eq!(
+            silent(&|watch| watch.last_push_at = used(Millis::DAY - 1)),
+            Some(HOUR)
+        );
+        assert_eq!(
+            silent(&|watch| watch.last_push_at = used(Millis::DAY)),
+            Some(Millis::DAY)
+        );
+        assert_eq!(silent(&|watch| watch.last_event_at = used(0)), Some(HOUR));
+    }
+
+    #[test]
+    fn what_was_not_read_to_its_end_or_was_notified_is_looked_at_at_once() {
+        let looks = |change: &dyn Fn(&mut Watch)| {
+            let mut watch = quiet_mailbox();
+            change(&mut watch);
+            next(&watch, NOW.plus(2 * Millis::DAY))
+        };
+        assert_eq!(looks(&|_| ()), None);
+        assert_eq!(looks(&|watch| watch.pushes += 1), Some(Step::Look));
+        assert_eq!(looks(&|watch| (watch.pushes, watch.served) = (3, 3)), None);
+        let in_the_middle = Cursor {
+            page: Some("p2".to_owned()),
+            ..at("7")
+        };
+        assert_eq!(
+            looks(&|watch| watch.cursor = Some(in_the_middle.clone())),
+            Some(Step::Look)
+        );
+        assert_eq!(
+            looks(&|watch| watch.cursor = Some(Cursor::default())),
+            Some(Step::Look)
+        );
+        let failing = |watch: &mut Watch| {
+            watch.pushes += 1;
+            watch.sync.retry_at = Some(NOW.plus(2 * Millis::DAY + 1));
+        };
+        assert_eq!(looks(&failing), None, "what fails waits for its next try");
+    }
+
+    #[test]
+    fn a_mailbox_whose_history_is_not_known_is_asked_for_it_when_it_may_be() {
+        for change in [
+            |watch: &mut Watch| watch.mailbox = None,
+            |watch: &mut Watch| watch.cursor = None,
+        ] {
+            let mut watch = quiet_mailbox();
+            change(&mut watch);
+            let now = NOW.plus(2 * Millis::DAY);
+            assert_eq!(next(&watch, now), Some(Step::Profile));
+            assert_eq!(next_at(&watch, now), Some(now));
+            watch.sync.retry_at = Some(now.plus(5));
+            assert_eq!(next(&watch, now), None);
+            assert_eq!(next_at(&watch, now), Some(now.plus(5)));
+        }
+    }
+
+    #[test]
+    fn a_source_is_told_before_the_mailbox_notifies_it() {
+        let mut watch = quiet_mailbox();
+        let now = NOW.plus(2 * Millis::DAY);
+        watch.wired = false;
+        watch.renew_at = Some(now);
+        assert_eq!(next(&watch, now), Some(Step::Wire(true)));
+        assert_eq!(next_at(&watch, now), Some(now));
+        watch.renewal.retry_at = Some(now.plus(5));
+        assert_eq!(next(&watch, now), None);
+        assert_eq!(next_at(&watch, now), Some(now.plus(5)));
+        watch.renewal.retry_at = None;
+        watch.wired = true;
+        assert_eq!(next(&watch, now), Some(Step::Register));
+        watch.renew_at = Some(now.plus(1));
+        assert_eq!(next(&watch, now), None);
+        assert_eq!(next_at(&watch, now), Some(now.plus(1)));
+    }
+
+    #[test]
+    fn a_mailbox_without_a_topic_is_only_looked_at() {
+        let mut watch = gmail();
+        if let Terms::Gmail { topic, .. } = &mut watch.terms {
+            *topic = None;
+        }
+        watch.mailbox = Some("a@example.com".to_owned());
+        watch.cursor = Some(at("7"));
+        watch.last_sync_at = Some(NOW);
+        assert_eq!(next(&watch, NOW), None);
+        assert_eq!(next_at(&watch, NOW), Some(NOW.plus(HOUR)));
+    }
+
+    #[test]
+    fn a_calendar_without_a_channel_that_goes_on_gets_one() {
+        let mut watch = calendar();
+        watch.cursor = Some(at("s"));
+        watch.last_sync_at = Some(NOW);
+        watch.renew_at = Some(NOW.plus(Millis::DAY));
+        assert_eq!(next(&watch, NOW), Some(Step::Open));
+        assert_eq!(next_at(&watch, NOW), Some(NOW));
+        watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
+        assert_eq!(next(&watch, NOW), None);
+        assert_eq!(next(&watch, NOW.plus(Millis::DAY)), Some(Step::Open));
+        watch.renewal.retry_at = Some(NOW.plus(Millis::DAY + 5));
+        assert_ne!(next(&watch, NOW.plus(Millis::DAY)), Some(Step::Open));
+        watch.renewal.retry_at = None;
+        // One that the provider never said it had opened does not count, and is not stopped either.
+        watch.channels[0].resource = None;
+        assert_eq!(next(&watch, NOW), Some(Step::Open));
+        watch.channels[0].stop_at = Some(NOW);
+        watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
+        assert_eq!(next(&watch, NOW), None);
+        assert_eq!(next_at(&watch, NOW), look_at(&watch));
+    }
+
+    #[test]
+    fn an_old_channel_stands_until_its_overlap_is_over() {
+        let mut watch = calendar();
+        watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
+        watch.channels[0].stop_at = Some(NOW.plus(OVERLAP_MS));
+        watch.channels.push(channel(NOW.plus(CHANNEL_MS)));
+        watch.renew_at = Some(NOW.plus(Millis::DAY));
+        watch.cursor = Some(at("s"));
+        watch.last_sync_at = Some(NOW);
+        assert_eq!(next(&watch, NOW.plus(OVERLAP_MS - 1)), None);
+    }
+
+    #[test]
+    fn renewals_vary_by_a_tenth_towards_the_earlier() {
+        let terms = gmail().terms;
+        let wait = |chance: u64| renew_at(&terms, NOW.plus(7 * Millis::DAY), NOW, chance).since(NOW);
+        assert_eq!(wait(1), DAILY - 1);
+        assert_eq!(wait(DAILY / 10 - 1), DAILY - (DAILY / 10 - 1));
+        assert_eq!(wait(DAILY / 10), DAILY);
+        assert_eq!(
+            renew_at(&terms, NOW, NOW, 7),
+            NOW,
+            "of what is over nothing is left"
+        );
+        let terms = calendar().terms;
+        assert_eq!(
+            renew_at(&terms, NOW.plus(Millis::DAY), NOW, 0).since(NOW),
+            Millis::DAY / 2
+        );
+        assert_eq!(renew_at(&terms, NOW.plus(Millis::DAY + 1), NOW, 0).since(NOW), 1);
+    }
+
+    #[test]
+    fn tries_vary_by_a_fifth_and_wait_a_day_at_the_most() {
+        let wait = |failures, after, chance| retry_at(failures, after, NOW, chance).since(NOW);
+        assert_eq!(wait(1, None, 1_999), 5_999);
+        assert_eq!(wait(1, None, 2_000), 4_000);
+        assert_eq!(wait(2, None, 0), 24_000);
+        assert_eq!(wait(3, None, 0), 96_000);
+        assert_eq!(wait(1, Some(9 * Millis::DAY), 0), Millis::DAY);
+    }
+
+    #[test]
+    fn of_a_calendar_that_is_taken_away_every_channel_is_closed() {
+        let mut watch = calendar();
+        watch.stopping = true;
+        assert_eq!(next(&watch, NOW), Some(Step::Forget));
+        watch.channels.push(Channel {
+            resource: None,
+            ..channel(NOW)
+        });
+        watch.channels.push(channel(NOW));
+        assert_eq!(next(&watch, NOW), Some(Step::Close(1)));
+        assert_eq!(next_at(&watch, NOW), Some(NOW));
+        watch.renewal.retry_at = Some(NOW.plus(5));
+        assert_eq!(next(&watch, NOW), None);
+        assert_eq!(next_at(&watch, NOW), Some(NOW.plus(5)));
+        watch.stops_failed = MOST_STOPS - 1;
+        assert_eq!(next(&watch, NOW.plus(5)), Some(Step::Close(1)));
+        assert_eq!(
+            end(&Watch {
+                stopping: true,
+                ..gmail()
+            }),
+            Step::Forget,
+            "it never notified"
+        );
+    }
+
+    #[test]
+    fn a_step_renews_or_ends_or_reads() {
+        for (step, renews, ends) in [
+            (Step::Profile, false, false),
+            (Step::Wire(true), true, false),
+            (Step::Wire(false), true, true),
+            (Step::Register, true, false),
+            (Step::Open, true, false),
+            (Step::Close(0), false, true),
+            (Step::Look, false, false),
+            (Step::Stop, false, true),
+            (Step::Forget, false, false),
+        ] {
+            assert_eq!((step.renews(), step.ends()), (renews, ends), "{step:?}");
+        }
     }
 }

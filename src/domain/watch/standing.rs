@@ -247,4 +247,29 @@ mod tests {
         let read: Watch = serde_json::from_value(text.clone()).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(serde_json::to_value(read).ok(), Some(text));
     }
+
+    #[test]
+    fn the_channel_is_the_newest_that_the_provider_opened_and_that_goes_on() {
+        let mut watch = watch();
+        let first = watch.channels[0].clone();
+        watch.channels.push(Channel {
+            expires_at: Millis(200),
+            ..first.clone()
+        });
+        assert_eq!(watch.notifies_until(), Some(Millis(200)));
+        watch.channels.push(Channel {
+            resource: None,
+            expires_at: Millis(300),
+            ..first.clone()
+        });
+        assert_eq!(
+            watch.notifies_until(),
+            Some(Millis(200)),
+            "one that was only asked for"
+        );
+        watch.channels[1].stop_at = Some(Millis(150));
+        assert_eq!(watch.notifies_until(), Some(Millis(100)));
+        watch.channels[0].stop_at = Some(Millis(150));
+        assert_eq!((watch.channel(), watch.notifies_until()), (None, None));
+    }
 }

@@ -798,3 +798,28 @@ pub struct CheckView {
     /// One sentence.
     pub detail: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_a_row_and_in_a_call() {
+        for word in [
+            Outcome::Connected,
+            Outcome::MissingScopes,
+            Outcome::RefusedScopes,
+            Outcome::AlreadyConnected,
+            Outcome::Denied,
+            Outcome::Expired,
+            Outcome::OtherBrowser,
+            Outcome::OtherAccount,
+            Outcome::ProviderError,
+            Outcome::ExchangeFailed,
+            Outcome::Lost,
+            Outcome::Underway,
+        ] {
+            assert_eq!(serde_json::to_value(word).ok(), Some(word.as_str().into()));
+        }
+    }
+}

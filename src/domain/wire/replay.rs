@@ -269,3 +269,31 @@ pub struct TaskView {
     /// When it last moved.
     pub updated_at: Millis,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_a_row_and_in_a_call() {
+        for word in [
+            TaskKind::Recover,
+            TaskKind::Replay,
+            TaskKind::BulkReplay,
+            TaskKind::RouteReplay,
+            TaskKind::SourceReplay,
+            TaskKind::SourceRelease,
+            TaskKind::EntitlementBackfill,
+        ] {
+            assert_eq!(serde_json::to_value(word).ok(), Some(word.as_str().into()));
+        }
+        for word in [
+            TaskState::Running,
+            TaskState::Finished,
+            TaskState::Failed,
+            TaskState::Cancelled,
+        ] {
+            assert_eq!(serde_json::to_value(word).ok(), Some(word.as_str().into()));
+        }
+    }
+}

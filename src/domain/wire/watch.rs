@@ -135,3 +135,21 @@ pub struct WatchWire {
     /// Handed from now on, or not any more.
     pub on: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_the_same_in_a_row_and_in_a_call() {
+        for word in [
+            WatchState::Waiting,
+            WatchState::Starting,
+            WatchState::Active,
+            WatchState::Failing,
+            WatchState::Stopping,
+        ] {
+            assert_eq!(serde_json::to_value(word).ok(), Some(word.as_str().into()));
+        }
+    }
+}

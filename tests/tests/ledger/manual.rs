@@ -460,8 +460,8 @@ fn what_cannot_be_sent_is_refused_with_the_reason() {
 
     // Its segment is closed, and stands for one lease more.
     let mut refused = None;
-    for _ in 0..4000 {
-        tenant.pass(1000);
+    for _ in 0..400 {
+        tenant.pass(10_000);
         match resend(&mut tenant, message, endpoint) {
             Ok(()) => {
                 for out in tenant.pass_until_out(10) {

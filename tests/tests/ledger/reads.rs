@@ -764,7 +764,7 @@ fn statistics_are_what_the_tables_say_whatever_was_counted_before() {
     assert_eq!(tenant.call(call).unwrap(), DeliveryCounts::default());
     // Counters go with their messages.
     tenant.pass(101 * Millis::DAY);
-    tenant.publish();
+    tenant.prove();
     tenant.pass(2 * Millis::DAY);
     assert!(tenant.count("stat") == 0, "{} rows", tenant.count("stat"));
 }

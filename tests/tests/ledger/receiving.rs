@@ -802,6 +802,99 @@ fn a_replay_takes_stored_webhooks_again_by_todays_rules_and_to_chosen_endpoints(
 }
 
 #[test]
+fn a_replay_of_a_webhook_whose_body_stands_elsewhere_is_sent_from_there() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    let first = take_large(&mut tenant);
+    tenant.endpoint();
+    replay(&mut tenant, |_| ());
+    let again = tenant.pass_until_out(10_000).remove(0);
+    assert_ne!(again.message(), first);
+    assert_eq!(again.body, None, "it does not ride in the queue");
+    let view = tenant.message(again.message()).unwrap();
+    assert_eq!(view.body_at, Some(elsewhere()));
+}
+
+#[test]
+fn a_replay_that_is_named_is_repeated() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    taken(&mut tenant, Some("evt_1"), b"1");
+    replay(&mut tenant, |_| ());
+    tenant.pass(10_000);
+    let again = messages(&mut tenant).remove(1).0.id.to_string();
+    replay(&mut tenant, |call| {
+        call.id = TaskId([8; 20]);
+        call.messages = Some(vec![again]);
+    });
+    tenant.pass(10_000);
+    assert_eq!(tenant.count("message_1"), 3);
+}
+
+#[test]
+fn a_replay_takes_the_types_and_the_time_that_it_names() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    let comes = |tenant: &mut Tenant, event_type: &str, event_id: &str| {
+        let call = Accept {
+            event_type: event_type.to_owned(),
+            ..webhook(tenant, Some(event_id))
+        };
+        take(tenant, call, b"1").unwrap();
+    };
+    comes(&mut tenant, "invoice.paid", "too early");
+    tenant.pass(1000);
+    let since = tenant.now;
+    comes(&mut tenant, "invoice.paid", "in time");
+    comes(&mut tenant, "invoice.made", "of another type");
+    tenant.pass(1000);
+    let until = tenant.now;
+    comes(&mut tenant, "invoice.paid", "too late");
+    replay(&mut tenant, |call| {
+        (call.since, call.until) = (Some(since), Some(until));
+        call.event_types = Some(vec!["invoice.paid".to_owned()]);
+    });
+    tenant.pass(10_000);
+    let again = messages(&mut tenant).split_off(4);
+    let again: Vec<_> = again.iter().map(|(view, _)| view.event_id.as_deref()).collect();
+    assert_eq!(again, [Some("in time")]);
+}
+
+#[test]
+fn a_replay_goes_at_its_rate() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    for n in 0..25 {
+        taken(&mut tenant, Some(&format!("evt_{n}")), b"1");
+    }
+    replay(&mut tenant, |call| call.rate = 10);
+    for after_a_second in [10, 20, 25] {
+        tenant.pass(500);
+        assert_eq!(tenant.count("message_1") - 25, after_a_second);
+        tenant.pass(500);
+    }
+}
+
+#[test]
+fn a_replay_reads_4_mib_of_bodies_at_a_time() {
+    let mut tenant = Tenant::wide();
+    source(&mut tenant);
+    let body = vec![b'1'; 1 << 20];
+    for n in 0..6 {
+        taken(&mut tenant, Some(&format!("evt_{n}")), &body);
+    }
+    replay(&mut tenant, |call| call.rate = 1000);
+    while tenant.count("message_1") == 6 {
+        let at = tenant.storage.native().alarm().unwrap();
+        tenant.now = tenant.now.max(at);
+        tenant.ring();
+    }
+    assert_eq!(tenant.count("message_1") - 6, 4);
+    tenant.pass(10_000);
+    assert_eq!(tenant.count("message_1") - 6, 6);
+}
+
+#[test]
 fn a_replay_of_all_repeats_no_replay_and_no_other_sources_webhooks() {
     let mut tenant = Tenant::wide();
     source(&mut tenant);

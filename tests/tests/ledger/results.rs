@@ -211,6 +211,52 @@ fn a_late_failure_changes_nothing() {
 }
 
 #[test]
+fn a_late_failure_leaves_the_time_of_the_next_try_as_it_was() {
+    for mut settings in [json!({}), json!({"ordering": {"key": null, "onFailure": "wait"}})] {
+        settings["retrySchedule"] = json!([600, 600]);
+        let mut tenant = Tenant::new();
+        tenant.endpoint_with(settings.clone());
+        let message = tenant.publish();
+        let lost = tenant.out();
+        let again = next(&mut tenant);
+        tenant.report(&again, Answer::Broken);
+        let at = tenant.attempts(message)[0].next_attempt.unwrap();
+        tenant.pass(10_000);
+        tenant.report(&lost, Answer::Broken);
+        let attempts = tenant.attempts(message);
+        let told: Vec<_> = attempts
+            .iter()
+            .filter_map(|attempt| attempt.next_attempt)
+            .collect();
+        assert_eq!(told, [at], "{settings}");
+        let ms = at.since(tenant.now);
+        assert!(tenant.pass_until_out(ms - 1).is_empty(), "{settings}");
+        assert_eq!(next(&mut tenant).message(), message, "{settings}");
+    }
+}
+
+#[test]
+fn a_late_failure_says_in_the_row_that_its_delivery_was_cancelled_unless_it_was_settled() {
+    let (mut tenant, endpoint, lost) = handed_out(&[600]);
+    let again = next(&mut tenant);
+    tenant.report(&again, Answer::Broken);
+    let waits = tenant.count("delivery_1 WHERE state = 1 AND next_at IS NOT NULL");
+    assert_eq!(waits, 1);
+    let received = tenant.publish();
+    let lost_too = tenant.out();
+    let again = next(&mut tenant);
+    assert_eq!(again.message(), received);
+    tenant.report(&again, Answer::Ok);
+    tenant.disable(endpoint, true);
+    tenant.report(&lost, Answer::Broken);
+    tenant.report(&lost_too, Answer::Broken);
+    assert_eq!(tenant.stand(lost.message(), endpoint), (Stand::Cancelled, 1));
+    assert_eq!(tenant.stand(received, endpoint).0, Stand::Delivered);
+    let cancelled = tenant.count("delivery_1 WHERE state = 3 AND next_at IS NULL");
+    assert_eq!(cancelled, 1);
+}
+
+#[test]
 fn a_late_success_wins() {
     let (mut tenant, endpoint, lost) = handed_out(&[5, 5]);
     let again = next(&mut tenant);

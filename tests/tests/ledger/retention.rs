@@ -109,6 +109,7 @@ fn a_result_that_comes_while_the_segment_is_going_is_recorded() {
         let at = tenant.storage.native().alarm().unwrap();
         tenant.now = tenant.now.max(at);
         tenant.ring();
+        tenant.outs();
     }
     tenant.report(&out, Answer::Ok);
     assert_eq!(tenant.stand(message, endpoint).0, Stand::Delivered);

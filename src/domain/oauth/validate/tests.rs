@@ -266,6 +266,18 @@ fn numbers_are_bounded() {
             "body.settings.api.limits.perSecond",
         ]
     );
+    let years = |seconds: u64| json!({"oauth": {"lifetime": {"idle": seconds}, "rotation": {"grace": {"seconds": seconds}}}});
+    let twenty = 20 * 365 * 24 * 3600;
+    let mut settings = own();
+    lay(&mut settings, &years(twenty));
+    assert!(lay_over("oauth2", &settings).is_ok());
+    assert_eq!(
+        refused(&years(twenty + 1)),
+        [
+            "body.settings.oauth.lifetime.idle",
+            "body.settings.oauth.rotation.grace.seconds",
+        ]
+    );
     let long = refused(&json!({"name": "a".repeat(70_000)}));
     assert_eq!(long, ["body.settings"]);
 }

@@ -56,6 +56,7 @@ fn access_that_ends_with_its_time_is_told_at_that_time() {
     assert_eq!(outs.len(), 1, "it is owed as any other message");
     assert_eq!(outs[0].endpoint, endpoint);
     assert_eq!(tenant.count("entitlement_end"), 0);
+    tenant.report(&outs[0], postern_tests::tenant::Answer::Ok);
     tenant.pass(3 * DAY);
     assert_eq!(changes(&mut tenant).len(), 2, "once");
 }
