@@ -238,7 +238,7 @@ describe("when a delivery is tried again", { concurrency: true }, () => {
   });
 
   test("on the application's plan where the endpoint has none", async () => {
-    const inbox = inboxOf("of-app").answer(500);
+    const inbox = inboxOf("of-app").answer(500, 500);
     const app = await makeApp({ retrySchedule: [1] });
     await makeEndpoint(app, inbox);
     await publish(app);

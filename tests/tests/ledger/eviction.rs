@@ -1,6 +1,8 @@
 //! The object may be thrown out of memory, or forget after a failed write, between any two steps.
 
 use postern_domain::time::Millis;
+use postern_domain::wire::call::{EndpointList, PageOf};
+use postern_ledger::sql::Sql;
 use postern_tests::tenant::{Answer, Out, Stand, Tenant};
 use serde_json::json;
 
@@ -159,6 +161,39 @@ fn what_of_a_lane_in_order_had_its_result_is_not_waited_for() {
     tenant.report_lane(&[(&lane[1], Answer::Ok)], true);
     let next = tenant.pass_until_out(1000);
     assert_eq!(next.iter().map(Out::message).collect::<Vec<_>>(), [behind]);
+}
+
+#[test]
+fn an_alarm_that_was_lost_is_noticed_by_the_next_call_also_behind_one_that_failed() {
+    for fails in [false, true] {
+        let mut tenant = Tenant::new();
+        tenant.endpoint_with(json!({"retrySchedule": [5]}));
+        let message = tenant.publish();
+        let out = tenant.out();
+        tenant.report(&out, Answer::Broken);
+        tenant.storage.native().set_alarm(None).unwrap();
+        tenant.evict();
+        tenant.now = tenant.now.plus(60_000);
+        if fails {
+            let call = tenant.publish_call("invoice.paid");
+            tenant.storage.fail_in_writes(Some(0));
+            tenant.accept(call, b"{}").unwrap_err();
+            tenant.storage.fail_in_writes(None);
+            tenant.storage.native().set_alarm(None).unwrap(); // if that call has set one, it goes with it
+        }
+        let page = PageOf {
+            limit: 1,
+            iterator: None,
+            ascending: true,
+        };
+        tenant.call(EndpointList { page }).unwrap();
+        let retry = tenant.pass_until_out(1000);
+        assert_eq!(
+            retry.iter().map(Out::message).collect::<Vec<_>>(),
+            [message],
+            "{fails}"
+        );
+    }
 }
 
 #[test]
