@@ -90,12 +90,16 @@ pub fn keep_alive_at(provider: &Provider, times: &Times) -> Option<Millis> {
     Some(times.obtained_at.plus(limit / 4))
 }
 
-/// The earlier of [`refresh_at`] and [`keep_alive_at`]: what the alarm is set for.
+/// The earliest of [`refresh_at`], [`keep_alive_at`] and the forecast end, at which what comes of it says whether the forecast
+/// was right: what the alarm is set for.
 #[must_use]
 pub fn next_refresh_at(provider: &Provider, times: &Times, random: u32) -> Option<Millis> {
     let ahead = refresh_at(times, random);
     let idle = keep_alive_at(provider, times);
-    ahead.into_iter().chain(idle).min()
+    let end = dies_at(provider, times).map(|death| death.at);
+    // Tokens of after that end have proven it wrong.
+    let end = end.filter(|end| times.refreshable && *end > times.obtained_at);
+    ahead.into_iter().chain(idle).chain(end).min()
 }
 
 /// The end of a grant.

@@ -1,9 +1,11 @@
 //! When tokens are refreshed, what it costs, and what stays.
 
 use postern_domain::oauth::provider::Rotation;
+use postern_domain::oauth::standing::State;
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::TokenLease;
 use postern_tests::connection::{Desk, entry};
+use postern_tests::peer::Fate;
 use serde_json::json;
 
 #[test]
@@ -142,6 +144,31 @@ fn a_reconnect_while_a_refresh_is_in_the_air_wins_over_it() {
         desk.finish(errand, done);
     }
     assert_eq!(desk.token(), token);
+}
+
+#[test]
+fn at_the_forecast_end_of_a_grant_that_nobody_uses_it_is_tried_and_the_answer_counts() {
+    let near_its_end = || {
+        let lifetime = json!({ "lifetime": { "absolute": 30 * 86400 } });
+        let mut desk = Desk::of(Rotation::Strict, entry(Rotation::Strict, &lifetime));
+        desk.connect();
+        desk.pass(30 * Millis::DAY - 60_000);
+        assert_eq!(desk.state(), State::Active);
+        desk
+    };
+    let mut right = near_its_end();
+    let dead = json!({ "error": "invalid_grant" });
+    right.peer.fates.push_back(Fate::Refused(400, dead));
+    right.pass(120_000);
+    assert_eq!(right.state(), State::NeedsReauth);
+
+    let mut wrong = near_its_end();
+    let before = wrong.peer.refreshes();
+    wrong.pass(120_000);
+    assert_eq!(wrong.peer.refreshes(), before + 1);
+    wrong.pass(60 * Millis::DAY);
+    assert_eq!(wrong.peer.refreshes(), before + 1, "once");
+    assert_eq!(wrong.state(), State::Active);
 }
 
 #[test]
