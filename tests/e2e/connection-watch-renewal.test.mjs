@@ -16,7 +16,6 @@ const CALENDAR = "https://www.googleapis.com/auth/calendar";
 const AUDIENCE = "https://hooks.example/gmail";
 const PUSHER = "push@acme.iam.gserviceaccount.com";
 const TOPIC = "projects/acme/topics/gmail";
-const CERTS = "https://www.googleapis.com/oauth2/v3/certs";
 const REGISTER = "POST gmail.googleapis.com/gmail/v1/users/me/watch";
 const HISTORY = "GET gmail.googleapis.com/gmail/v1/users/me/history";
 const OPEN = "POST www.googleapis.com/calendar/v3/calendars/primary/events/watch";
@@ -32,15 +31,7 @@ const standIns = [];
 
 before(async () => {
   publisher = await startGoogle();
-  // Google's keys have one address, which no setting changes: here it leads to those of whoever pushes.
-  const outboundService = (request) => fetch(request.url === CERTS ? publisher.at(CERTS) : request.url, {
-    method: request.method,
-    headers: request.headers,
-    body: request.body,
-    redirect: "manual",
-    ...(request.body && { duplex: "half" }),
-  });
-  postern = await start({ vars: { TEST_HOOKS: "1" }, awake: true, beside: (worker) => [{ ...worker, outboundService }] });
+  postern = await start({ vars: { TEST_HOOKS: "1" }, awake: true, beside: publisher.withKeys });
 });
 after(() => Promise.all([postern?.stop(), publisher?.stop(), ...standIns.map((standIn) => standIn.stop())]));
 

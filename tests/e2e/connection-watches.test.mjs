@@ -13,7 +13,6 @@ const CALENDAR = "https://www.googleapis.com/auth/calendar";
 const AUDIENCE = "https://hooks.example/gmail";
 const PUSHER = "push@acme.iam.gserviceaccount.com";
 const TOPIC = "projects/acme/topics/gmail";
-const CERTS = "https://www.googleapis.com/oauth2/v3/certs";
 const HISTORY = "GET gmail.googleapis.com/gmail/v1/users/me/history";
 const EVENTS = "GET www.googleapis.com/calendar/v3/calendars/primary/events";
 
@@ -21,15 +20,7 @@ let postern, google, api, app, source;
 
 before(async () => {
   google = await startGoogle();
-  // Google's keys have one address, which no setting changes: here it leads to the stand-in's.
-  const outboundService = (request) => fetch(request.url === CERTS ? google.at(CERTS) : request.url, {
-    method: request.method,
-    headers: request.headers,
-    body: request.body,
-    redirect: "manual",
-    ...(request.body && { duplex: "half" }),
-  });
-  postern = await start({ beside: (worker) => [{ ...worker, outboundService }] });
+  postern = await start({ beside: google.withKeys });
   api = caller(postern);
   const { entry } = await api.ok("GET", "/api/v1/connection-provider/google");
   const { id: _, kind: __, verified: ___, ...providerConfig } = google.relocated(entry);

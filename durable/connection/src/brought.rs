@@ -44,26 +44,23 @@ impl<S: Sql> Connection<S> {
         now: Millis,
         random: &mut dyn Random,
     ) -> Result<(), Problem> {
+        let memory = self.standing()?;
+        let learns = |credential: &Credential| credential.learning.is_some();
+        if !memory.credential.as_ref().is_some_and(learns)
+            || memory.record.ending.is_some()
+            || self.learning_flies()
+        {
+            return Ok(()); // the way of every other refresh
+        }
         let memory = self.standing()?.clone();
         let (record, Some(credential)) = (&memory.record, &memory.credential) else {
             return Ok(());
         };
-        if credential.learning.is_none() || record.ending.is_some() || self.learning_flies() {
-            return Ok(());
-        }
         let tokens = match brought {
             Some(tokens) => tokens.clone(),
             None if !is_good(credential, now) => return self.learn_later(now),
             None => match credential.open_access(&self.opener(record)) {
-                Ok(Some(access_token)) => TokenSet {
-                    access_token,
-                    refresh_token: None,
-                    expires_in: None,
-                    refresh_expires_in: None,
-                    scopes: None,
-                    id_token: None,
-                    learned: std::collections::BTreeMap::new(),
-                },
+                Ok(Some(access_token)) => TokenSet::alone(access_token),
                 Ok(None) => return self.learn_later(now),
                 Err(error) => return self.unopened(error, now),
             },

@@ -202,15 +202,7 @@ impl<S: Sql> Connection<S> {
         if call.uid.is_some() {
             change.record.uid.clone_from(&call.uid);
         }
-        let tokens = TokenSet {
-            access_token: call.key.clone(),
-            refresh_token: None,
-            expires_in: None,
-            refresh_expires_in: None,
-            scopes: None,
-            id_token: None,
-            learned: std::collections::BTreeMap::new(),
-        };
+        let tokens = TokenSet::alone(call.key.clone());
         let opener = self.opener(&change.record);
         let stored = NewTokens {
             kind: Kind::Key,

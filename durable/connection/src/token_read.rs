@@ -39,10 +39,8 @@ impl<S: Sql> Connection<S> {
     /// Writes a read down, or refuses it: 429 above 3,000 in the minute.
     pub(crate) fn note_read(&mut self, reader: &str, now: Millis) -> Result<(), Problem> {
         let minute = minute_of(now);
-        if self.reads.minute != minute {
-            self.store_reads()?;
-            self.reads.minute = minute;
-        }
+        self.store_old_reads(now)?;
+        self.reads.minute = minute;
         let noted = self.reads.by_reader.get(reader).copied();
         let Count { reads, stored } = match noted {
             Some(count) => count,
@@ -74,7 +72,9 @@ impl<S: Sql> Connection<S> {
         if self.reads.minute == minute_of(now) {
             return Ok(());
         }
-        self.store_reads()
+        self.store_counts()?;
+        self.reads.by_reader.clear();
+        Ok(())
     }
 
     /// Newest first.
@@ -140,12 +140,6 @@ impl<S: Sql> Connection<S> {
         )?;
         let reads = row.map_or(Ok(0), |row| row.number(0))?;
         Ok(Count { reads, stored: reads })
-    }
-
-    fn store_reads(&mut self) -> Result<(), Problem> {
-        self.store_counts()?;
-        self.reads.by_reader.clear();
-        Ok(())
     }
 
     fn store_counts(&mut self) -> Result<(), Problem> {

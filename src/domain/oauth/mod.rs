@@ -172,6 +172,22 @@ pub struct TokenSet {
     pub learned: std::collections::BTreeMap<String, String>,
 }
 
+impl TokenSet {
+    /// An access token or API key, and nothing beside it.
+    #[must_use]
+    pub const fn alone(access_token: Secret) -> Self {
+        Self {
+            access_token,
+            refresh_token: None,
+            expires_in: None,
+            refresh_expires_in: None,
+            scopes: None,
+            id_token: None,
+            learned: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
 /// A provider with nothing special.
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may")]

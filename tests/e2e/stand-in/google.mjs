@@ -22,6 +22,7 @@ import { signed } from "./microsoft.mjs";
 import { Codes, back, empty, json, page, random, startStandIn } from "./server.mjs";
 
 const TOKEN = "POST oauth2.googleapis.com/token";
+const CERTS = "https://www.googleapis.com/oauth2/v3/certs";
 const WEEK = 7 * 86_400_000;
 
 export async function startGoogle({ client = { id: "1234.apps.googleusercontent.com", secret: "GOCSPX-google" } } = {}) {
@@ -229,6 +230,17 @@ export async function startGoogle({ client = { id: "1234.apps.googleusercontent.
     topics,
     subscriptions,
     policies,
+    /** For `start({ beside })`: Google's keys have one address, which no setting changes; there are this one's. */
+    withKeys: (worker) => [{
+      ...worker,
+      outboundService: (request) => fetch(request.url === CERTS ? standIn.at(CERTS) : request.url, {
+        method: request.method,
+        headers: request.headers,
+        body: request.body,
+        redirect: "manual",
+        ...(request.body && { duplex: "half" }),
+      }),
+    }],
     /** A mail arrives: what the notification would say. */
     mail(id) {
       state.historyId += 7;
