@@ -10,11 +10,10 @@ use postern_domain::time::Millis;
 use postern_domain::wire::Trigger;
 
 use crate::Ledger;
-use crate::delivery::{self, DeliveryRow, State};
+use crate::delivery::{self, State};
 use crate::endpoint::Endpoint;
 use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, Outgoing};
-use crate::manual::extra_numbers;
 use crate::sql::{Row, Sql, Value};
 
 /// Rows in one run.
@@ -243,24 +242,6 @@ impl<S: Sql> Ledger<S> {
         )?))
     }
 
-    /// Its next number is larger than each that this delivery had: an object that has forgotten them begins at the clock, and
-    /// they may have run ahead of that.
-    fn goes_above(&mut self, due: &Due, segment: u64, row: Option<DeliveryRow>) -> Result<(), Problem> {
-        let mut had: Vec<u64> = due.number.into_iter().collect();
-        if due.is_manual() {
-            had.extend(extra_numbers(&self.sql, segment, due.sequence, due.endpoint)?);
-        }
-        if let Some(row) = row {
-            had.extend(row.first.map(|(number, _)| number));
-            had.extend(row.numbers);
-        }
-        let memory = self.memory()?;
-        for number in had {
-            memory.gave_number(due.endpoint, number);
-        }
-        Ok(())
-    }
-
     /// A row that comes up is checked first: its message there, its delivery open, not cancelled.
     fn still_owed(&mut self, due: &Due) -> Result<Option<MessageToSend>, Problem> {
         let rules = self.settings.rules;
@@ -285,7 +266,10 @@ impl<S: Sql> Ledger<S> {
             if !manual && row.as_ref().is_none_or(|row| row.state != State::Waiting) {
                 return Ok(None);
             }
-            self.goes_above(due, segment, row)?;
+            if let Some(number) = due.number {
+                self.memory()?.gave_number(due.endpoint, number);
+            }
+            self.goes_above(segment, due.endpoint, due.sequence, row.as_ref())?;
         }
         if !self
             .memory()?

@@ -18,8 +18,10 @@ use postern_domain::wire::{self, AppLevel, Trigger, frame};
 use crate::Ledger;
 use crate::accept::Incoming;
 use crate::decided::Decided;
+use crate::delivery::DeliveryRow;
 use crate::endpoint::Endpoint;
 use crate::flight::{Given, Manner};
+use crate::manual::extra_numbers;
 use crate::memory::{Memory, message_id};
 use crate::sql::{Row, Sql};
 
@@ -243,6 +245,25 @@ impl Memory {
 }
 
 impl<S: Sql> Ledger<S> {
+    /// The next number is larger than each that this delivery had: an object that has forgotten them begins at the clock,
+    /// and they may have run ahead of that, or be of the same millisecond. Before every hand-out but the one at the accept.
+    pub(crate) fn goes_above(
+        &mut self,
+        segment: u64,
+        endpoint: u32,
+        sequence: u64,
+        row: Option<&DeliveryRow>,
+    ) -> Result<(), Problem> {
+        let by_hand = extra_numbers(&self.sql, segment, sequence, endpoint)?;
+        let first = row.and_then(|row| row.first).map(|(number, _)| number);
+        let of_plan = row.map(|row| row.numbers.as_slice()).unwrap_or_default();
+        let memory = self.memory()?;
+        for number in by_hand.iter().chain(of_plan).chain(&first) {
+            memory.gave_number(endpoint, *number);
+        }
+        Ok(())
+    }
+
     /// Whether hand-outs wait to leave.
     #[must_use]
     pub fn has_lanes(&self) -> bool {

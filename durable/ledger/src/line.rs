@@ -359,6 +359,8 @@ impl<S: Sql> Ledger<S> {
                     if let Err(hold) = admitted {
                         return Ok((next, Some(hold)));
                     }
+                    // It has no result of the plan yet, but may have been tried by hand.
+                    self.goes_above(row.segment, line.endpoint, row.sequence, None)?;
                     line.hands_out(row.sequence, until);
                     let flight = self.memory()?.flight(line.endpoint);
                     flight.gathers(row.sequence, line.until);

@@ -131,6 +131,7 @@ impl<S: Sql> Ledger<S> {
                 },
             }
         };
+        self.number_above(line.endpoint, &leaving)?;
         line.opens_at = opens_at.max(now.plus(1));
         line.reason = reason;
         let done = !out && leaving.is_empty() && matches!(self.head(&mut line, now)?, Head::Empty);
@@ -171,6 +172,23 @@ impl<S: Sql> Ledger<S> {
             memory.lines.insert(line.id(), line);
         }
         self.outbox.extend(outgoing);
+        Ok(())
+    }
+
+    /// Numbers of a lane's hand-outs are larger than each that its deliveries had. Only the first of them may have been
+    /// tried by the plan.
+    fn number_above(&mut self, endpoint: u32, leaving: &[MessageToSend]) -> Result<(), Problem> {
+        for (place, message) in leaving.iter().enumerate() {
+            let sequence = message.id.0.sequence;
+            let Some(segment) = self.memory()?.open_segment_of(sequence) else {
+                continue;
+            };
+            let row = match place {
+                0 => delivery::read(&self.sql, segment, endpoint, sequence)?,
+                _ => None,
+            };
+            self.goes_above(segment, endpoint, sequence, row.as_ref())?;
+        }
         Ok(())
     }
 

@@ -365,6 +365,48 @@ fn a_manual_try_survives_a_lost_lease_and_an_eviction() {
     assert!(tenant.pass_until_out(Millis::DAY).is_empty());
 }
 
+/// The report of a try by hand is stored, and the object goes before it answers: the plan's next hand-out comes within the same
+/// millisecond.
+#[test]
+fn a_crash_at_any_point_of_a_manual_tries_report_gives_no_number_twice() {
+    for config in [
+        json!({"retrySchedule": [5]}),
+        json!({"retrySchedule": [5], "ordering": {}}),
+    ] {
+        for before in 0.. {
+            let mut tenant = Tenant::new();
+            let endpoint = tenant.endpoint_with(config.clone());
+            let message = tenant.publish();
+            let mut outs = tenant.outs(); // the plan's, and nothing is heard of it
+            tenant.evict();
+            resend(&mut tenant, message, endpoint).unwrap();
+            tenant.pass(60_000);
+            let manual = tenant.out();
+            tenant.storage.fail_in_writes(Some(before));
+            let told = tenant.try_report(&[(&manual, Answer::Broken)]);
+            let crashed = !tenant.storage.will_fail();
+            tenant.storage.fail_in_writes(None);
+            outs.push(manual.clone());
+            if crashed {
+                assert!(told.is_err());
+                tenant.evict();
+                tenant.report(&manual, Answer::Broken);
+            }
+            outs.extend(tenant.outs());
+            outs.extend(tenant.pass_until_out(Millis::DAY));
+            let numbers: Vec<u64> = outs.iter().map(|out| out.handout.number).collect();
+            assert!(
+                numbers.is_sorted_by(|one, next| one < next),
+                "{before} writes: {numbers:?}"
+            );
+            assert!(numbers.len() > 2, "{before} writes: {numbers:?}");
+            if !crashed {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn a_doubled_result_of_a_manual_try_is_dropped_unless_it_is_a_success() {
     for moment in MOMENTS {
