@@ -612,8 +612,7 @@ fn settings(env: &Env) -> Settings {
         retention_ms: value("RETENTION_DAYS", default.retention_ms / Millis::DAY) * Millis::DAY,
         segment_bytes: value("SEGMENT_BYTES", default.segment_bytes),
         capacity_bytes: value("CAPACITY_BYTES", default.capacity_bytes),
-        gates: default.gates,
-        rules: default.rules,
+        ..default
     }
 }
 

@@ -117,6 +117,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// The storage holds this much.
     pub capacity_bytes: u64,
+    /// After an eviction so many hand-outs are looked at, whether they may still be out: of a line at each of its ends.
+    pub recalled: usize,
     /// How much goes to one endpoint at a time.
     pub gates: Gates,
     /// Why a delivery may not be sent after all: tests switch rules of the protocol off to see the guarantees break.
@@ -130,6 +132,7 @@ impl Default for Settings {
             retention_ms: 30 * Millis::DAY,
             segment_bytes: 256 << 20,
             capacity_bytes: 10_000_000_000,
+            recalled: 5000,
             gates: Gates::default(),
             rules: Rules::default(),
         }

@@ -17,9 +17,6 @@ use crate::{Ledger, delivery};
 /// Messages of one slice.
 const SLICE: usize = 1000;
 
-/// Where more was accepted within a lease than this, the rest counts as out without a look.
-const LOOKED: usize = 5000;
-
 /// Tries by hand that are out beside another hand-out of their delivery have a lease that is longer by so much at the most.
 const APART_MS: u64 = 1000;
 
@@ -57,13 +54,12 @@ impl<S: Sql> Ledger<S> {
             .collect();
         for line in lines {
             let in_order = !line.key.is_empty();
-            let rows = if in_order {
+            let (rows, all) = if in_order {
                 // Of its own key alone: what another line of this endpoint has out is no business of this one.
-                self.handed_in_order(&line)?
+                (self.handed_in_order(&line)?, true)
             } else {
-                self.owed_between(line.cursor, line.handed - 1, LOOKED)?
+                self.handed_freely(&line)?
             };
-            let all = in_order || rows.len() < LOOKED;
             let mut given = Vec::new();
             for row in rows.iter().filter(|row| row.sequence < line.handed) {
                 let settled = if in_order {
@@ -98,11 +94,26 @@ impl<S: Sql> Ledger<S> {
         Ok(())
     }
 
+    /// What of a line without an order was handed out, and whether that is all of it. Where it is very much: the oldest, of
+    /// which one may hang since long ago, and the newest, which have only just left. What is out between them is not known.
+    fn handed_freely(&mut self, line: &Line) -> Result<(Vec<OwedRow>, bool), Problem> {
+        let most = self.settings.recalled;
+        let last = line.handed - 1;
+        let mut rows = self.owed_between(line.cursor, last, most)?;
+        if rows.len() < most {
+            return Ok((rows, true));
+        }
+        let behind = rows.last().map_or(line.cursor, |row| row.sequence + 1);
+        let newest = line.handed.saturating_sub(most as u64);
+        rows.extend(self.owed_between(behind.max(newest), last, most)?);
+        Ok((rows, newest <= behind))
+    }
+
     /// What of a line that keeps its order was handed out and may not be settled. A slice of it ends with its segment.
     fn handed_in_order(&mut self, line: &Line) -> Result<Vec<OwedRow>, Problem> {
         let mut all: Vec<OwedRow> = Vec::new();
         let mut from = line.cursor;
-        while from < line.handed && all.len() < LOOKED {
+        while from < line.handed && all.len() < self.settings.recalled {
             let rows = self.messages_of(line, from)?;
             let Some(last) = rows.last().map(|row| row.sequence) else {
                 break;
@@ -115,7 +126,7 @@ impl<S: Sql> Ledger<S> {
 
     /// Messages above the mark: what they owe and has no row may be out since their accept.
     fn recall_accepts(&mut self, now: Millis) -> Result<(), Problem> {
-        let lease = self.settings.lease_ms;
+        let (lease, most) = (self.settings.lease_ms, self.settings.recalled);
         let memory = self.memory()?;
         let (mut from, last) = (memory.mark + 1, memory.last_sequence);
         let mut looked = 0;
@@ -143,7 +154,7 @@ impl<S: Sql> Ledger<S> {
                     if line.is_some_and(|line| row.sequence >= line.handed && !line.direct) {
                         continue;
                     }
-                    if looked >= LOOKED && !ordered {
+                    if looked >= most && !ordered {
                         // Too many to look at each: until its lease is over each counts as out.
                         let flight = memory.flight(endpoint);
                         flight.goes_on(None, 1, &[(row.sequence, until)]);

@@ -3,12 +3,12 @@
 use postern_domain::problem::Code;
 use postern_domain::seal::{self, MasterKeys, Place};
 use postern_domain::signature::SigningKey;
-use postern_domain::wire::call::{Accept, Bodies, Caller, EndpointSecret};
+use postern_domain::wire::call::{Accept, Bodies, Caller, EndpointSecret, TenantSettings};
 use postern_domain::wire::frame;
 use postern_domain::wire::lane::{Lane, MAX_BYTES, MAX_DELIVERIES};
 use postern_domain::wire::replay::Resend;
 use postern_domain::wire::report::Stalled;
-use postern_ledger::QueueKind;
+use postern_ledger::{QueueKind, Settings};
 use postern_tests::tenant::{Answer, MASTER_KEYS, Stand, Tenant, code};
 use serde_json::json;
 
@@ -114,6 +114,45 @@ fn they_stay_so_over_an_eviction_within_the_same_millisecond() {
         numbers.push(tenant.out().handout.number);
     }
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+#[test]
+fn of_very_much_that_was_handed_out_the_oldest_and_the_newest_keep_their_places_over_an_eviction() {
+    let settings = Settings {
+        recalled: 40,
+        ..Settings::default()
+    };
+    let mut tenant = Tenant::with(settings, TenantSettings::default());
+    tenant.endpoint();
+    for _ in 0..1000 {
+        tenant.publish();
+    }
+    // Until the leases of their accepts are over, and say nothing any more.
+    tenant.pass_until_out(1);
+    tenant.pass(61_000);
+    for out in tenant.outs() {
+        tenant.report(&out, Answer::Ok);
+    }
+    let mut outs = tenant.outs();
+    let hangs = outs.remove(0);
+    for out in &outs {
+        tenant.report(out, Answer::Ok);
+    }
+    let newest = tenant.outs();
+    let between = newest[0].handout.message.0.sequence - hangs.handout.message.0.sequence;
+    assert!(between > 40 && newest.len() > 16, "{between}");
+
+    tenant.evict();
+    tenant.publish();
+    assert!(
+        tenant.outs().is_empty(),
+        "what hangs and what has just left fill the window"
+    );
+    for out in &newest {
+        tenant.report(out, Answer::Ok);
+    }
+    tenant.pass(1000);
+    assert!(!tenant.outs().is_empty());
 }
 
 #[test]
