@@ -7,8 +7,9 @@
 
 use std::fmt;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Reads a value.
 ///
@@ -19,6 +20,17 @@ pub fn read<'de, T: Deserialize<'de>>(text: &'de str) -> serde_json::Result<T> {
     let value = T::deserialize(ByName(&mut json))?;
     json.end()?;
     Ok(value)
+}
+
+/// What is written of a value, as a tree.
+///
+/// `serde_json::to_value` by way of the text: what writes a type as text is in the Worker anyway, and what writes it as a
+/// tree would be there once more.
+///
+/// # Errors
+/// When JSON cannot hold the value.
+pub fn tree<T: Serialize>(value: &T) -> serde_json::Result<Value> {
+    serde_json::from_str(&serde_json::to_string(value)?)
 }
 
 /// What reads, asks, or is read, with everything inside of it wrapped in the same way.
@@ -231,8 +243,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
-    use serde::Serialize;
-    use serde_json::Value;
     use serde_json::value::RawValue;
 
     use super::*;
@@ -321,6 +331,11 @@ mod tests {
             let text = serde_json::to_string(&all).unwrap();
             prop_assert_eq!(read::<All>(&text).unwrap(), serde_json::from_str::<All>(&text).unwrap());
             prop_assert_eq!(read::<All>(&text).unwrap(), all);
+        }
+
+        #[test]
+        fn a_tree_is_what_serde_would_make_of_it(all in all()) {
+            prop_assert_eq!(tree(&all).unwrap(), serde_json::to_value(&all).unwrap());
         }
 
         #[test]

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postern_domain::address::Policy;
 use postern_domain::digest;
+use postern_domain::json;
 use postern_domain::oauth::Secret;
 use postern_domain::oauth::callback_proof;
 use postern_domain::oauth::link::Link;
@@ -561,7 +562,7 @@ fn read(row: &Row) -> Result<Attempt, Problem> {
             .map(|word| serde_json::from_value(word.into()).map_err(parse))
             .transpose()?,
         detail: detail
-            .map(|detail| serde_json::from_str(&detail).map_err(parse))
+            .map(|detail| json::read(&detail).map_err(parse))
             .transpose()?
             .unwrap_or_default(),
     })

@@ -1,6 +1,7 @@
 //! The credential's row: what can be spent, sealed, and the refresh that is under way.
 
 use postern_domain::id::{ConnectionId, TenantId};
+use postern_domain::json;
 use postern_domain::oauth::rotation::Next;
 use postern_domain::oauth::standing::Reason;
 use postern_domain::oauth::{Secret, TokenSet};
@@ -319,8 +320,7 @@ pub(crate) fn load<S: Sql>(sql: &S) -> Result<Option<Credential>, Problem> {
         &[],
     )?;
     let Some(row) = row else { return Ok(None) };
-    let mut credential: Credential =
-        serde_json::from_str(&row.text(3)?).map_err(|error| broken(&error.to_string()))?;
+    let mut credential: Credential = json::read(&row.text(3)?).map_err(|error| broken(&error.to_string()))?;
     credential.access = row.maybe(0, crate::sql::Row::blob)?;
     credential.refresh = row.maybe(1, crate::sql::Row::blob)?;
     credential.older = row.maybe(2, crate::sql::Row::blob)?;

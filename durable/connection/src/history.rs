@@ -1,5 +1,6 @@
 //! What happened with a connection, readable: a ring of the newest lines. Good refreshes in a row make one line.
 
+use postern_domain::json;
 use postern_domain::problem::{Code, Problem};
 use postern_domain::time::Millis;
 use postern_domain::wire::call::Page;
@@ -134,6 +135,6 @@ fn last<S: Sql>(sql: &S) -> Result<u64, Problem> {
 fn load<S: Sql>(sql: &S) -> Result<Vec<HistoryView>, Problem> {
     let rows = sql.rows("SELECT line FROM history ORDER BY number", &[])?;
     rows.iter()
-        .map(|row| serde_json::from_str(&row.text(0)?).map_err(|error| broken(&error.to_string())))
+        .map(|row| json::read(&row.text(0)?).map_err(|error| broken(&error.to_string())))
         .collect()
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::id::{ConnectionId, OAuthAppId, OrganisationId, TenantId, Uid};
+use postern_domain::json;
 use postern_domain::oauth::provider::{Limits, Provider};
 use postern_domain::oauth::standing::{Event, Reason, State};
 use postern_domain::problem::{Code, Problem};
@@ -216,7 +217,7 @@ fn told_of(record: &Record, to: State) -> Result<Told, Problem> {
 pub(crate) fn load<S: Sql>(sql: &S) -> Result<Option<Record>, Problem> {
     let row = sql.row("SELECT facts FROM connection WHERE one = 1", &[])?;
     let facts = row.map(|row| row.text(0)).transpose()?;
-    let read = |facts: String| serde_json::from_str(&facts).map_err(|error| broken(&error.to_string()));
+    let read = |facts: String| json::read(&facts).map_err(|error| broken(&error.to_string()));
     facts.map(read).transpose()
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use postern_domain::json;
 use postern_domain::oauth::authorize::{self, Unasked};
 use postern_domain::oauth::provider::OAuth;
 use postern_domain::oauth::standing::State;
@@ -288,7 +289,7 @@ pub(crate) fn load<S: Sql>(sql: &S, hash: &[u8]) -> Result<Option<Session>, Prob
         &[Value::from(hash)],
     )?;
     let Some(row) = row else { return Ok(None) };
-    let terms = serde_json::from_str(&row.text(3)?).map_err(|error| broken(&error.to_string()))?;
+    let terms = json::read(&row.text(3)?).map_err(|error| broken(&error.to_string()))?;
     Ok(Some(Session {
         hash: row.blob(0)?,
         number: row.number(1)?,

@@ -1,5 +1,6 @@
 //! `/api/v1/connection-provider`: the catalogue of connections, as it stands in this release.
 
+use postern_domain::json;
 use postern_domain::oauth::catalogue;
 use postern_domain::oauth::provider::{Kind, Pkce, Provider, VariableFrom};
 use postern_domain::problem::{Code, Problem};
@@ -155,7 +156,7 @@ pub(crate) async fn get(_caller: Caller, ask: Ask) -> Result<Answer, Problem> {
     let provider = catalogue::find(ask.param(0)).ok_or_else(Problem::not_found)?;
     Answer::ok(&ConnectionProviderWholeOut {
         provider: ConnectionProviderOut::new(&provider),
-        entry: serde_json::to_value(&provider).map_err(Problem::internal)?,
+        entry: json::tree(&provider).map_err(Problem::internal)?,
     })
 }
 

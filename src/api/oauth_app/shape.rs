@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use postern_domain::id::Uid;
+use postern_domain::json;
 use postern_domain::oauth::app::{self, Row};
 use postern_domain::problem::Problem;
 use serde::Serialize;
@@ -71,7 +72,7 @@ impl OAuthAppBrokenOut {
 impl OAuthAppOut {
     /// Of a row.
     pub(crate) fn new(row: &Row, base_url: &str) -> Result<Self, Problem> {
-        let config = row.entry.as_deref().map(serde_json::from_str);
+        let config = row.entry.as_deref().map(json::read);
         Ok(Self {
             id: row.id.to_string(),
             uid: row.uid.as_ref().map(Uid::to_string),

@@ -13,6 +13,7 @@ use super::provider::{
 };
 use super::template;
 use crate::address::Policy;
+use crate::json;
 use crate::problem::Fault;
 
 /// Bytes of a provider as JSON.
@@ -97,10 +98,10 @@ pub fn configured(
     if !fixed.is_empty() {
         return Err(fixed);
     }
-    let mut merged = serde_json::to_value(entry).map_err(|error| whole(&error.to_string()))?;
+    let mut merged = json::tree(entry).map_err(|error| whole(&error.to_string()))?;
     lay(&mut merged, given);
     // Read from text: a copy of all readers for values would be a tenth of the Worker.
-    let mut provider: Provider = crate::json::read(&merged.to_string()).map_err(|error| {
+    let mut provider: Provider = json::read(&merged.to_string()).map_err(|error| {
         let words = error.to_string();
         let words = words.split(" at line ").next().unwrap_or_default();
         whole(&format!("These settings cannot be read: {words}"))
@@ -108,7 +109,7 @@ pub fn configured(
     if provider != *entry && !BLANKS.contains(&entry.id.as_str()) {
         provider.verified = false;
     }
-    let kept = serde_json::to_value(&provider).map_err(|error| whole(&error.to_string()))?;
+    let kept = json::tree(&provider).map_err(|error| whole(&error.to_string()))?;
     let mut faults = Vec::new();
     find_unknown(given, &kept, &mut Vec::new(), at, &mut faults);
     if faults.is_empty() {

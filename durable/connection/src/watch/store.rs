@@ -1,5 +1,6 @@
 //! How watches are stored: a row each, rewritten when it changes.
 
+use postern_domain::json;
 use postern_domain::problem::Problem;
 use postern_domain::time::Millis;
 use postern_domain::watch::{self, Watch};
@@ -13,7 +14,7 @@ impl Watches {
     /// Reads what is stored.
     pub(crate) fn load<S: Sql>(&mut self, sql: &S) -> Result<(), Problem> {
         let rows = sql.rows("SELECT facts FROM watch ORDER BY number", &[])?;
-        let read = |facts: String| serde_json::from_str(&facts).map_err(|error| broken(&error.to_string()));
+        let read = |facts: String| json::read(&facts).map_err(|error| broken(&error.to_string()));
         self.all = rows
             .iter()
             .map(|row| row.text(0).and_then(read))
