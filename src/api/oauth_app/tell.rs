@@ -8,6 +8,7 @@ use postern_domain::json;
 use postern_domain::oauth::app::Row;
 use postern_domain::oauth::app_alert::Alert;
 use postern_domain::problem::{Code, Problem};
+use postern_domain::seal::MasterKeys;
 use postern_domain::time::Millis;
 use postern_domain::wire::connection::{AppChanged, Caller};
 use postern_platform::config::Config;
@@ -32,57 +33,65 @@ pub(super) async fn begin(env: &Env, directory: &Directory, id: OAuthAppId, upda
         told: String::new(),
         updated_at,
     };
-    if let Err(problem) = slice(env, directory, &app).await {
-        let fields = json!({ "app": id, "code": problem.code, "cause": problem.cause });
-        log::error("app_change_not_told", fields);
+    let begun = slice(env, directory, &app).await;
+    noted("app_change_not_told", id, begun.map(|_| ()));
+}
+
+/// Goes on with what waits, and seals anew what is sealed with an older master key. What fails for one app waits for the
+/// next minute, and keeps no other waiting.
+pub(crate) async fn tidy(env: &Env) -> Result<(), Problem> {
+    let directory = Directory::new(env)?;
+    for app in oauth_app::changed(&directory).await? {
+        let id = app.id;
+        noted("app_change_not_told", id, go_on(env, &directory, app).await);
+    }
+    for row in oauth_app::untold(&directory).await? {
+        noted("app_alert_not_told", row.id, alert(env, &directory, &row).await);
+    }
+    let keys = &Config::from_env(env)?.master_keys;
+    for row in oauth_app::sealed_otherwise(&directory, keys.active_version()).await? {
+        let id = row.id;
+        // Where its key is missing, or it is broken, its bytes stay as they are.
+        noted("app_secret_not_resealed", id, reseal(&directory, row, keys).await);
+    }
+    Ok(())
+}
+
+/// Writes down why something is left for later.
+fn noted(event: &str, app: OAuthAppId, done: Result<(), Problem>) {
+    if let Err(problem) = done {
+        let fields = json!({ "app": app, "code": problem.code, "cause": problem.cause });
+        log::error(event, fields);
     }
 }
 
-/// Goes on with what waits, and seals anew what is sealed with an older master key.
-pub(crate) async fn tidy(env: &Env) -> Result<(), Problem> {
-    let directory = Directory::new(env)?;
-    for mut app in oauth_app::changed(&directory).await? {
-        for _ in 0..SLICES {
-            match slice(env, &directory, &app).await? {
-                Some(last) => app.told = last.to_string(),
-                None => break,
-            }
-        }
-    }
-    for row in oauth_app::untold(&directory).await? {
-        let Some(text) = &row.alert else { continue };
-        let alert: Alert = json::read(text).map_err(Problem::internal)?;
-        match app_alert::tell(env, &row, &alert).await {
-            Ok(()) => oauth_app::alerted(&directory, row.id, text).await?,
-            // The next minute; the others are not kept waiting.
-            Err(problem) => {
-                let fields = json!({ "app": row.id, "code": problem.code, "cause": problem.cause });
-                log::warn("app_alert_not_told", fields);
-            }
-        }
-    }
-    let keys = &Config::from_env(env)?.master_keys;
-    for mut row in oauth_app::sealed_otherwise(&directory, keys.active_version()).await? {
-        let Some(before) = row.secret.clone() else {
-            continue;
-        };
-        match reseal(&mut row, keys) {
-            Ok(()) => oauth_app::reseal(&directory, &row, &before).await?,
-            // Its key is missing, or it is broken: its bytes stay as they are, and the others are not kept waiting.
-            Err(problem) => {
-                let fields = json!({ "app": row.id, "code": problem.code, "cause": problem.cause });
-                log::error("app_secret_not_resealed", fields);
-            }
+/// Tells the next of an app's connections that it was changed.
+async fn go_on(env: &Env, directory: &Directory, mut app: Changed) -> Result<(), Problem> {
+    for _ in 0..SLICES {
+        match slice(env, directory, &app).await? {
+            Some(last) => app.told = last.to_string(),
+            None => break,
         }
     }
     Ok(())
 }
 
-fn reseal(row: &mut Row, keys: &postern_domain::seal::MasterKeys) -> Result<(), Problem> {
-    match row.open(keys)? {
-        Some(secret) => row.seal(keys, random::bytes(), &secret),
-        None => Ok(()),
+/// Tells whoever owns an app that a provider refuses it, or takes it again.
+async fn alert(env: &Env, directory: &Directory, row: &Row) -> Result<(), Problem> {
+    let Some(text) = &row.alert else { return Ok(()) };
+    let alert: Alert = json::read(text).map_err(Problem::internal)?;
+    app_alert::tell(env, row, &alert).await?;
+    oauth_app::alerted(directory, row.id, text).await
+}
+
+async fn reseal(directory: &Directory, mut row: Row, keys: &MasterKeys) -> Result<(), Problem> {
+    let Some(before) = row.secret.clone() else {
+        return Ok(());
+    };
+    if let Some(secret) = row.open(keys)? {
+        row.seal(keys, random::bytes(), &secret)?;
     }
+    oauth_app::reseal(directory, &row, &before).await
 }
 
 /// Tells some; the last of them, if there may be more.
