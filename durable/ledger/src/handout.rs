@@ -247,21 +247,22 @@ impl Memory {
 impl<S: Sql> Ledger<S> {
     /// The next number is larger than each that this delivery had: an object that has forgotten them begins at the clock,
     /// and they may have run ahead of that, or be of the same millisecond. Before every hand-out but the one at the accept.
+    /// Answers the largest.
     pub(crate) fn goes_above(
         &mut self,
         segment: u64,
         endpoint: u32,
         sequence: u64,
         row: Option<&DeliveryRow>,
-    ) -> Result<(), Problem> {
+    ) -> Result<Option<u64>, Problem> {
         let by_hand = extra_numbers(&self.sql, segment, sequence, endpoint)?;
         let first = row.and_then(|row| row.first).map(|(number, _)| number);
         let of_plan = row.map(|row| row.numbers.as_slice()).unwrap_or_default();
-        let memory = self.memory()?;
-        for number in by_hand.iter().chain(of_plan).chain(&first) {
-            memory.gave_number(endpoint, *number);
+        let largest = by_hand.iter().chain(of_plan).chain(&first).max().copied();
+        if let Some(number) = largest {
+            self.memory()?.gave_number(endpoint, number);
         }
-        Ok(())
+        Ok(largest)
     }
 
     /// Whether hand-outs wait to leave.

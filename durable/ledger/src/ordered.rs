@@ -20,6 +20,7 @@ use crate::gate::{Hold, Reason, Wish};
 use crate::handout::{MessageToSend, fixed_bytes};
 use crate::line::Line;
 use crate::memory::Memory;
+use crate::recall::APART_MS;
 use crate::sql::Sql;
 use crate::sweep::{OwedRow, owes};
 use crate::{Ledger, delivery};
@@ -131,7 +132,6 @@ impl<S: Sql> Ledger<S> {
                 },
             }
         };
-        self.number_above(line.endpoint, &leaving)?;
         line.opens_at = opens_at.max(now.plus(1));
         line.reason = reason;
         let done = !out && leaving.is_empty() && matches!(self.head(&mut line, now)?, Head::Empty);
@@ -176,8 +176,9 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// Numbers of a lane's hand-outs are larger than each that its deliveries had. Only the first of them may have been
-    /// tried by the plan.
-    fn number_above(&mut self, endpoint: u32, leaving: &[MessageToSend]) -> Result<(), Problem> {
+    /// tried by the plan. Answers when the lease of the last of those hand-outs was over.
+    fn number_above(&mut self, endpoint: u32, leaving: &[MessageToSend]) -> Result<Millis, Problem> {
+        let mut last = None;
         for (place, message) in leaving.iter().enumerate() {
             let sequence = message.id.0.sequence;
             let Some(segment) = self.memory()?.open_segment_of(sequence) else {
@@ -187,9 +188,12 @@ impl<S: Sql> Ledger<S> {
                 0 => delivery::read(&self.sql, segment, endpoint, sequence)?,
                 _ => None,
             };
-            self.goes_above(segment, endpoint, sequence, row.as_ref())?;
+            last = last.max(self.goes_above(segment, endpoint, sequence, row.as_ref())?);
         }
-        Ok(())
+        // A number is never before the time of its hand-out.
+        Ok(last.map_or(Millis(0), |number| {
+            Millis(number).plus(self.settings.lease_ms + APART_MS)
+        }))
     }
 
     /// Moves the cursor to the first delivery that is not settled.
@@ -285,8 +289,10 @@ impl<S: Sql> Ledger<S> {
             }
         }
         line.handed = handed;
-        // Two lanes of a line never have the same lease: a result says by it which of them it is of.
-        line.until = now.plus(self.settings.lease_ms).max(line.until.plus(1));
+        // Two lanes of a line never have the same lease, nor a lane and a try by hand of what it holds: a result says by it
+        // which of them it is of, and one that comes twice must end no other.
+        let before = self.number_above(line.endpoint, &leaving)?.max(line.until);
+        line.until = now.plus(self.settings.lease_ms).max(before.plus(1));
         Ok(Ok(leaving))
     }
 

@@ -18,7 +18,7 @@ use crate::{Ledger, delivery};
 const SLICE: usize = 1000;
 
 /// Tries by hand that are out beside another hand-out of their delivery have a lease that is longer by so much at the most.
-const APART_MS: u64 = 1000;
+pub(crate) const APART_MS: u64 = 1000;
 
 impl<S: Sql> Ledger<S> {
     /// Reads it back. Part of reading the memory.

@@ -9,6 +9,9 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use crate::{Row, Sql, Value, broken};
 
+/// Statements that are kept ready: all that an object has. Most of a test's time would go into reading them again.
+const STATEMENTS: usize = 500;
+
 /// An object's storage in memory or in a file.
 #[derive(Debug)]
 pub struct NativeSql {
@@ -29,6 +32,7 @@ impl NativeSql {
     #[must_use]
     pub fn in_memory() -> Self {
         let connection = Connection::open_in_memory().expect("SQLite opens in memory");
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Self {
             connection,
             alarm: Cell::new(None),
@@ -42,6 +46,12 @@ impl NativeSql {
     #[must_use]
     pub fn alarm(&self) -> Option<Millis> {
         self.alarm.get()
+    }
+
+    /// Whether work that is stored whole or not at all goes on.
+    #[must_use]
+    pub fn is_atomic(&self) -> bool {
+        self.depth.get() > 0
     }
 
     /// The connection, for tests that look for themselves.

@@ -408,6 +408,33 @@ fn a_crash_at_any_point_of_a_manual_tries_report_gives_no_number_twice() {
 }
 
 #[test]
+fn a_doubled_result_of_a_manual_try_ends_no_lane_that_left_within_its_millisecond() {
+    for evicted in [false, true] {
+        let mut tenant = Tenant::new();
+        let endpoint = tenant.endpoint_with(json!({"retrySchedule": [5], "ordering": {}}));
+        let message = tenant.publish();
+        tenant.out(); // nothing is heard of it
+        tenant.evict();
+        resend(&mut tenant, message, endpoint).unwrap();
+        tenant.pass(60_000);
+        let manual = tenant.out();
+        if evicted {
+            // What is written is written, and nothing has left yet.
+            tenant.storage.fail_in_writes(Some(4));
+            tenant.try_report(&[(&manual, Answer::Broken)]).unwrap_err();
+            tenant.evict();
+        }
+        tenant.report(&manual, Answer::Broken);
+        let planned = tenant.out();
+        assert_eq!(planned.handout.trigger, Trigger::Scheduled);
+        tenant.report(&manual, Answer::Broken);
+        assert!(tenant.outs().is_empty(), "its lane is out");
+        tenant.report(&planned, Answer::Ok);
+        assert_eq!(tenant.stand(message, endpoint).0, Stand::Delivered);
+    }
+}
+
+#[test]
 fn a_doubled_result_of_a_manual_try_is_dropped_unless_it_is_a_success() {
     for moment in MOMENTS {
         let (mut tenant, endpoint, message, _, recorded) = at(moment, &json!({}));
