@@ -147,7 +147,7 @@ impl Sql for Storage {
 
     fn set_alarm(&self, at: Option<Millis>) -> Result<(), Problem> {
         // Alone it never fails by itself: the platform ends an object whose storage is broken, and rings again.
-        if !self.native.connection().is_autocommit() {
+        if self.native.is_atomic() {
             self.step()?;
             self.count_down(&self.fails_in_writes)?;
         }

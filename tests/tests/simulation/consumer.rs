@@ -616,6 +616,11 @@ impl World {
         }
     }
 
+    /// When a request is given up at the latest: no consumer waits beyond its lease.
+    pub(crate) fn ends_by(&self, sent: &Sent) -> Millis {
+        self.lanes.all[sent.lane].head.deliveries[sent.index].until
+    }
+
     /// Whether this request may begin now.
     fn may_be_sent(&mut self, lane: usize, index: usize) -> Held {
         let now = self.clock;

@@ -14,6 +14,7 @@ use postern_domain::time::Millis;
 use postern_domain::wire::call::TenantSettings;
 use postern_ledger::sql::Sql as _;
 use postern_ledger::{Rules, Settings};
+use postern_tests::storage::Storage;
 use postern_tests::tenant::{START, Seeded, Tenant, number_of};
 use serde_json::json;
 
@@ -198,24 +199,83 @@ fn search(name: &str, small: Small, plant: Plant) -> Result<(), String> {
 }
 
 fn search_within(small: Small, bound: Bound, plant: Plant) -> Result<Seen, String> {
+    let ground = Ground::new(small, plant);
     let mut seen = Seen::default();
     let mut prefix = Some(Vec::new());
     while let Some(decisions) = prefix.take() {
-        let mut way = Way::new(small, bound, plant, decisions);
-        let gone = way.go(&mut seen);
+        let script = Script::new(decisions, bound.mishaps);
+        let (gone, script) = ground.walk(bound, script, |way| {
+            let gone = way.go(&mut seen);
+            (gone, way.world.chance.script().map(std::mem::take))
+        });
         seen.ways += 1;
-        let script = way.world.chance.script().map(std::mem::take).unwrap_or_default();
+        let script = script.unwrap_or_default();
         if let Err(broken) = gone {
             let decisions: Vec<usize> = script.trail.iter().map(|(chosen, _)| *chosen).collect();
-            let mut way = Way::new(small, bound, plant, decisions.clone());
-            way.world.telling = true;
-            let again = way.go(&mut Seen::default());
-            let story = way.world.story.join("\n");
+            let script = Script::new(decisions.clone(), bound.mishaps);
+            let (story, again) = ground.walk(bound, script, |way| {
+                way.world.telling = true;
+                let again = way.go(&mut Seen::default());
+                (way.world.story.join("\n"), again)
+            });
             return Err(format!("{broken}\n{decisions:?}\n{story}\n{again:?}"));
         }
         prefix = script.next();
     }
     Ok(seen)
+}
+
+/// Where every way through a world begins: a tenant and its endpoints. A way leaves no trace in the storage: to make its
+/// tables, and to prepare the statements for them, would take longer than most ways.
+struct Ground {
+    small: Small,
+    plant: Plant,
+    settings: Settings,
+    storage: Storage,
+    alarm: Option<Millis>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Ground {
+    fn new(small: Small, plant: Plant) -> Self {
+        let settings = Settings {
+            rules: plant.rules,
+            ..Settings::default()
+        };
+        let mut tenant = Tenant::with(settings.clone(), TenantSettings::default());
+        let endpoints = small.orders.into_iter().zip(small.flaky);
+        let endpoints = endpoints.map(|(order, flaky)| make_endpoint(&mut tenant, order, small.rate, flaky));
+        let endpoints = endpoints.collect();
+        Self {
+            small,
+            plant,
+            settings,
+            alarm: tenant.storage.native().alarm(),
+            storage: tenant.storage,
+            endpoints,
+        }
+    }
+
+    fn walk<T>(&self, bound: Bound, script: Script, walk: impl FnOnce(&mut Way) -> T) -> T {
+        let native = self.storage.native();
+        let batch = |sql| native.connection().execute_batch(sql).expect("a way is undone");
+        batch("SAVEPOINT way");
+        native.set_alarm(self.alarm).expect("an alarm is set");
+        self.storage.fail_in_writes(None);
+        let tenant = Tenant::over(self.storage.clone(), self.settings.clone());
+        let mut world = World::new(tenant, Chance::Scripted(script), self.plant);
+        world.endpoints.clone_from(&self.endpoints);
+        world.publish();
+        world.publish();
+        let done = walk(&mut Way {
+            world,
+            acts: self.small.acts,
+            passes: PASSES,
+            orders: bound.orders,
+        });
+        batch("ROLLBACK TO way; RELEASE way");
+        done
+    }
 }
 
 /// One way through a small world.
@@ -228,27 +288,6 @@ struct Way {
 }
 
 impl Way {
-    fn new(small: Small, bound: Bound, plant: Plant, decisions: Vec<usize>) -> Self {
-        let settings = Settings {
-            rules: plant.rules,
-            ..Settings::default()
-        };
-        let tenant = Tenant::with(settings, TenantSettings::default());
-        let script = Script::new(decisions, bound.mishaps);
-        let mut world = World::new(tenant, Chance::Scripted(script), plant);
-        for (order, flaky) in small.orders.into_iter().zip(small.flaky) {
-            make_endpoint(&mut world, order, small.rate, flaky);
-        }
-        world.publish();
-        world.publish();
-        Self {
-            world,
-            acts: small.acts,
-            passes: PASSES,
-            orders: bound.orders,
-        }
-    }
-
     fn go(&mut self, seen: &mut Seen) -> Held {
         loop {
             self.follow()?;
@@ -316,10 +355,10 @@ impl Way {
             .chance
             .script()
             .is_some_and(|script| script.mishaps > 0);
-        if self.world.alarm_at().is_some() {
+        if let Some(at) = self.world.alarm_at() {
             if ways.is_empty() {
                 ways.push(Next::Passes);
-            } else if mishaps {
+            } else if mishaps && self.may_be_late(at) {
                 ways.push(Next::Late);
             }
         }
@@ -333,6 +372,15 @@ impl Way {
             ways.push(Next::Off(false));
         }
         ways
+    }
+
+    /// Whether all that is on its way may come after this time.
+    fn may_be_late(&self, at: Millis) -> bool {
+        let world = &self.world;
+        world.events.values().all(|event| match event {
+            Event::Sent(sent) => at < world.ends_by(sent),
+            _ => true,
+        })
     }
 
     fn step(&mut self, next: Next) -> Held {
@@ -487,8 +535,8 @@ impl Way {
     }
 }
 
-fn make_endpoint(world: &mut World, order: Option<Order>, rate: Option<u16>, flaky: bool) {
-    let made = world.tenant.make_endpoint(json!({
+fn make_endpoint(tenant: &mut Tenant, order: Option<Order>, rate: Option<u16>, flaky: bool) -> Endpoint {
+    let made = tenant.make_endpoint(json!({
         "retrySchedule": [5],
         "throttleRate": rate,
         "disableAfter": {"failed": 0, "days": 0},
@@ -496,7 +544,7 @@ fn make_endpoint(world: &mut World, order: Option<Order>, rate: Option<u16>, fla
     }));
     let view = made.expect("an endpoint is made");
     let manner = if flaky { Manner::Flaky(50) } else { Manner::Healthy };
-    world.endpoints.push(Endpoint {
+    Endpoint {
         number: number_of(&view),
         id: view.id.to_string(),
         plan: 1,
@@ -512,5 +560,5 @@ fn make_endpoint(world: &mut World, order: Option<Order>, rate: Option<u16>, fla
         generation: 0,
         paused: None,
         successes: 0,
-    });
+    }
 }

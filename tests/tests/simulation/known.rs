@@ -65,6 +65,7 @@ pub(crate) struct Order {
     pub(crate) waits: bool,
 }
 
+#[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) number: u32,
     pub(crate) id: String,
