@@ -12,6 +12,7 @@ import { caller, eventually } from "./api.mjs";
 import { arrive, customer, depart } from "./connecting.mjs";
 import { start, testSecrets } from "./harness.mjs";
 import { startPeer } from "./oidc.mjs";
+import { tapQueues } from "./queue-tap.mjs";
 import { startReceiver } from "./receiver.mjs";
 import { masterKeys, open, seal } from "./sealing.mjs";
 
@@ -48,9 +49,11 @@ async function peerOf(state = {}) {
   return peer;
 }
 
-test("no secret stands in a log, an answer, a message or a file of the platform's, whatever went wrong", async () => {
+test("no secret stands in a log, an answer, a message, a queue or a file of the platform's, whatever went wrong", async () => {
   const persist = folder();
-  const postern = await run({ persist });
+  const queues = tapQueues();
+  const postern = await run({ persist, beside: queues.beside });
+  queues.listen(postern);
   const peer = await peerOf();
   const canaries = new Canaries();
   const answers = [];
@@ -173,10 +176,12 @@ test("no secret stands in a log, an answer, a message or a file of the platform'
   const sinks = () => [
     ["the log", Buffer.from(JSON.stringify(postern.logs))],
     ["answers", Buffer.from(answers.join("\n"))],
+    ["the queues", Buffer.concat(queues.bodies)],
     ["messages", Buffer.from(receiver.requests.map(({ text, headers }) => text + JSON.stringify(headers)).join("\n"))],
     ...filesUnder(persist),
   ];
   const running = canaries.found(sinks());
+  assert.ok(queues.bodies.some((body) => body.includes(id)), "the queues were looked into: messages of the connection went over them");
   assert.ok(sinks().some(([, bytes]) => bytes.includes(shop.client.id)), "the files were read: what is no secret stands in them");
   await ask("DELETE", shop.of(id));
   await postern.stop();
