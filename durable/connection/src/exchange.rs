@@ -177,6 +177,9 @@ impl<S: Sql> Connection<S> {
                 let ended = http(done)?;
                 match outcome::read(begun.provider(), &ended) {
                     Ok(tokens) => self.tokens_came(begun, tokens, now, random),
+                    // The app is not judged by it, as it is by a refresh: whoever connects may have typed the host's name
+                    // that is asked (a shop, a subdomain), and an app that is found broken keeps all its connections from
+                    // refreshing.
                     Err(refusal) => self.unfit(&begun, None, &Unfit::refused(&refusal), now),
                 }
             }

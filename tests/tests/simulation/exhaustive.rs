@@ -142,11 +142,14 @@ struct Bound {
     orders: u32,
 }
 
-/// Each of these is searched whole, in about a minute for all worlds.
+/// As often as there is something that can be overtaken.
+const EVERY: u32 = u32::MAX;
+
+/// Each of these is searched whole, in about a minute for all worlds: every order, and one mishap at any place.
 const BOUNDS: [Bound; 2] = [
     Bound {
         mishaps: 0,
-        orders: 1,
+        orders: EVERY,
     },
     Bound {
         mishaps: 1,
@@ -154,12 +157,28 @@ const BOUNDS: [Bound; 2] = [
     },
 ];
 
-/// With `WIDE=1` these, in an hour: all that two mishaps do where things come in their order, and one, and none, where more
-/// and more overtake others. `MISHAPS` and `ORDERS` set one bound instead; 2 and 99 is everything, and takes days.
-const WIDE: [Bound; 3] = [
+/// Where somebody does something at any time there are many more ways.
+const ACTED: [Bound; 1] = [Bound {
+    mishaps: 0,
+    orders: 1,
+}];
+
+/// With `WIDE=1` these, in half an hour. `MISHAPS` and `ORDERS` set one bound instead.
+const WIDE: [Bound; 2] = [
+    Bound {
+        mishaps: 1,
+        orders: EVERY,
+    },
+    Bound {
+        mishaps: 2,
+        orders: 1,
+    },
+];
+
+const WIDE_ACTED: [Bound; 3] = [
     Bound {
         mishaps: 0,
-        orders: 3,
+        orders: EVERY,
     },
     Bound {
         mishaps: 1,
@@ -174,22 +193,26 @@ const WIDE: [Bound; 3] = [
 /// Searches a world within its bounds; says what breaks first, with the story.
 fn search(name: &str, small: Small, plant: Plant) -> Result<(), String> {
     let env = |name| number(name).and_then(|most| u32::try_from(most).ok());
+    let (wide, acted) = (number("WIDE").is_some(), small.acts > 0);
     let bounds = match (env("MISHAPS"), env("ORDERS")) {
-        (None, None) if number("WIDE").is_some() => WIDE.to_vec(),
-        // Where somebody does something there are many more ways: a mishap beside it only in the wide search.
-        (None, None) if small.acts > 0 => vec![BOUNDS[0]],
+        (None, None) if wide && acted => WIDE_ACTED.to_vec(),
+        (None, None) if wide => WIDE.to_vec(),
+        (None, None) if acted => ACTED.to_vec(),
         (None, None) => BOUNDS.to_vec(),
         (mishaps, orders) => vec![Bound {
             mishaps: mishaps.unwrap_or(2),
-            orders: orders.unwrap_or(99),
+            orders: orders.unwrap_or(EVERY),
         }],
     };
     for bound in bounds {
         let seen = search_within(small, bound, plant).map_err(|broken| format!("{name}: {broken}"))?;
+        let orders = match bound.orders {
+            EVERY => "in every order".to_owned(),
+            most => format!("{most} overtake"),
+        };
         println!(
-            "{name}, {} mishaps, {} overtake: {} states, {} ways, {} steps",
+            "{name}, {} mishaps, {orders}: {} states, {} ways, {} steps",
             bound.mishaps,
-            bound.orders,
             seen.states.len(),
             seen.ways,
             seen.steps
@@ -305,7 +328,7 @@ impl Way {
             let script = self.world.chance.script().ok_or("a script")?;
             let chosen = script.choose(ways.len());
             let next = ways[chosen];
-            if chosen > 0 && matches!(next, Next::Event(_)) {
+            if chosen > 0 && matches!(next, Next::Event(_)) && self.orders != EVERY {
                 self.orders -= 1;
             }
             seen.steps += 1;
