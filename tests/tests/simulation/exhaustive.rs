@@ -163,7 +163,7 @@ const ACTED: [Bound; 1] = [Bound {
     orders: 1,
 }];
 
-/// With `WIDE=1` these, in half an hour. `MISHAPS` and `ORDERS` set one bound instead.
+/// With `WIDE=1` these, in an hour: that is how long the worlds take in which somebody does something. `MISHAPS` and `ORDERS` set one bound instead.
 const WIDE: [Bound; 2] = [
     Bound {
         mishaps: 1,
@@ -171,7 +171,7 @@ const WIDE: [Bound; 2] = [
     },
     Bound {
         mishaps: 2,
-        orders: 1,
+        orders: 0,
     },
 ];
 
